@@ -1,0 +1,135 @@
+"""Fine-tune language models anywhere with one definition: priced before, safe while, judged after.
+
+Each public name is loaded on first use, so `import finetune_sdk` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from finetune_sdk.backend import Backend, Capabilities, Checkpoint, Event, Place, Resolved, Result, Status
+    from finetune_sdk.client import Client
+    from finetune_sdk.data.checks import Finding
+    from finetune_sdk.data.dataset import Dataset
+    from finetune_sdk.errors import (
+        BackendError,
+        BudgetError,
+        DatasetError,
+        EvaluationError,
+        FinetuneError,
+        InputError,
+        JobError,
+        MissingDependencyError,
+        NotFoundError,
+        RunError,
+        SettingsError,
+        UnsupportedError,
+    )
+    from finetune_sdk.estimate import Estimate, Price, Range
+    from finetune_sdk.evaluation.evaluation import Evaluation, Report
+    from finetune_sdk.evaluation.evaluators import Case, ExactMatch, FieldMatch, JSONSchema, Length, Score
+    from finetune_sdk.job import DPO, SFT, Full, Job, LoRA, QLoRA
+    from finetune_sdk.jobfile import JobFile
+    from finetune_sdk.messages import (
+        ChatExample,
+        Conversation,
+        Message,
+        PreferenceExample,
+        TextExample,
+        ToolCall,
+    )
+    from finetune_sdk.model import Answer, Model, Origin, Prompted, Recorded, Sampling
+    from finetune_sdk.run import Run
+    from finetune_sdk.settings import Settings
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "backend": "Backend Capabilities Checkpoint Event Place Resolved Result Status",
+    "client": "Client",
+    "data.checks": "Finding",
+    "data.dataset": "Dataset",
+    "errors": "BackendError BudgetError DatasetError EvaluationError FinetuneError InputError JobError "
+    "MissingDependencyError NotFoundError RunError SettingsError UnsupportedError",
+    "estimate": "Estimate Price Range",
+    "evaluation.evaluation": "Evaluation Report",
+    "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
+    "job": "DPO SFT Full Job LoRA QLoRA",
+    "jobfile": "JobFile",
+    "messages": "ChatExample Conversation Message PreferenceExample TextExample ToolCall",
+    "model": "Answer Model Origin Prompted Recorded Sampling",
+    "run": "Run",
+    "settings": "Settings",
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+__all__ = [
+    "DPO",
+    "SFT",
+    "Answer",
+    "Backend",
+    "BackendError",
+    "BudgetError",
+    "Capabilities",
+    "Case",
+    "ChatExample",
+    "Checkpoint",
+    "Client",
+    "Conversation",
+    "Dataset",
+    "DatasetError",
+    "Estimate",
+    "Evaluation",
+    "EvaluationError",
+    "Event",
+    "ExactMatch",
+    "FieldMatch",
+    "Finding",
+    "FinetuneError",
+    "Full",
+    "InputError",
+    "JSONSchema",
+    "Job",
+    "JobError",
+    "JobFile",
+    "Length",
+    "LoRA",
+    "Message",
+    "MissingDependencyError",
+    "Model",
+    "NotFoundError",
+    "Origin",
+    "Place",
+    "PreferenceExample",
+    "Price",
+    "Prompted",
+    "QLoRA",
+    "Range",
+    "Recorded",
+    "Report",
+    "Resolved",
+    "Result",
+    "Run",
+    "RunError",
+    "Sampling",
+    "Score",
+    "Settings",
+    "SettingsError",
+    "Status",
+    "TextExample",
+    "ToolCall",
+    "UnsupportedError",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module 'finetune_sdk' has no attribute {name!r}")
+    value = getattr(import_module(f"finetune_sdk.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,266 @@
+"""Client: where a job meets a backend. What it promises: priced before, sent once, found again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from finetune_sdk.backend import (
+    Backend,
+    Place,
+    Resolved,
+    Status,
+    open_backend,
+    refuse_hyperparameters,
+)
+from finetune_sdk.data.checks import Finding
+from finetune_sdk.errors import (
+    BackendError,
+    BudgetError,
+    DatasetError,
+    InputError,
+    JobError,
+    NotFoundError,
+    RunError,
+    SettingsError,
+)
+from finetune_sdk.estimate import Estimate
+from finetune_sdk.job import Job
+from finetune_sdk.ledger import Entry, Ledger
+from finetune_sdk.model import Model
+from finetune_sdk.run import Run
+from finetune_sdk.settings import Settings
+
+_SHOWN = 10
+
+
+class Client:
+    """A connection to one backend: the argument's, FINETUNE_BACKEND's, finetune.toml's, or "local"."""
+
+    def __init__(
+        self,
+        backend: str | None = None,
+        *,
+        home: str | os.PathLike[str] | None = None,
+        config: str | os.PathLike[str] | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self.settings = settings or Settings.load(backend, home=home, file=config)
+        self.name = self.settings.backend
+        self._backends: dict[str, Backend] = {}
+        self._ledger: Ledger | None = None
+
+    def __repr__(self) -> str:
+        return f"Client({self.name!r})"
+
+    @property
+    def backend(self) -> Backend:
+        return self._backend(self.name)
+
+    def _backend(self, name: str) -> Backend:
+        if name not in self._backends:
+            self._backends[name] = open_backend(Place(name, self.settings.place(name), self.settings.home))
+        return self._backends[name]
+
+    @property
+    def ledger(self) -> Ledger:
+        if self._ledger is None:
+            self._ledger = Ledger(self.settings.home)
+        return self._ledger
+
+    def resolve(self, job: Job) -> Resolved:
+        """The job as it would run here. Raises UnsupportedError for what is set and cannot be done."""
+        refuse_hyperparameters(job, self.backend.capabilities, self.name)
+        return self.backend.resolve(job)
+
+    def check(self, job: Job, *, allow_leakage: bool = False) -> tuple[Finding, ...]:
+        """All that is wrong with the job's data and what this backend would reject; errors first. Sends nothing."""
+        return self._check(self.resolve(job), allow_leakage)
+
+    def _check(self, resolved: Resolved, allow_leakage: bool) -> tuple[Finding, ...]:
+        job = resolved.job
+        found = [*job.train.check(), *self.backend.check(resolved)]
+        if job.validation is not None and not allow_leakage:
+            shared = sum(content in set(job.train.hashes()) for content in job.validation.hashes())
+            if shared:
+                found.append(_leak(shared))
+        order = {"error": 0, "warning": 1, "note": 2}
+        return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+
+    def estimate(self, job: Job) -> Estimate:
+        """Tokens, money, time, memory and disk, each a range with its basis. Sends nothing."""
+        return self.backend.estimate(self.resolve(job))
+
+    def submit(
+        self, job: Job, *, max_cost: float | None = None, again: bool = False, allow_leakage: bool = False
+    ) -> Run:
+        """Starts the job, or returns its run when it is active or has succeeded: never a second bill.
+
+        `max_cost` in USD refuses (BudgetError) when the estimate's high end is above it, or unknown. A job whose last
+        run failed or was cancelled raises RunError; `again=True` counts the attempt up. Raises DatasetError for
+        findings that are errors, and BackendError when the place failed; then submitting again is safe.
+        """
+        resolved = self.resolve(job)
+        _refuse(self._check(resolved, allow_leakage))
+        estimate = self.backend.estimate(resolved)
+        _within(estimate, max_cost)
+        fingerprint = resolved.fingerprint(self.backend.address)
+        with self.ledger.only_one(f"{self.name}-{fingerprint}"):
+            entry = self._entry(resolved, estimate, fingerprint, again)
+            if entry.state == "sent" and entry.run is not None:
+                return self._run(self.name, entry.run)
+            return self._send(resolved, entry)
+
+    def _entry(self, resolved: Resolved, estimate: Estimate, fingerprint: str, again: bool) -> Entry:
+        """The submission to go on with: one that is open or good, or a new intent, which is in the ledger on return."""
+        attempts = self.ledger.attempts(self.name, fingerprint)
+        last = attempts[-1] if attempts else None
+        if last is not None and (last.state != "sent" or not self._is_over(last, again)):
+            return last
+        attempt = last.attempt + 1 if last else 1
+        now = time.time()
+        entry = Entry(
+            token=resolved.token(self.backend.address, attempt),
+            place=self.name,
+            fingerprint=fingerprint,
+            name=resolved.job.name,
+            attempt=attempt,
+            state="intent",
+            run=None,
+            status=None,
+            created=now,
+            updated=now,
+            resolved=resolved.to_dict(),
+            estimate=estimate.to_dict(),
+            actual=None,
+            sketch=resolved.job.train.sketch(),
+        )
+        self.ledger.intend(entry)
+        return replace(entry, updated=0.0)
+
+    def _is_over(self, last: Entry, again: bool) -> bool:
+        """Whether the last attempt ended badly and the user asks for another. Raises RunError when they do not."""
+        assert last.run is not None
+        run = self._run(self.name, last.run)
+        try:
+            status: Status = self.backend.status(last.run)
+        except NotFoundError:
+            if again:
+                return True
+            return bool(run.status)  # raises, and says when it was submitted
+        if not status.terminal or status == "succeeded":
+            return False
+        if again:
+            return True
+        raise RunError(
+            f"{run.id} has the same definition and ended as {status}.",
+            cure=f"go on with `finetune resume {run.id}`, or pay for a new attempt with submit(job, again=True)",
+        )
+
+    def _send(self, resolved: Resolved, entry: Entry) -> Run:
+        key = self._find(entry) if entry.updated else None
+        if key is None:
+            self.ledger.settle(entry.token, "intent")
+            try:
+                key = self.backend.submit(resolved, entry.token)
+            except InputError:
+                self.ledger.settle(entry.token, "refused")
+                raise
+            except BackendError as fault:
+                key = self._after_doubt(entry, fault)
+        self.ledger.settle(entry.token, "sent", key)
+        return self._run(self.name, key)
+
+    def _after_doubt(self, entry: Entry, fault: BackendError) -> str:
+        self.ledger.settle(entry.token, "unknown")
+        try:
+            found = self.backend.find(entry.token)
+        except BackendError:
+            found = ()
+        if not found:
+            raise fault
+        return self._oldest(found)
+
+    def _find(self, entry: Entry) -> str | None:
+        """The run of an intent whose fate is unknown: looked for until it would have shown up."""
+        if entry.state == "refused":
+            return None
+        until = entry.updated + self.backend.capabilities.visible_within
+        while not (found := self.backend.find(entry.token)):
+            if time.time() >= until:
+                return None
+            time.sleep(min(2.0, max(0.05, until - time.time())))
+        return self._oldest(found)
+
+    def _oldest(self, found: Sequence[str]) -> str:
+        for extra in found[1:]:
+            self.backend.cancel(extra)
+        return found[0]
+
+    def _run(self, place: str, key: str) -> Run:
+        return Run(place, key, self._backend(place), self.ledger)
+
+    def get_run(self, run: str) -> Run:
+        """The run with that id, whatever backend it is at: "local:7f3a…"."""
+        place, separator, key = run.partition(":")
+        if not separator or not key:
+            raise SettingsError(
+                f"{run!r} is not a run id.",
+                cure="ids carry their backend, as in local:7f3a…; `finetune runs` lists them",
+            )
+        return self._run(place, key)
+
+    def runs(self) -> list[Run]:
+        """All runs that the ledger knows, of every backend, the newest first."""
+        return [self._run(entry.place, entry.run) for entry in self.ledger.entries() if entry.run]
+
+    def model(self, name: str) -> Model:
+        """A base, or a run's model by its run id."""
+        if name.partition(":")[0] in {entry.place for entry in self.ledger.entries()} and ":" in name:
+            return self.get_run(name).model()
+        return self.backend.model(name)
+
+    def base(self, job: Job) -> Model:
+        """The base that the job starts from here."""
+        return self.backend.model(self.resolve(job).base)
+
+
+def _leak(shared: int) -> Finding:
+    return Finding(
+        "leak",
+        "error",
+        f"{shared} validation {'row is' if shared == 1 else 'rows are'} also in train: the validation loss would flatter.",
+        "split one file with Dataset.split, remove them, or submit with allow_leakage=True",
+        count=shared,
+    )
+
+
+def _refuse(findings: Sequence[Finding]) -> None:
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return
+    kind = JobError if any(finding.check == "job" for finding in errors) else DatasetError
+    if len(errors) == 1:
+        raise kind(errors[0].message, cure=errors[0].cure)
+    lines = [f"{error.message}\n    cure: {error.cure}" for error in errors[:_SHOWN]]
+    raise kind(
+        f"{len(errors)} things are wrong:\n  " + "\n  ".join(lines), cure="mend them; `finetune check` lists all"
+    )
+
+
+def _within(estimate: Estimate, max_cost: float | None) -> None:
+    if max_cost is None:
+        return
+    high = estimate.charge.high
+    if high is None:
+        raise BudgetError(
+            f"the charge is unknown ({estimate.charge.basis}), so max_cost=${max_cost:,.2f} cannot be kept.",
+            cure="give the price in finetune.toml, or submit without max_cost",
+        )
+    if high > max_cost:
+        raise BudgetError(
+            f"the estimate is {estimate.charge}, and its high end is above max_cost=${max_cost:,.2f}.",
+            cure="raise max_cost, or train on less: fewer rows, epochs or tokens",
+        )

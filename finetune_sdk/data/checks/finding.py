@@ -1,0 +1,56 @@
+"""Finding: one thing that is wrong, where, and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. `rows` are line (or item) numbers in the file, the first `len(rows)` of `count`."""
+
+    check: str
+    severity: Severity
+    message: str
+    cure: str
+    rows: tuple[int, ...] = ()
+    count: int = 1
+    example: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "check": self.check, "severity": self.severity, "message": self.message, "cure": self.cure,
+            "rows": list(self.rows), "count": self.count, "example": self.example,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.message}\n  cure: {self.cure}"
+
+
+class RowError(ValueError):
+    """A row that cannot be used; whoever reads the file adds where it stands."""
+
+    def __init__(self, message: str, cure: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
+
+
+class Rows(Protocol):
+    """What a check reads: the fingerprints of the rows and where each stands."""
+
+    def __len__(self) -> int: ...
+
+    def hashes(self) -> Iterator[bytes]: ...
+
+    def line(self, index: int) -> int: ...
+
+
+class Check(Protocol):
+    """One kind of fault."""
+
+    def find(self, rows: Rows) -> Iterator[Finding]: ...

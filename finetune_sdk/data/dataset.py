@@ -1,0 +1,214 @@
+"""Dataset: examples of one kind, with a fingerprint of their content. A split or a sample is a view, not a copy."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, overload
+
+from finetune_sdk.data.checks import Check, Duplicates, Finding, RowError
+from finetune_sdk.data.formats import detect, named
+from finetune_sdk.data.sources import HASH_BYTES, MemorySource, Source, canonical_rows, open_source, written
+from finetune_sdk.errors import DatasetError
+from finetune_sdk.messages import Example, Kind, example
+
+_SHOWN = 10
+_CHECKS: tuple[Check, ...] = (Duplicates(),)
+
+
+class Dataset:
+    """Examples of one kind ("chat", "preference", "text"), in order. Rows stay where they are until they are asked for."""
+
+    def __init__(self, source: Source, rows: Sequence[int] | None = None, faults: Sequence[Finding] = ()) -> None:
+        self._source = source
+        self._rows = range(len(source)) if rows is None else rows
+        self._faults = tuple(faults)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], format: str | None = None) -> Dataset:  # noqa: A002 - the user's word
+        """The examples of a file (JSON lines, or one JSON array); the format is detected by content.
+
+        Raises DatasetError naming every bad row (the first ten in words) with its line and its cure.
+        """
+        dataset, faults = cls.inspect(path, format)
+        if faults:
+            raise _faulty(str(path), faults)
+        return dataset
+
+    @classmethod
+    def inspect(
+        cls,
+        path: str | os.PathLike[str],
+        format: str | None = None,  # noqa: A002 - the user's word
+    ) -> tuple[Dataset, tuple[Finding, ...]]:
+        """The good rows of a file, and an error finding for each bad one: what `finetune check` shows."""
+        source, faults = open_source(Path(path), format)
+        return cls(source, faults=faults), tuple(faults)
+
+    @classmethod
+    def of(cls, rows: Iterable[dict[str, Any] | Example], format: str | None = None, name: str = "rows") -> Dataset:  # noqa: A002
+        """A dataset of rows in memory: examples, or objects as a file would hold them."""
+        items = list(rows)
+        if not items:
+            raise DatasetError(f"{name}: there are no rows.", cure="give at least one example")
+        if all(not isinstance(item, dict) for item in items):
+            canonical = [item.canonical() for item in items if not isinstance(item, dict)]
+            return cls(MemorySource(canonical, _kind_of(canonical[0]), name))
+        source, faults = canonical_rows(
+            items, named(format) if format else detect([i for i in items[:20] if isinstance(i, dict)], name), name
+        )
+        if faults:
+            raise _faulty(name, faults)
+        return cls(source)
+
+    @property
+    def kind(self) -> Kind:
+        return self._source.kind
+
+    @property
+    def name(self) -> str:
+        """The name of the file that the rows came from."""
+        return self._source.name
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits that stand for the rows' content, in order."""
+        digest = blake2b(self.kind.encode(), digest_size=HASH_BYTES)
+        if isinstance(self._rows, range) and len(self._rows) == len(self._source):
+            digest.update(self._source.hashes)
+        else:
+            for content in self.hashes():
+                digest.update(content)
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {len(self):,} {self.kind} examples)"
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Dataset: ...
+
+    def __getitem__(self, index: int | slice) -> Example | Dataset:
+        if isinstance(index, slice):
+            return Dataset(self._source, self._rows[index])
+        return example(self.kind, self._source.row(self._rows[index]))
+
+    def __iter__(self) -> Iterator[Example]:
+        for row in self.rows():
+            yield example(self.kind, row)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The canonical rows, as plain data."""
+        for index in self._rows:
+            yield self._source.row(index)
+
+    def hashes(self) -> Iterator[bytes]:
+        """16 bytes of content hash a row."""
+        hashes = self._source.hashes
+        for index in self._rows:
+            yield bytes(hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES])
+
+    def sketch(self, size: int = 20_000) -> tuple[str, ...]:
+        """The `size` lowest content hashes (16 hex digits each): all rows of a small dataset, a fair sample of a large one."""
+        return tuple(sorted({content[:8].hex() for content in self.hashes()})[:size])
+
+    def line(self, index: int) -> int:
+        """The line (or item) number of a row in its file, from 1."""
+        return self._source.line(self._rows[index])
+
+    def where(self, index: int) -> str:
+        """A row's place in words: `tickets.jsonl line 218`."""
+        return f"{self.name} line {self.line(index)}"
+
+    def check(self) -> tuple[Finding, ...]:
+        """What is wrong with the rows, errors first."""
+        found = [*self._faults, *(finding for check in _CHECKS for finding in check.find(self))]
+        order = {"error": 0, "warning": 1, "note": 2}
+        return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+
+    def split(self, validation: float = 0.0, test: float = 0.0, seed: int = 0) -> tuple[Dataset, Dataset, Dataset]:
+        """Train, validation and test. The side of a row is the seeded hash of its content.
+
+        So new rows move no other row, exact duplicates fall on one side, and the shares are met on average (a share of
+        0.1 of 1,000 rows is 100 give or take 10). Raises DatasetError for a share that ends up empty.
+        """
+        if min(validation, test) < 0 or validation + test >= 1:
+            raise DatasetError(
+                f"validation={validation} and test={test} leave nothing to train on.",
+                cure="give shares of 0 or more whose sum is below 1",
+            )
+        sides = (array("L"), array("L"), array("L"))
+        key = str(seed).encode()
+        for index, content in zip(self._rows, self.hashes(), strict=True):
+            at = int.from_bytes(blake2b(content, digest_size=8, key=key).digest()) / 2**64
+            sides[2 if at < test else 1 if at < test + validation else 0].append(index)
+        for share, side, name in (
+            (1.0, sides[0], "train"),
+            (validation, sides[1], "validation"),
+            (test, sides[2], "test"),
+        ):
+            if share and not side:
+                raise DatasetError(
+                    f"{self.name}: no row of {len(self)} falls on the {name} side.",
+                    cure="use a larger share, another seed, or a file of its own for that side",
+                )
+        train, held, tested = (Dataset(self._source, side) for side in sides)
+        return train, held, tested
+
+    def sample(self, count: int, seed: int = 0) -> Dataset:
+        """`count` rows drawn by seeded hash of content, in file order; the same rows whatever else the file holds."""
+        if count > len(self):
+            raise DatasetError(f"{self.name} has {len(self)} rows, fewer than {count}.", cure="ask for fewer rows")
+        key = str(seed).encode()
+        drawn = sorted(
+            zip((blake2b(c, digest_size=8, key=key).digest() for c in self.hashes()), self._rows, strict=True)
+        )[:count]
+        return Dataset(self._source, array("L", sorted(index for _, index in drawn)))
+
+    def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
+        """Writes JSON lines, whole or not at all; by default in OpenAI's format of this kind."""
+        form = named(format or {"chat": "openai", "preference": "openai-preference", "text": "text"}[self.kind])
+        if form.kind != self.kind:
+            raise DatasetError(
+                f"{form.name} holds {form.kind} examples, and these are {self.kind}.", cure="choose another format"
+            )
+        target = Path(path)
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with part.open("wb") as file:
+                for line in written(self.rows(), form.write):
+                    file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        except RowError as fault:
+            raise DatasetError(f"{self.name}: {fault.message}", cure=fault.cure) from None
+        except OSError as fault:
+            raise DatasetError(
+                f"{target} cannot be written: {fault.strerror}.", cure="check the path and the disk"
+            ) from None
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _kind_of(row: dict[str, Any]) -> Kind:
+    return "chat" if "messages" in row else "preference" if "chosen" in row else "text"
+
+
+def _faulty(name: str, faults: Sequence[Finding]) -> DatasetError:
+    lines = [f"{name} line {fault.rows[0]}: {fault.message}\n    cure: {fault.cure}" for fault in faults[:_SHOWN]]
+    more = f"\n  and {len(faults) - _SHOWN:,} more" if len(faults) > _SHOWN else ""
+    if len(faults) == 1:
+        return DatasetError(f"{name} line {faults[0].rows[0]}: {faults[0].message}", cure=faults[0].cure)
+    return DatasetError(
+        f"{len(faults):,} rows of {name} cannot be used:\n  " + "\n  ".join(lines) + more,
+        cure="mend these rows; `finetune check` lists them all",
+    )

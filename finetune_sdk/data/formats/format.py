@@ -1,0 +1,83 @@
+"""Which formats there are, and which one a file is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from finetune_sdk.data.formats import instructions, openai
+from finetune_sdk.errors import DatasetError
+from finetune_sdk.messages import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One file format. `keys` are those that a row of it must have, one set of several."""
+
+    name: str
+    kind: Kind
+    keys: tuple[frozenset[str], ...]
+    read: Callable[[Mapping[str, Any]], dict[str, Any]]
+    write: Callable[[Mapping[str, Any]], dict[str, Any]]
+
+    def fits(self, row: Mapping[str, Any]) -> bool:
+        return any(keys <= row.keys() for keys in self.keys)
+
+
+FORMATS = (
+    Format(
+        "openai-preference",
+        "preference",
+        (
+            frozenset({"input", "preferred_output", "non_preferred_output"}),
+            frozenset({"input", "preferred_completion", "non_preferred_completion"}),
+        ),
+        openai.read_preference,
+        openai.write_preference,
+    ),
+    Format("openai", "chat", (frozenset({"messages"}),), openai.read_chat, openai.write_chat),
+    Format(
+        "alpaca",
+        "chat",
+        (frozenset({"instruction", "output"}),),
+        instructions.read_alpaca,
+        instructions.write_alpaca,
+    ),
+    Format(
+        "prompt-completion",
+        "chat",
+        (frozenset({"prompt", "completion"}),),
+        instructions.read_prompt_completion,
+        instructions.write_prompt_completion,
+    ),
+    Format("text", "text", (frozenset({"text"}),), instructions.read_text, instructions.write_text),
+)
+
+
+def named(name: str) -> Format:
+    """The format of that name. Raises DatasetError with the nearest one."""
+    for known in FORMATS:
+        if known.name == name:
+            return known
+    names = [known.name for known in FORMATS]
+    near = get_close_matches(name, names, 1)
+    raise DatasetError(
+        f"{name!r} is not a format that is known here.",
+        cure=f"use {near[0]!r}" if near else f"use one of {', '.join(names)}",
+    )
+
+
+def detect(rows: Sequence[Mapping[str, Any]], where: str) -> Format:
+    """The format that most of the first rows have. Raises DatasetError when none fits."""
+    votes = [next((known for known in FORMATS if known.fits(row)), None) for row in rows]
+    fitting = [vote for vote in votes if vote is not None]
+    if not fitting:
+        found = ", ".join(sorted(map(str, rows[0]))[:8]) if rows and rows[0] else "nothing"
+        wanted = "; ".join(f"{f.name}: {' + '.join(sorted(f.keys[0]))}" for f in FORMATS)
+        raise DatasetError(
+            f"{where}: the rows are in no format that is known here; their keys are {found}.",
+            cure=f"rename the keys to those of one format ({wanted})",
+        )
+    return max(FORMATS, key=fitting.count)

@@ -1,0 +1,200 @@
+"""OpenAI's formats: chat (tools, weights, content parts) and preference pairs, the older key names too.
+
+Shapes: the published OpenAPI document of the fine-tuning API (2.3.0, 2026-08-21) and its guide. Tool arguments are text
+in these files and objects in the canonical form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from finetune_sdk.data.checks.finding import RowError
+from finetune_sdk.messages import ROLES
+
+_PLAIN = {"role", "content"}
+_MESSAGE = frozenset({*_PLAIN, "tool_calls", "tool_call_id", "name", "weight", "refusal", "function_call"})
+_CHAT = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
+
+
+def read_chat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The canonical row. Raises RowError where the shape is not the format's."""
+    messages = row.get("messages")
+    if not isinstance(messages, list):
+        raise RowError(_missing(row, "messages", "a list of messages"), "give the row a list `messages`")
+    canonical: dict[str, Any] = {"messages": [_message(message, n) for n, message in enumerate(messages, 1)]}
+    if len(row) > 1:
+        _options(row, canonical)
+    return canonical
+
+
+def _missing(row: Mapping[str, Any], key: str, wanted: str) -> str:
+    if key in row:
+        return f"`{key}` is {type(row[key]).__name__}, not {wanted}."
+    return f"there is no `{key}`; the keys are {', '.join(sorted(map(str, row))[:8]) or 'none'}."
+
+
+def _options(row: Mapping[str, Any], canonical: dict[str, Any]) -> None:
+    unknown = row.keys() - _CHAT
+    if unknown:
+        raise RowError(
+            f"the key {sorted(unknown)[0]!r} is not part of a chat row; nothing would learn from it.",
+            "remove the key, or move what matters into a message",
+        )
+    tools = row.get("tools") or [{"type": "function", "function": function} for function in row.get("functions") or ()]
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise RowError("`tools` is not a list of objects.", "give each tool as {type, function: {name, parameters}}")
+    if tools:
+        canonical["tools"] = tools
+    parallel = row.get("parallel_tool_calls")
+    if parallel is not None:
+        if not isinstance(parallel, bool):
+            raise RowError("`parallel_tool_calls` is neither true nor false.", "make it true or false")
+        canonical["parallel_tool_calls"] = parallel
+
+
+def _message(message: Any, number: int) -> dict[str, Any]:
+    if not isinstance(message, dict):
+        raise RowError(
+            f"message {number} is {type(message).__name__}, not an object.", 'write it as {"role": …, "content": …}'
+        )
+    role, content = message.get("role"), message.get("content")
+    if role not in ROLES:
+        found = "there is no `role`" if "role" not in message else f"the role {role!r} is not known"
+        raise RowError(
+            f"message {number}: {found}.",
+            "use system, developer, user, assistant or tool" + _role_hint(role),
+        )
+    if content is not None and not isinstance(content, str):
+        _parts(content, number)
+    if message.keys() == _PLAIN:
+        return {"role": role, "content": content}
+    return _full_message(message, number, role, content)
+
+
+def _role_hint(role: Any) -> str:
+    known = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant"}
+    meant = known.get(role.lower()) if isinstance(role, str) else None
+    return f"; {role!r} is probably {meant!r}" if meant else ""
+
+
+def _parts(content: Any, number: int) -> None:
+    if not isinstance(content, list) or not all(isinstance(part, dict) and "type" in part for part in content):
+        raise RowError(
+            f"message {number}: `content` is {type(content).__name__}, neither text nor a list of content parts.",
+            "make it text, or a list of {type, text}",
+        )
+
+
+def _full_message(message: Mapping[str, Any], number: int, role: str, content: Any) -> dict[str, Any]:
+    unknown = message.keys() - _MESSAGE
+    if unknown:
+        raise RowError(
+            f"message {number}: the key {sorted(unknown)[0]!r} is not part of a message.",
+            "remove it; only role, content, name, weight, tool_calls, tool_call_id and refusal are read",
+        )
+    canonical: dict[str, Any] = {"role": role, "content": content}
+    calls = message.get("tool_calls")
+    if message.get("function_call"):
+        calls = [{"type": "function", "function": message["function_call"]}]
+    if calls:
+        if role != "assistant" or not isinstance(calls, list):
+            raise RowError(
+                f"message {number}: only an assistant message can call tools, with a list of calls.",
+                "move the calls to an assistant message",
+            )
+        canonical["tool_calls"] = [_call(call, number) for call in calls]
+    for key, kind in (("tool_call_id", str), ("name", str), ("refusal", str)):
+        value = message.get(key)
+        if value is not None:
+            if not isinstance(value, kind):
+                raise RowError(f"message {number}: `{key}` is not text.", f"make `{key}` text, or remove it")
+            canonical[key] = value
+    weight = message.get("weight")
+    if weight is not None:
+        if isinstance(weight, bool) or weight not in (0, 1):
+            raise RowError(f"message {number}: weight {weight!r} is neither 0 nor 1.", "use 0 or 1")
+        if role != "assistant":
+            raise RowError(
+                f"message {number}: a message from {role!r} has a weight.", "only assistant messages have a weight"
+            )
+        canonical["weight"] = weight
+    return canonical
+
+
+def _call(call: Any, number: int) -> dict[str, Any]:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise RowError(
+            f"message {number}: a tool call has no function name.",
+            'write it as {"id": …, "type": "function", "function": {"name": …, "arguments": "{…}"}}',
+        )
+    arguments = function.get("arguments", {})
+    if isinstance(arguments, str):
+        try:
+            arguments = orjson.loads(arguments) if arguments.strip() else {}
+        except orjson.JSONDecodeError as fault:
+            raise RowError(
+                f"message {number}: the arguments of {function['name']!r} are not JSON: {fault}.",
+                "write the arguments as the JSON text of one object",
+            ) from None
+    if not isinstance(arguments, dict):
+        raise RowError(
+            f"message {number}: the arguments of {function['name']!r} are {type(arguments).__name__}, not an object.",
+            "write the arguments as the JSON text of one object, encoded once",
+        )
+    canonical = {"name": function["name"], "arguments": arguments}
+    if call.get("id") is not None:
+        canonical["id"] = call["id"]
+    return canonical
+
+
+def write_chat(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "messages": [write_message(message) for message in row["messages"]]}
+
+
+def write_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A canonical message as the protocol has it: arguments as text, no content key beside tool calls alone."""
+    written = {key: value for key, value in message.items() if key != "tool_calls"}
+    calls = message.get("tool_calls")
+    if calls:
+        if written["content"] is None:
+            del written["content"]
+        written["tool_calls"] = [
+            {
+                "id": call.get("id", f"call_{n}"),
+                "type": "function",
+                "function": {"name": call["name"], "arguments": orjson.dumps(call["arguments"]).decode()},
+            }
+            for n, call in enumerate(calls)
+        ]
+    return written
+
+
+def read_preference(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The canonical row; `preferred_completion` is the older name of `preferred_output`."""
+    asked = row.get("input")
+    if not isinstance(asked, dict):
+        raise RowError(_missing(row, "input", "an object with messages"), 'write {"input": {"messages": […]}, …}')
+    return {
+        "prompt": read_chat(asked),
+        "chosen": _output(row, "preferred_output", "preferred_completion"),
+        "rejected": _output(row, "non_preferred_output", "non_preferred_completion"),
+    }
+
+
+def _output(row: Mapping[str, Any], key: str, older: str) -> list[dict[str, Any]]:
+    answer = row.get(key, row.get(older))
+    if not isinstance(answer, list) or not answer:
+        raise RowError(_missing(row, key, "a list with one assistant message"), f"give the row a list `{key}`")
+    return [_message(message, number) for number, message in enumerate(answer, 1)]
+
+
+def write_preference(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "input": write_chat(row["prompt"]),
+        "preferred_output": [write_message(message) for message in row["chosen"]],
+        "non_preferred_output": [write_message(message) for message in row["rejected"]],
+    }

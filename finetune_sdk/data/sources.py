@@ -1,0 +1,266 @@
+"""Where rows live: a file of JSON lines behind an index of offsets, or rows that are in memory already.
+
+A file is read once, line by line, to build its index (offset, line number and content hash of each row: 32 bytes a row);
+after that each row is read from the disk when it is asked for, and a file that has changed meanwhile is an error.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from os import fstat, pread
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import orjson
+
+from finetune_sdk.data.checks import Finding, RowError, structure
+from finetune_sdk.data.formats import Format, detect, named
+from finetune_sdk.errors import DatasetError
+from finetune_sdk.messages import Kind
+
+HASH_BYTES = 16
+DETECT_ROWS = 20
+SHOWN_FAULTS = 200
+ARRAY_LIMIT = 512 * 1024 * 1024
+
+
+def content_hash(row: Mapping[str, Any]) -> bytes:
+    """16 bytes that stand for a canonical row; the order of its keys does not matter."""
+    return blake2b(orjson.dumps(row, option=orjson.OPT_SORT_KEYS), digest_size=HASH_BYTES).digest()
+
+
+class Source(Protocol):
+    """Rows in canonical form, by number, with their hashes and where each stands."""
+
+    name: str
+    kind: Kind
+    hashes: bytearray
+
+    def __len__(self) -> int: ...
+
+    def row(self, index: int) -> dict[str, Any]: ...
+
+    def line(self, index: int) -> int: ...
+
+
+class MemorySource:
+    """Rows that are in memory: made by a program, or read from a JSON array."""
+
+    def __init__(self, rows: Sequence[dict[str, Any]], kind: Kind, name: str, lines: Sequence[int] = ()) -> None:
+        self.name = name
+        self.kind = kind
+        self.hashes = bytearray(b"".join(content_hash(row) for row in rows))
+        self._rows = rows
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, index: int) -> dict[str, Any]:
+        return self._rows[index]
+
+    def line(self, index: int) -> int:
+        return self._lines[index] if self._lines else index + 1
+
+
+class FileSource:
+    """The rows of a JSON-lines file, which stay on the disk."""
+
+    def __init__(self, path: Path, form: Format) -> None:
+        self.name = path.name
+        self.kind = form.kind
+        self.hashes = bytearray()
+        self._path = path
+        self._format = form
+        self._offsets = array("Q")
+        self._lengths = array("L")
+        self._lines = array("L")
+        self._opened: BinaryIO | None = None
+        self._opening = threading.Lock()
+        self._stamp = (0, 0)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def line(self, index: int) -> int:
+        return self._lines[index]
+
+    def row(self, index: int) -> dict[str, Any]:
+        file = self._file()
+        raw = pread(file.fileno(), self._lengths[index], self._offsets[index])
+        try:
+            row = self._format.read(orjson.loads(raw))
+        except (orjson.JSONDecodeError, RowError):
+            raise self._changed() from None
+        start = index * HASH_BYTES
+        if content_hash(row) != self.hashes[start : start + HASH_BYTES]:
+            raise self._changed()
+        return row
+
+    def _file(self) -> BinaryIO:
+        with self._opening:
+            if self._opened is None:
+                try:
+                    self._opened = self._path.open("rb")
+                except OSError as fault:
+                    raise DatasetError(
+                        f"{self._path} was indexed but cannot be read any more: {fault.strerror}.",
+                        cure="put the file back, or load the dataset anew",
+                    ) from None
+                if _stamp(self._opened) != self._stamp:
+                    self._opened = None
+                    raise self._changed()
+            return self._opened
+
+    def _changed(self) -> DatasetError:
+        return DatasetError(
+            f"{self._path} has changed since it was loaded.",
+            cure="load the dataset anew; a job stands for the rows that it was defined with",
+        )
+
+    def read(self, file: BinaryIO, faults: list[Finding]) -> None:
+        """Builds the index, one line at a time; what is wrong with a row goes into `faults`."""
+        self._stamp = _stamp(file)
+        read, kind, dumps, loads = self._format.read, self.kind, orjson.dumps, orjson.loads
+        sort, offset = orjson.OPT_SORT_KEYS, 0
+        for number, line in enumerate(file, 1):
+            length = len(line)
+            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
+                line, length, offset = line[3:], length - 3, 3
+            if line.isspace():
+                offset += length
+                continue
+            try:
+                row = read(_object(loads(line)))
+                structure(kind, row)
+            except orjson.JSONDecodeError as fault:
+                _fault(faults, number, _not_json(line, fault), "write one JSON object on each line")
+            except RowError as fault:
+                _fault(faults, number, fault.message, fault.cure)
+            else:
+                self.hashes += blake2b(dumps(row, option=sort), digest_size=HASH_BYTES).digest()
+                self._offsets.append(offset)
+                self._lengths.append(length)
+                self._lines.append(number)
+            offset += length
+
+
+def _stamp(file: BinaryIO) -> tuple[int, int]:
+    state = fstat(file.fileno())
+    return state.st_size, state.st_mtime_ns
+
+
+def _object(row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise RowError(f"the line holds {type(row).__name__}, not an object.", "write one JSON object on each line")
+    return row
+
+
+def _not_json(line: bytes, fault: orjson.JSONDecodeError) -> str:
+    start = line[:60].decode("utf-8", "replace").strip()
+    return f"this is not JSON ({fault}): {start!r}."
+
+
+def _fault(faults: list[Finding], number: int, message: str, cure: str) -> None:
+    faults.append(Finding("structure", "error", message, cure, (number,)))
+
+
+def open_source(path: Path, name: str | None) -> tuple[Source, list[Finding]]:
+    """The rows of a file and what is wrong with others of them. Raises DatasetError where there is no row to speak of."""
+    try:
+        file = path.open("rb")
+    except OSError as fault:
+        raise DatasetError(f"{path} cannot be read: {fault.strerror}.", cure=_nearby(path)) from None
+    with file:
+        first = _first_byte(file)
+        if first == b"":
+            raise DatasetError(f"{path} is empty.", cure="write one example on each line")
+        if first == b"[":
+            return _read_array(path, name)
+        form = named(name) if name else detect(_first_rows(file), str(path))
+        file.seek(0)
+        source, faults = FileSource(path, form), list[Finding]()
+        source.read(file, faults)
+    return source, faults
+
+
+def _nearby(path: Path) -> str:
+    folder = path.parent
+    if path.is_dir():
+        return "name the file, not its folder"
+    if not folder.is_dir():
+        return f"there is no folder {folder}; check the path"
+    found = sorted(entry.name for entry in folder.glob("*.json*"))[:5]
+    return f"the folder {folder} holds {', '.join(found)}" if found else f"the folder {folder} holds no JSON file"
+
+
+def _first_byte(file: BinaryIO) -> bytes:
+    file.seek(0)
+    while chunk := file.read(65536):
+        rest = chunk.removeprefix(b"\xef\xbb\xbf").lstrip()
+        if rest:
+            return rest[:1]
+    return b""
+
+
+def _first_rows(file: BinaryIO) -> list[dict[str, Any]]:
+    file.seek(0)
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(file):
+        if len(rows) >= DETECT_ROWS or number > DETECT_ROWS * 10:
+            break
+        try:
+            row = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    if not rows:
+        file.seek(0)
+        start = file.readline()[:60].decode("utf-8", "replace").strip()
+        raise DatasetError(
+            f"{getattr(file, 'name', 'the file')} line 1: the file is not JSON lines; it starts with {start!r}.",
+            cure="write one JSON object on each line",
+        )
+    return rows
+
+
+def _read_array(path: Path, name: str | None) -> tuple[Source, list[Finding]]:
+    if path.stat().st_size > ARRAY_LIMIT:
+        raise DatasetError(
+            f"{path} is one JSON array of more than {ARRAY_LIMIT >> 20} MiB, which cannot be read row by row.",
+            cure="write it as JSON lines, one object on each line",
+        )
+    try:
+        items = orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as fault:
+        raise DatasetError(f"{path} is not JSON: {fault}.", cure="mend the array, or write JSON lines") from None
+    objects = [item for item in items if isinstance(item, dict)]
+    if not objects:
+        raise DatasetError(f"{path} holds an array without a single object.", cure="write one object an example")
+    form = named(name) if name else detect(objects[:DETECT_ROWS], str(path))
+    return canonical_rows(items, form, path.name)
+
+
+def canonical_rows(items: Sequence[Any], form: Format, name: str) -> tuple[MemorySource, list[Finding]]:
+    """Rows in memory, each read by `form` and checked."""
+    good, lines, faults = list[dict[str, Any]](), list[int](), list[Finding]()
+    for number, item in enumerate(items, 1):
+        try:
+            row = form.read(_object(item))
+            structure(form.kind, row)
+        except RowError as fault:
+            _fault(faults, number, fault.message, fault.cure)
+            continue
+        good.append(row)
+        lines.append(number)
+    return MemorySource(good, form.kind, name, lines), faults
+
+
+def written(rows: Iterator[dict[str, Any]], write: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Iterator[bytes]:
+    """Each canonical row as a line of a format."""
+    for row in rows:
+        yield orjson.dumps(write(row), option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,221 @@
+"""What is trained: the definition of one fine-tuning. Frozen, portable, and without a vendor's name.
+
+A value left at None is the place's to choose; what it chose is shown in the estimate and kept with the run. What is set
+here is either done exactly or refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from hashlib import sha256
+from typing import Any, ClassVar, Literal
+
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.errors import JobError
+
+Schedule = Literal["linear", "cosine", "constant"]
+LossOn = Literal["completions", "all"]
+
+
+def _positive(owner: object, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None and not value > 0:
+            raise JobError(f"{type(owner).__name__}({name}={value}) makes no sense.", cure=f"give {name} more than 0")
+
+
+def _share(owner: object, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None and not 0 <= value < 1:
+            raise JobError(
+                f"{type(owner).__name__}({name}={value}) makes no sense.", cure=f"give {name} from 0 up to, not with, 1"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SFT:
+    """Supervised fine-tuning: the assistant's turns are learnt.
+
+    `epochs` passes over the data, or `steps` optimizer steps; `batch_size` examples a step; `learning_rate` at its peak,
+    after `warmup` (share of all steps); `max_length` tokens a row, longer ones are cut at the end and named; `loss_on`
+    "completions" trains assistant turns only, "all" every token; the validation loss is taken every `validate_every`
+    steps (None: each epoch), and `early_stopping` ends the run after that many of them without a better one.
+    """
+
+    kind: Literal["sft"] = "sft"
+    epochs: float | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    schedule: Schedule | None = None
+    warmup: float | None = None
+    weight_decay: float | None = None
+    max_length: int | None = None
+    loss_on: LossOn | None = None
+    validate_every: int | None = None
+    early_stopping: int | None = None
+    data: ClassVar[frozenset[str]] = frozenset({"chat"})
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        _check_optimisation(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DPO:
+    """Direct preference optimisation (Rafailov et al. 2023, eq. 7) of `chosen` over `rejected` answers.
+
+    `beta` is the strength of the pull towards the reference, which is the base. The rest is as in `SFT`.
+    """
+
+    kind: Literal["dpo"] = "dpo"
+    beta: float | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    schedule: Schedule | None = None
+    warmup: float | None = None
+    weight_decay: float | None = None
+    max_length: int | None = None
+    validate_every: int | None = None
+    early_stopping: int | None = None
+    data: ClassVar[frozenset[str]] = frozenset({"preference"})
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        _check_optimisation(self)
+        _positive(self, "beta")
+
+
+Method = SFT | DPO
+
+
+def _check_optimisation(method: Method) -> None:
+    _positive(
+        method, "epochs", "steps", "batch_size", "learning_rate", "max_length", "validate_every", "early_stopping"
+    )
+    _share(method, "warmup")
+    if method.weight_decay is not None and method.weight_decay < 0:
+        raise JobError(f"weight_decay={method.weight_decay} makes no sense.", cure="give weight_decay 0 or more")
+    if method.epochs is not None and method.steps is not None:
+        raise JobError("both `epochs` and `steps` are set.", cure="set one of them")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoRA:
+    """Low-rank adapters (Hu et al. 2021) of `rank` beside the weights named by `targets`, scaled by `alpha / rank`.
+
+    `targets` "all-linear" is every linear layer but the head. `alpha` None is twice the rank.
+    """
+
+    kind: Literal["lora"] = "lora"
+    rank: int = 16
+    alpha: float | None = None
+    dropout: float = 0.0
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        _check_low_rank(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QLoRA:
+    """LoRA beside a base that is held in 4 bits: NF4, double quantisation (Dettmers et al. 2023)."""
+
+    kind: Literal["qlora"] = "qlora"
+    rank: int = 16
+    alpha: float | None = None
+    dropout: float = 0.0
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        _check_low_rank(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Full:
+    """All weights move."""
+
+    kind: Literal["full"] = "full"
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+
+Adapter = LoRA | QLoRA | Full
+
+
+def _check_low_rank(adapter: LoRA | QLoRA) -> None:
+    _positive(adapter, "rank", "alpha")
+    _share(adapter, "dropout")
+    if not adapter.targets:
+        raise JobError("`targets` names no layer.", cure='name at least one, or use "all-linear"')
+
+
+def table(value: Method | Adapter) -> dict[str, Any]:
+    """A method or an adapter as plain data, what is None left out."""
+    pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in pairs if v is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One fine-tuning. `base` and `adapter` None are the settings' to give, or else the place's.
+
+    Raises JobError where data and method do not go together.
+    """
+
+    name: str
+    train: Dataset
+    validation: Dataset | None = None
+    method: Method = SFT()
+    adapter: Adapter | None = None
+    base: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise JobError("a job needs a name.", cure='give it one, as in Job(name="triage", …)')
+        if not 0 <= self.seed < 2**31:
+            raise JobError(f"seed={self.seed} is out of range.", cure="give a seed from 0 to 2147483647")
+        for side, dataset in (("train", self.train), ("validation", self.validation)):
+            if dataset is None:
+                continue
+            if dataset.kind not in self.method.data:
+                wanted = " or ".join(sorted(self.method.data))
+                raise JobError(
+                    f"{type(self.method).__name__} learns from {wanted} examples, and {side} holds {dataset.kind} ones "
+                    f"({dataset.name}).",
+                    cure="give data of that kind, or use DPO for preference pairs and SFT for chats",
+                )
+            if not len(dataset):
+                raise JobError(f"{side} has no rows.", cure="give at least one example")
+
+    def definition(self) -> dict[str, Any]:
+        """All that decides what is learnt, as plain data; the name is not part of it."""
+        return {
+            "train": self.train.fingerprint,
+            "validation": self.validation.fingerprint if self.validation else None,
+            "method": table(self.method),
+            "adapter": table(self.adapter) if self.adapter else None,
+            "base": self.base,
+            "seed": self.seed,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits that stand for `definition()`."""
+        return digest(self.definition())
+
+    def resolved(self, *, base: str, adapter: Adapter, method: Method) -> Job:
+        """The same job with a place's choices filled in."""
+        return replace(self, base=base, adapter=adapter, method=method)
+
+
+def digest(value: Mapping[str, Any]) -> str:
+    """32 hex digits that stand for plain data, the order of keys aside."""
+    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:32]

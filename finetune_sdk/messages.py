@@ -1,0 +1,181 @@
+"""Messages and the three kinds of example: frozen values with one canonical form.
+
+The canonical form is plain JSON-able data, the same whatever file a row came from. Tool-call arguments are objects
+there, never text. Nothing in here touches a file or a vendor's format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+Kind = Literal["chat", "preference", "text"]
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool by the assistant. `arguments` is an object, never encoded text."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    id: str | None = None
+
+    def canonical(self) -> dict[str, Any]:
+        call: dict[str, Any] = {"name": self.name, "arguments": dict(self.arguments)}
+        if self.id is not None:
+            call["id"] = self.id
+        return call
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `content` is text, a tuple of content parts (as data), or None beside tool calls.
+
+    `weight` 0 keeps an assistant turn in view but out of training; None means that it is trained.
+    """
+
+    role: Role
+    content: str | tuple[Mapping[str, Any], ...] | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    weight: float | None = None
+    refusal: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the content; parts that are not text are left out."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(str(part.get("text", "")) for part in self.content or ())
+
+    def canonical(self) -> dict[str, Any]:
+        content = self.content if self.content is None or isinstance(self.content, str) else list(self.content)
+        row: dict[str, Any] = {"role": self.role, "content": content}
+        if self.tool_calls:
+            row["tool_calls"] = [call.canonical() for call in self.tool_calls]
+        for key in ("tool_call_id", "name", "weight", "refusal"):
+            value = getattr(self, key)
+            if value is not None:
+                row[key] = value
+        return row
+
+    @classmethod
+    def from_canonical(cls, row: Mapping[str, Any]) -> Message:
+        content = row.get("content")
+        return cls(
+            role=row["role"],
+            content=tuple(content) if isinstance(content, list) else content,
+            tool_calls=tuple(
+                ToolCall(call["name"], call["arguments"], call.get("id")) for call in row.get("tool_calls", ())
+            ),
+            tool_call_id=row.get("tool_call_id"),
+            name=row.get("name"),
+            weight=row.get("weight"),
+            refusal=row.get("refusal"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a model is asked: messages so far, and the tools that it may call (JSON-schema function definitions)."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    parallel_tool_calls: bool | None = None
+
+    def canonical(self) -> dict[str, Any]:
+        row: dict[str, Any] = {"messages": [message.canonical() for message in self.messages]}
+        if self.tools:
+            row["tools"] = list(self.tools)
+        if self.parallel_tool_calls is not None:
+            row["parallel_tool_calls"] = self.parallel_tool_calls
+        return row
+
+    @classmethod
+    def of(cls, asked: Asked) -> Conversation:
+        """A conversation from a text (one user turn), messages, or dicts with `role` and `content`."""
+        if isinstance(asked, Conversation):
+            return asked
+        if isinstance(asked, str):
+            return cls((Message("user", asked),))
+        turns = (turn if isinstance(turn, Message) else Message.from_canonical(turn) for turn in asked)
+        return cls(tuple(turns))
+
+
+Asked = str | Conversation | Sequence[Message] | Sequence[Mapping[str, Any]]
+"""What `Model.answer` accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatExample:
+    """A conversation whose assistant turns (weight not 0) are to be learnt."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    parallel_tool_calls: bool | None = None
+
+    @property
+    def prompt(self) -> Conversation:
+        """All before the last assistant turn."""
+        return Conversation(self.messages[: self._last()], self.tools, self.parallel_tool_calls)
+
+    @property
+    def answer(self) -> Message:
+        """The last assistant turn."""
+        return self.messages[self._last()]
+
+    def _last(self) -> int:
+        return max(i for i, message in enumerate(self.messages) if message.role == "assistant")
+
+    def canonical(self) -> dict[str, Any]:
+        return Conversation(self.messages, self.tools, self.parallel_tool_calls).canonical()
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceExample:
+    """A prompt and two answers to it; `chosen` is the better one."""
+
+    prompt: Conversation
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+
+    def canonical(self) -> dict[str, Any]:
+        return {
+            "prompt": self.prompt.canonical(),
+            "chosen": [message.canonical() for message in self.chosen],
+            "rejected": [message.canonical() for message in self.rejected],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TextExample:
+    """Plain text for continued pretraining."""
+
+    text: str
+
+    def canonical(self) -> dict[str, Any]:
+        return {"text": self.text}
+
+
+Example = ChatExample | PreferenceExample | TextExample
+
+
+def example(kind: Kind, row: Mapping[str, Any]) -> Example:
+    """The example that a canonical row describes."""
+    if kind == "chat":
+        return ChatExample(_messages(row["messages"]), tuple(row.get("tools", ())), row.get("parallel_tool_calls"))
+    if kind == "preference":
+        asked = row["prompt"]
+        prompt = Conversation(
+            _messages(asked["messages"]), tuple(asked.get("tools", ())), asked.get("parallel_tool_calls")
+        )
+        return PreferenceExample(prompt, _messages(row["chosen"]), _messages(row["rejected"]))
+    return TextExample(row["text"])
+
+
+def _messages(rows: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
+    return tuple(Message.from_canonical(row) for row in rows)

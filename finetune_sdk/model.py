@@ -1,0 +1,169 @@
+"""Model: anything that answers messages, and two that stand on others or on earlier answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from finetune_sdk.errors import EvaluationError
+from finetune_sdk.messages import Asked, ChatExample, Conversation, Message, ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said. `seconds` is what its asker waited: in a batch, the batch's time.
+
+    Tokens are None where the place does not count them. `finish` is "stop", "length", "tool_calls" or the place's word.
+    """
+
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    seconds: float | None = None
+    finish: str = "stop"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "text": self.text,
+            "tool_calls": [call.canonical() for call in self.tool_calls],
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "seconds": self.seconds,
+            "finish": self.finish,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How answers are drawn. Temperature 0 is greedy."""
+
+    max_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a model comes from. `sketch` holds hashes of the training rows' inputs, to notice leaks in an evaluation.
+
+    `job`, `estimate`, `actual`, `curves` and `manifest` are plain JSON-able tables, as the report shows them.
+    """
+
+    backend: str
+    base: str
+    run: str | None = None
+    job: Mapping[str, Any] = field(default_factory=dict)
+    estimate: Mapping[str, Any] | None = None
+    actual: Mapping[str, Any] | None = None
+    curves: Mapping[str, Any] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    sketch: frozenset[str] = frozenset()
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Anything that answers messages: a base, a tuned model, a base behind a prompt, kept answers."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def origin(self) -> Origin: ...
+
+    def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
+        """One answer to one conversation."""
+        ...
+
+    def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        """One answer to each conversation, in their order; batched where the place can."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """A model behind a prompt: `system` replaces the conversation's own, `examples` come before it as turns."""
+
+    model: Model
+    system: str | None = None
+    examples: tuple[ChatExample, ...] = ()
+
+    def __init__(self, model: Model, system: str | None = None, examples: Iterable[ChatExample] = ()) -> None:
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "system", system)
+        object.__setattr__(self, "examples", tuple(examples))
+
+    @property
+    def name(self) -> str:
+        parts = ["a system prompt"] if self.system else []
+        if self.examples:
+            parts.append(f"{len(self.examples)} examples")
+        return f"{self.model.name} with {' and '.join(parts) or 'no prompt'}"
+
+    @property
+    def origin(self) -> Origin:
+        return self.model.origin
+
+    def conversation(self, asked: Asked) -> Conversation:
+        """What the model behind is really asked."""
+        whole = Conversation.of(asked)
+        own = [message for message in whole.messages if message.role in ("system", "developer")]
+        rest = [message for message in whole.messages if message.role not in ("system", "developer")]
+        system = [Message("system", self.system)] if self.system else own
+        shown = [
+            message
+            for shown_example in self.examples
+            for message in shown_example.messages
+            if message.role not in ("system", "developer")
+        ]
+        return Conversation((*system, *shown, *rest), whole.tools, whole.parallel_tool_calls)
+
+    def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
+        return self.model.answer(self.conversation(asked), sampling)
+
+    def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        return self.model.answers([self.conversation(one) for one in asked], sampling)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned model: the place's own model, with the name and the origin that the run gives it."""
+
+    model: Model
+    name: str
+    origin: Origin
+
+    def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
+        return self.model.answer(asked, sampling)
+
+    def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        return self.model.answers(asked, sampling)
+
+
+class Recorded:
+    """Answers kept from earlier: what a model said while it lived. Asking anything else is an EvaluationError."""
+
+    def __init__(self, name: str, said: Iterable[tuple[Asked, Answer]], origin: Origin | None = None) -> None:
+        self.name = name
+        self.origin = origin or Origin(backend="recorded", base=name)
+        self._said = {_key(Conversation.of(asked)): answer for asked, answer in said}
+
+    def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
+        conversation = Conversation.of(asked)
+        kept = self._said.get(_key(conversation))
+        if kept is None:
+            raise EvaluationError(
+                f"{self.name} holds no answer to {conversation.messages[-1].text[:80]!r}.",
+                cure="record the answers to the same cases, or evaluate a model that still answers",
+            )
+        return kept
+
+    def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        return [self.answer(one, sampling) for one in asked]
+
+
+def _key(conversation: Conversation) -> str:
+    return json.dumps(conversation.canonical(), sort_keys=True)

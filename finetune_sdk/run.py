@@ -1,0 +1,159 @@
+"""Run: a job that was submitted. It has an id, a status, events and checkpoints, and ends in a model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from finetune_sdk.backend import Backend, Checkpoint, Event, Result, Status
+from finetune_sdk.errors import NotFoundError, RunError
+from finetune_sdk.estimate import Estimate
+from finetune_sdk.ledger import Entry, Ledger
+from finetune_sdk.model import Model, Origin, Tuned
+from finetune_sdk.report.progress import Progress, silent
+
+POLL_SECONDS = (0.2, 5.0)
+
+
+class Run:
+    """A submitted job, as its place and the ledger know it. `id` carries its backend: "local:7f3a…"."""
+
+    def __init__(self, place: str, key: str, backend: Backend, ledger: Ledger) -> None:
+        self.place = place
+        self.key = key
+        self._backend = backend
+        self._ledger = ledger
+
+    @property
+    def id(self) -> str:
+        return f"{self.place}:{self.key}"
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r})"
+
+    @property
+    def status(self) -> Status:
+        """What the place says now. Raises RunError when the place does not know the run any more."""
+        try:
+            status = self._backend.status(self.key)
+        except NotFoundError as fault:
+            raise self._gone(fault) from None
+        self._ledger.observe(self.place, self.key, status)
+        return status
+
+    def _gone(self, fault: NotFoundError) -> RunError:
+        entry = self.entry
+        if entry is None:
+            return RunError(f"{self.id}: {fault.message}", cure="list the runs that are known with `finetune runs`")
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
+        return RunError(
+            f"{self.id} ({entry.name}) was submitted on {when} and is gone: {fault.message}",
+            cure="submit the job again with submit(job, again=True), or `finetune run --again`",
+        )
+
+    @property
+    def entry(self) -> Entry | None:
+        """The ledger's record, None for a run that was submitted elsewhere."""
+        return self._ledger.of_run(self.place, self.key)
+
+    @property
+    def estimate(self) -> Estimate | None:
+        entry = self.entry
+        return Estimate.from_dict(entry.estimate) if entry else None
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """What happened so far, from event number `after` + 1."""
+        yield from self._backend.events(self.key, after)
+
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        self._backend.capabilities.require("checkpoints", self.place)
+        return self._backend.checkpoints(self.key)
+
+    def cancel(self) -> None:
+        """Ends the run; finished checkpoints are kept. A run that has ended stays as it is."""
+        self._backend.cancel(self.key)
+
+    def resume(self) -> Run:
+        """Goes on from the last good checkpoint."""
+        self._backend.capabilities.require("resume", self.place)
+        self._backend.resume(self.key)
+        return self
+
+    def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> Model:
+        """Waits for the end and returns the tuned model. ctrl-C stops the waiting, never the run.
+
+        `progress` None shows a bar where a person looks on. Raises RunError when the run failed or was cancelled, and
+        TimeoutError after `timeout` seconds (the run goes on).
+        """
+        entry = self.entry
+        title = entry.name if entry else self.id
+        with silent() if progress is False else Progress(title, always=bool(progress)) as shown:
+            try:
+                status = self._follow(shown, timeout)
+            except KeyboardInterrupt:
+                shown.say(f"detached; {self.id} goes on. Come back with: finetune attach {self.id}")
+                raise
+        if status != "succeeded":
+            raise self._ended(status)
+        return self.model()
+
+    def _follow(self, shown: Progress, timeout: float | None) -> Status:
+        started, pause, seen = time.monotonic(), POLL_SECONDS[0], 0
+        while True:
+            status = self.status
+            for event in self.events(seen):
+                seen, pause = event.number, POLL_SECONDS[0]
+                shown.show(event.kind, event.message, event.data)
+            if status.terminal:
+                return status
+            if timeout is not None and time.monotonic() - started > timeout:
+                raise TimeoutError(f"{self.id} is {status} after {timeout:.0f} s of waiting; it goes on.")
+            time.sleep(pause)
+            pause = min(pause * 1.2, POLL_SECONDS[1] if time.monotonic() - started > 60 else 0.5)
+
+    def _ended(self, status: Status) -> RunError:
+        said = [event.message for event in self.events() if event.kind == "status" and event.message]
+        why = f": {said[-1]}" if said else "."
+        can = "resume" in self._backend.capabilities.verbs
+        cure = f"go on with `finetune resume {self.id}`" if can else "see its events"
+        return RunError(
+            f"{self.id} ended as {status}{why}", cure=f"{cure}, or submit again with submit(job, again=True)"
+        )
+
+    def result(self) -> Result:
+        """What the run left; its actual figures go into the ledger."""
+        result = self._backend.result(self.key)
+        self._ledger.observe(self.place, self.key, self._backend.status(self.key), result.actual)
+        return result
+
+    def model(self) -> Model:
+        """The tuned model, with its origin. Raises RunError when the run has not left one."""
+        result = self.result()
+        entry = self.entry
+        resolved: Mapping[str, Any] = entry.resolved if entry else {}
+        name = entry.name if entry else self.id
+        origin = Origin(
+            backend=self.place,
+            base=str(resolved.get("base", "")),
+            run=self.id,
+            job=resolved,
+            estimate=entry.estimate if entry else None,
+            actual=dict(result.actual),
+            curves=self.curves(),
+            manifest=result.manifest,
+            sketch=frozenset(entry.sketch) if entry else frozenset(),
+        )
+        return Tuned(self._backend.model(result.model), name, origin)
+
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Loss over steps, as `{"loss": [(step, value), …], "validation_loss": …, "learning_rate": …}`."""
+        names = ("loss", "validation_loss", "learning_rate", "margin", "validation_margin")
+        curves: dict[str, list[tuple[int, float]]] = {}
+        for event in self.events():
+            if event.kind != "metrics" or "step" not in event.data:
+                continue
+            for name in names:
+                if event.data.get(name) is not None:
+                    curves.setdefault(name, []).append((event.data["step"], event.data[name]))
+        return curves

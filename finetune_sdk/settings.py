@@ -1,0 +1,99 @@
+"""finetune.toml and the environment, as raw tables; the only room that reads the environment.
+
+Order: argument, environment, finetune.toml. The file is looked for in the working folder and those above it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finetune_sdk.errors import SettingsError
+
+FILE = "finetune.toml"
+DEFAULT_BACKEND = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is set. `places` holds one raw table a backend; `home` is the folder of the ledger and of local runs."""
+
+    backend: str
+    home: Path
+    places: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    file: Path | None = None
+    backend_from: str = "the default"
+
+    @classmethod
+    def load(
+        cls,
+        backend: str | None = None,
+        *,
+        home: str | os.PathLike[str] | None = None,
+        file: str | os.PathLike[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Raises SettingsError where the file is not TOML, or holds what nothing reads."""
+        env = os.environ if environment is None else environment
+        named = file or env.get("FINETUNE_CONFIG")
+        path = Path(named) if named else _find(Path.cwd())
+        raw = _read(path) if path else {}
+        places = _places(raw, path)
+        chosen, source = next(
+            (value, source)
+            for value, source in (
+                (backend, "the argument"),
+                (env.get("FINETUNE_BACKEND"), "FINETUNE_BACKEND"),
+                (raw.get("backend"), str(path)),
+                (DEFAULT_BACKEND, "the default"),
+            )
+            if value
+        )
+        if not isinstance(chosen, str):
+            raise SettingsError(f"{path}: `backend` is not text.", cure='write it as backend = "local"')
+        return cls(chosen, Path(home or env.get("FINETUNE_HOME") or raw.get("home") or _home()), places, path, source)
+
+    def place(self, name: str) -> Mapping[str, Any]:
+        """The raw table of one backend."""
+        return self.places.get(name, {})
+
+
+def _find(folder: Path) -> Path | None:
+    return next((at / FILE for at in (folder, *folder.parents) if (at / FILE).is_file()), None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as fault:
+        raise SettingsError(f"{path} cannot be read: {fault.strerror}.", cure="check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise SettingsError(f"{path} is not TOML: {fault}.", cure="mend that line") from None
+
+
+def _places(raw: Mapping[str, Any], path: Path | None) -> dict[str, Mapping[str, Any]]:
+    unknown = raw.keys() - {"backend", "home", "backends"}
+    if unknown:
+        raise SettingsError(
+            f"{path}: the key {sorted(unknown)[0]!r} is read by nothing.",
+            cure="use `backend`, `home`, and one table [backends.NAME] for each place",
+        )
+    places = raw.get("backends", {})
+    if not isinstance(places, dict) or not all(isinstance(table, dict) for table in places.values()):
+        raise SettingsError(f"{path}: `backends` is not a table of tables.", cure="write [backends.local] and so on")
+    return places
+
+
+def _home() -> str:
+    from platformdirs import user_data_dir  # only where nothing else is set
+
+    return user_data_dir("finetune", appauthor=False)
+
+
+def secret(name: str) -> str | None:
+    """The value of an environment variable that holds a key. Never log or keep what this returns."""
+    return os.environ.get(name) or None
