@@ -1,0 +1,318 @@
+"""The local backend: the contract of `finetune_sdk.backend`, kept on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from finetune_sdk.backend import Capabilities, Checkpoint, Event, Place, Resolved, Result, Status
+from finetune_sdk.data.checks import Finding
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.data.tokens import Counter, TokenCount
+from finetune_sdk.errors import (
+    BackendError,
+    MissingDependencyError,
+    NotFoundError,
+    RunError,
+    SettingsError,
+)
+from finetune_sdk.estimate import Estimate, Price
+from finetune_sdk.job import DPO, SFT, Job, table
+from finetune_sdk.messages import Example
+from finetune_sdk.model import Model
+from finetune_sdk_local.runs import RunFolder
+
+OPTIONS = frozenset(
+    {
+        "kind",
+        "base",
+        "adapter",
+        "device",
+        "dtype",
+        "threads",
+        "micro_tokens",
+        "checkpoint_every",
+        "usd_per_hour",
+        "sft",
+        "dpo",
+    }
+)
+NEEDED = ("torch", "transformers", "peft", "safetensors", "psutil")
+CANCEL_SECONDS = 8.0
+MICRO_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
+CAPABILITIES = Capabilities(
+    methods=frozenset({"sft", "dpo"}),
+    adapters=frozenset({"lora", "qlora", "full"}),
+    hyperparameters=frozenset((SFT.__dataclass_fields__.keys() | DPO.__dataclass_fields__.keys()) - {"kind"}),
+    verbs=frozenset({"list", "checkpoints", "resume", "render"}),
+    gaps={
+        "pause": "a local run is ended with cancel and goes on with resume, which loses nothing",
+        "deploy": "a local model answers as soon as it is asked",
+        "export": "not built yet: the adapter in the run's folder is in peft's own format",
+    },
+)
+
+
+class LocalBackend:
+    """Runs on this machine, each a process of its own under `home`/runs."""
+
+    def __init__(self, place: Place) -> None:
+        missing = next((name for name in NEEDED if find_spec(name) is None), None)
+        if missing is not None:
+            raise MissingDependencyError(f"{missing}, which local training needs,", extra="local")
+        unknown = place.options.keys() - OPTIONS
+        if unknown:
+            word = sorted(unknown)[0]
+            near = get_close_matches(word, OPTIONS, 1)
+            raise SettingsError(
+                f"[backends.{place.name}] has no option {word!r}.",
+                cure=f"use {near[0]!r}" if near else f"use one of {', '.join(sorted(OPTIONS))}",
+            )
+        self._place = place
+        self._runs = place.home.expanduser().absolute() / "runs"
+        self._sequences: dict[tuple[str, str, str, int], Any] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    @property
+    def address(self) -> str:
+        return str(self._runs)
+
+    def _device(self) -> Any:
+        from finetune_sdk_local.devices import pick
+
+        return pick(self._place.options.get("device"), self._place.options.get("dtype"))
+
+    def _machine(self) -> dict[str, Any]:
+        """What does not change the result but for rounding: kept with the run, so that a resume is bit-equal."""
+        options = self._place.options
+        return {
+            "threads": int(options.get("threads") or os.cpu_count() or 1),
+            "micro_tokens": int(options.get("micro_tokens") or MICRO_TOKENS[self._device().kind]),
+            "checkpoint_every": options.get("checkpoint_every"),
+        }
+
+    def resolve(self, job: Job) -> Resolved:
+        from finetune_sdk_local import bases, defaults
+
+        bases.quiet()
+        resolved = defaults.resolve(job, self._place.options, self._device())
+        bases.causal(resolved.base)
+        return resolved
+
+    def _tokens(self, resolved: Resolved, dataset: Dataset) -> Any:
+        """The dataset as token sequences; made once for a job, whoever asks."""
+        from finetune_sdk_local import bases, prepare
+        from finetune_sdk_local.rendering import Renderer
+
+        method = resolved.method
+        assert method.max_length is not None
+        mode = str(getattr(method, "loss_on", None))
+        key = (dataset.fingerprint, resolved.base, mode, method.max_length)
+        if key not in self._sequences:
+            while len(self._sequences) >= 4:
+                del self._sequences[next(iter(self._sequences))]
+            renderer = Renderer(resolved.base, bases.tokenizer(resolved.base))
+            self._sequences[key] = prepare.sequences(renderer, dataset, method, method.max_length)
+        return self._sequences[key]
+
+    def check(self, resolved: Resolved) -> Sequence[Finding]:
+        from finetune_sdk_local.checks import lengths
+
+        job = resolved.job
+        width = 2 if isinstance(job.method, DPO) else 1
+        found = list(lengths(job.train, self._tokens(resolved, job.train), width, resolved.method.max_length or 0))
+        if job.validation is not None:
+            made = self._tokens(resolved, job.validation)
+            found += lengths(job.validation, made, width, resolved.method.max_length or 0)
+        return found
+
+    def estimate(self, resolved: Resolved) -> Estimate:
+        from finetune_sdk_local import estimates
+        from finetune_sdk_local.probe import probe
+
+        job, device, machine = resolved.job, self._device(), self._machine()
+        price = self._place.options.get("usd_per_hour")
+        return estimates.estimate(
+            resolved,
+            self._tokens(resolved, job.train),
+            self._tokens(resolved, job.validation) if job.validation is not None else None,
+            estimates.Machine(
+                device,
+                machine["micro_tokens"],
+                probe(resolved.base, resolved.adapter, device, machine["threads"], self._place.home),
+                float(price) if price is not None else None,
+            ),
+        )
+
+    def _run(self, run: str) -> RunFolder:
+        if not run.isalnum():
+            raise NotFoundError(f"{run!r} is not the id of a local run.", cure="list the runs with `finetune runs`")
+        return RunFolder(self._runs / run).require()
+
+    def submit(self, resolved: Resolved, token: str) -> str:
+        run = RunFolder(self._runs / token[:16])
+        run.make(
+            {**resolved.to_dict(), "token": token, "machine": self._machine()},
+            resolved.job.train,
+            resolved.job.validation,
+        )
+        if not run.started_mark.exists():
+            _start(run)
+        return run.id
+
+    def find(self, token: str) -> Sequence[str]:
+        run = RunFolder(self._runs / token[:16])
+        return [run.id] if run.exists() and run.started_mark.exists() else []
+
+    def status(self, run: str) -> Status:
+        return self._run(run).status()[0]
+
+    def events(self, run: str, after: int = 0) -> Iterable[Event]:
+        folder = self._run(run)
+        folder.status()
+        return folder.events(after)
+
+    def cancel(self, run: str) -> None:
+        """Asks the worker to end at the next step; one that does not within 8 s is killed. Checkpoints stay."""
+        folder = self._run(run)
+        if folder.status()[0].terminal:
+            return
+        folder.cancel_mark.touch()
+        _signal(folder, signal.SIGTERM)
+        until = time.monotonic() + CANCEL_SECONDS
+        while not folder.status()[0].terminal:
+            if time.monotonic() > until:
+                _signal(folder, signal.SIGKILL)
+            time.sleep(0.05)
+
+    def resume(self, run: str) -> None:
+        folder = self._run(run)
+        status = folder.status()[0]
+        if status == "succeeded":
+            raise RunError(f"{run} has succeeded: there is nothing to go on with.", cure="use its model")
+        if not status.terminal:
+            raise RunError(f"{run} is {status}.", cure="wait for it, or cancel it first")
+        folder.cancel_mark.unlink(missing_ok=True)
+        folder.append("status", "resumed", {"status": "queued"})
+        folder.started_mark.unlink(missing_ok=True)
+        os.utime(folder.path)
+        _start(folder)
+
+    def result(self, run: str) -> Result:
+        import json
+
+        folder = self._run(run)
+        status, why = folder.status()
+        if status != "succeeded":
+            raise RunError(f"{run} is {status}{f': {why}' if why else ''}.", cure="wait for it, or resume it")
+        if not folder.model.is_dir():
+            raise RunError(
+                f"the model of {run} was deleted: there is no {folder.model}.", cure="submit the job with again=True"
+            )
+        last = [event for event in folder.events() if event.kind == "status"][-1]
+        manifest = json.loads((folder.path / "manifest.json").read_text())
+        return Result(run, dict(last.data.get("actual", {})), manifest)
+
+    def runs(self) -> Sequence[str]:
+        folders = [path for path in self._runs.glob("*") if RunFolder(path).exists()]
+        return [path.name for path in sorted(folders, key=lambda path: path.stat().st_ctime, reverse=True)]
+
+    def checkpoints(self, run: str) -> Sequence[Checkpoint]:
+        from finetune_sdk_local import checkpoints
+
+        folder = self._run(run)
+        curve = {event.data["step"]: event.data for event in folder.events() if event.kind == "metrics"}
+        return [
+            Checkpoint(saved.folder.name, saved.step, curve.get(saved.step, {}))
+            for saved in reversed(checkpoints.every(folder.checkpoints))
+        ]
+
+    def model(self, name: str) -> Model:
+        from finetune_sdk_local import models
+
+        folder = RunFolder(self._runs / name) if name.isalnum() else None
+        if folder is not None and folder.exists():
+            return models.tuned(folder, self._place.name, self._device())
+        return models.base(name, self._place.name, self._device())
+
+    def counter(self, base: str) -> Counter:
+        from finetune_sdk_local import bases
+        from finetune_sdk_local.rendering import Renderer
+
+        return LocalCounter(Renderer(base, bases.tokenizer(base)), base)
+
+    def prices(self) -> Sequence[Price]:
+        return ()
+
+    def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:
+        from finetune_sdk_local import bases
+        from finetune_sdk_local.rendering import Renderer, mark
+
+        renderer = Renderer(base, bases.tokenizer(base))
+        text, spans = renderer.texts(dataset[index])[0]
+        encoded = renderer.encode([text])
+        trained = mark(encoded["offset_mapping"][0], spans)
+        return {"ids": list(encoded["input_ids"][0]), "trained": trained.tolist(), "text": text, "spans": spans}
+
+    def doctor(self) -> Mapping[str, str]:
+        """What this machine can do, in words."""
+        from finetune_sdk_local.doctor import examine
+
+        return examine(self._place)
+
+
+class LocalCounter:
+    """Counts with the base's own tokenizer and template: exactly what training sees."""
+
+    exact = True
+
+    def __init__(self, renderer: Any, base: str) -> None:
+        self._renderer = renderer
+        self.basis = f"the tokenizer and chat template of {base}"
+
+    def count(self, example: Example) -> TokenCount:
+        made = self._renderer.sequences([example], sys.maxsize)
+        return TokenCount(int(made.lengths.sum()), int(made.trained_counts.sum()))
+
+
+def _start(run: RunFolder) -> None:
+    """Starts a worker in a session of its own, with nothing of the caller's but its environment."""
+    command = [sys.executable, "-m", "finetune_sdk_local.worker", str(run.path)]
+    path = os.pathsep.join(entry for entry in (str(Path(entry).absolute()) for entry in sys.path if entry) if entry)
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    try:
+        os.posix_spawn(
+            sys.executable,
+            command,
+            {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(run.log), append, 0o644),
+                (os.POSIX_SPAWN_OPEN, 2, str(run.log), append, 0o644),
+            ],
+            setsid=True,
+        )
+    except OSError as fault:
+        raise BackendError(f"no process could be started for the run: {fault.strerror}.", retryable=True) from None
+
+
+def _signal(run: RunFolder, number: int) -> None:
+    worker = run.worker()
+    if worker is not None:
+        try:
+            os.kill(worker, number)
+        except ProcessLookupError:
+            return
+
+
+__all__ = ["LocalBackend", "table"]

@@ -1,0 +1,200 @@
+"""Bases: where one is, what its config says, and how its weights are loaded with an adapter beside them.
+
+Code that comes with a base is never run, and weights are read from safetensors only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finetune_sdk.errors import MissingDependencyError, NotFoundError, UnsupportedError
+from finetune_sdk.job import Adapter, Full, LoRA, QLoRA
+from finetune_sdk_local.devices import Device
+
+if TYPE_CHECKING:
+    import torch
+
+EMBEDDED = {"tiny": Path(__file__).parent / "tiny"}
+
+
+def locate(base: str) -> str:
+    """The folder of a base, or its hub name when it is neither embedded nor a folder here."""
+    if base in EMBEDDED:
+        return str(EMBEDDED[base])
+    folder = Path(base).expanduser()
+    if (folder / "config.json").is_file():
+        return str(folder.resolve())
+    if folder.is_dir():
+        raise _unknown(base, f"the folder {folder.resolve()} has no config.json")
+    if base.count("/") > 1 or base.startswith(("/", ".", "~")):
+        raise _unknown(base, f"there is no folder {folder.absolute()}")
+    return base
+
+
+def _unknown(base: str, found: str) -> NotFoundError:
+    return NotFoundError(
+        f"the base {base!r} was not found: {found}.",
+        cure=f"use an embedded base ({', '.join(EMBEDDED)}), a folder with config.json and safetensors, "
+        "or the name of a model on the hub, as in Qwen/Qwen3-0.6B",
+    )
+
+
+@lru_cache(maxsize=8)
+def config(base: str) -> Any:
+    """The base's transformers config. Raises NotFoundError saying what was looked for and where."""
+    from transformers import AutoConfig
+
+    return _fetched(base, AutoConfig)
+
+
+@lru_cache(maxsize=8)
+def tokenizer(base: str) -> Any:
+    """The base's tokenizer."""
+    from transformers import AutoTokenizer
+
+    return _fetched(base, AutoTokenizer)
+
+
+def _fetched(base: str, loader: Any) -> Any:
+    where = locate(base)
+    try:
+        return loader.from_pretrained(where, trust_remote_code=False)
+    except (OSError, ValueError) as fault:
+        why = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+        if "trust_remote_code" in str(fault):
+            raise UnsupportedError(
+                f"the base {base!r} brings code of its own, which is never run.", cure="use one that transformers knows"
+            ) from None
+        looked = (
+            f"looked for an embedded base, the folder {Path(base).absolute()}, and {base!r} on the hub and in its cache"
+        )
+        raise _unknown(base, f"{looked} ({why})") from None
+
+
+def tokenizer_in(folder: Path) -> Any:
+    """The tokenizer and chat template that a run left with its model."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+
+
+def context(base: str) -> int:
+    """How many tokens the base can see at once."""
+    return int(getattr(config(base).get_text_config(), "max_position_embeddings", 2048))
+
+
+def causal(base: str) -> None:
+    """Raises UnsupportedError when the base is not a causal language model."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if type(config(base)) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise UnsupportedError(
+            f"the base {base!r} ({config(base).model_type}) is not a causal language model.",
+            cure="use a base that generates text, such as a Llama, Qwen, Mistral or Gemma",
+        )
+
+
+def load(base: str, device: Device, adapter: Adapter | None = None, *, train: bool = False) -> Any:
+    """The base's weights on the device: in 4 bits for QLoRA, in float32 where all of them are to be trained."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    causal(base)
+    dtype = torch.float32 if train and isinstance(adapter, Full) else device.torch_dtype
+    options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False, "use_safetensors": True}
+    if isinstance(adapter, QLoRA):
+        options["quantization_config"] = _four_bits(device)
+        options["device_map"] = {"": device.kind}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(locate(base), **options)
+    except OSError as fault:
+        raise _unknown(base, str(fault).strip().splitlines()[0]) from None
+    if not isinstance(adapter, QLoRA):
+        model = model.to(device.kind)
+    _keep_four_bits_trainable(model)
+    return model
+
+
+def _four_bits(device: Device) -> Any:
+    block_hub_kernels()
+    try:
+        import bitsandbytes  # noqa: F401 - transformers only asks whether it is there
+    except ImportError:
+        raise MissingDependencyError("bitsandbytes, which QLoRA needs,", extra="local") from None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=device.torch_dtype,
+    )
+
+
+def block_hub_kernels() -> None:
+    """On some CPUs bitsandbytes fetches compiled code from a hub when the package `kernels` is there: not here."""
+    sys.modules.setdefault("kernels", None)  # type: ignore[arg-type]
+
+
+def _keep_four_bits_trainable(model: Any) -> None:
+    """On AVX512-BF16 CPUs a forward in eval mode repacks 4-bit weights, and later gradients are wrong or raise."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def adapt(model: Any, adapter: Adapter, seed: int) -> Any:
+    """The model with its adapter, seeded before the adapter's weights are drawn; those are float32."""
+    import torch
+
+    torch.manual_seed(seed)
+    model.config.use_cache = False
+    if isinstance(adapter, Full):
+        model.requires_grad_(True)
+        return model
+    from peft import LoraConfig, get_peft_model
+
+    targets = adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets)
+    model.requires_grad_(False)
+    settings = LoraConfig(
+        r=adapter.rank,
+        lora_alpha=alpha(adapter),
+        lora_dropout=adapter.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=model.config._name_or_path,
+    )
+    try:
+        adapted = get_peft_model(model, settings, autocast_adapter_dtype=True)
+    except ValueError as fault:
+        raise UnsupportedError(
+            f"the adapter's targets {targets} do not fit the base: {str(fault).splitlines()[0]}",
+            cure='use targets="all-linear", or names of its linear layers',
+        ) from None
+    for parameter in adapted.parameters():
+        if parameter.requires_grad and parameter.dtype != torch.float32:
+            parameter.data = parameter.data.float()
+    return adapted
+
+
+def alpha(adapter: LoRA | QLoRA) -> float:
+    return adapter.alpha if adapter.alpha is not None else 2 * adapter.rank
+
+
+def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """The parameters that move, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def quiet() -> None:
+    """Keeps transformers' own bars and hints off a run's output; telemetry was never asked for."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

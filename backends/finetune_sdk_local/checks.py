@@ -1,0 +1,45 @@
+"""What this place would reject or cut, found from the token sequences before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune_sdk.data.checks import Finding
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk_local.prepare import untrained_rows
+from finetune_sdk_local.rendering import Sequences
+
+SHOWN = 20
+
+
+def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> Iterator[Finding]:
+    """Rows that train nothing (an error) and rows that lose tokens at the end (a warning), each by its line."""
+    untrained = untrained_rows(made, width)
+    if untrained:
+        yield Finding(
+            "untrained",
+            "error",
+            f"{dataset.where(untrained[0])}: within {max_length} tokens nothing is left to train "
+            f"({len(untrained)} such {'row' if len(untrained) == 1 else 'rows'}).",
+            "raise max_length, shorten what comes before the answer, or remove the rows",
+            tuple(dataset.line(row) for row in untrained[:SHOWN]),
+            len(untrained),
+        )
+    cut: NDArray[np.int64] = made.cut.reshape(-1, width).sum(1)
+    lost: NDArray[np.int64] = made.lost.reshape(-1, width).sum(1)
+    rows = [int(row) for row in cut.nonzero()[0]]
+    if rows:
+        worst = max(rows, key=lambda row: int(cut[row]))
+        yield Finding(
+            "cut",
+            "warning",
+            f"{len(rows)} {'row of' if len(rows) == 1 else 'rows of'} {dataset.name} {'is' if len(rows) == 1 else 'are'} "
+            f"longer than {max_length} tokens and cut at the end; line {dataset.line(worst)} loses {int(cut[worst])} tokens, "
+            f"and {int((lost > 0).sum())} lose tokens of the answer.",
+            "raise max_length if the base allows it, or shorten the rows",
+            tuple(dataset.line(row) for row in rows[:SHOWN]),
+            len(rows),
+        )

@@ -1,0 +1,76 @@
+"""What this place fills in where a job leaves a value open; each is shown in the estimate and kept with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from finetune_sdk.backend import Resolved
+from finetune_sdk.errors import JobError
+from finetune_sdk.job import DPO, Adapter, Full, Job, LoRA, Method, table
+from finetune_sdk_local import bases
+from finetune_sdk_local.devices import Device
+from finetune_sdk_local.prepare import adapter_of, method_of
+
+EPOCHS = 3.0
+BATCH_SIZE = 16
+WARMUP = 0.05
+BETA = 0.1
+DPO_SHARE = 0.05
+
+
+def resolve(job: Job, options: Mapping[str, Any], device: Device) -> Resolved:
+    """The job with this place's choices: those of finetune.toml first, then the defaults of this module."""
+    base = job.base or options.get("base")
+    if not base:
+        raise JobError(
+            "no base is given: neither the job nor finetune.toml says what to start from.",
+            cure='set it, as in Job(base="tiny") for a trial that needs no download, or `base` under [backends.local]',
+        )
+    adapter = job.adapter or (adapter_of(options["adapter"]) if "adapter" in options else LoRA())
+    method, chosen = _method(job.method, options, str(base), adapter)
+    if job.adapter is None:
+        chosen = ("adapter", *chosen)
+    if job.base is None:
+        chosen = ("base", *chosen)
+    whole = job.resolved(base=str(base), adapter=adapter, method=method)
+    return Resolved(whole, {"device": device.kind, "dtype": device.dtype}, chosen)
+
+
+def _method(method: Method, options: Mapping[str, Any], base: str, adapter: Adapter) -> tuple[Method, tuple[str, ...]]:
+    here = dict(options.get(method.kind, {}))
+    if method.steps is not None or method.epochs is not None:
+        here.pop("steps", None), here.pop("epochs", None)
+    set_here = table(method_of({"kind": method.kind, **here}))
+    defaults: dict[str, Any] = {
+        "batch_size": BATCH_SIZE,
+        "learning_rate": learning_rate(base, method, adapter),
+        "schedule": "cosine",
+        "warmup": WARMUP,
+        "weight_decay": 0.0,
+        "max_length": bases.context(base),
+    }
+    if method.steps is None and "steps" not in set_here:
+        defaults["epochs"] = EPOCHS
+    if isinstance(method, DPO):
+        defaults["beta"] = BETA
+    else:
+        defaults["loss_on"] = "completions"
+    filled = {name: value for name, value in {**defaults, **set_here}.items() if getattr(method, name) is None}
+    return replace(method, **filled), tuple(sorted(filled))
+
+
+def learning_rate(base: str, method: Method, adapter: Adapter) -> float:
+    """A rate that suits the base's width: `5e-4 * (2000 / hidden) ** 0.781` for LoRA, a tenth of it for all weights.
+
+    The formula and its exponent are those that "LoRA Without Regret" (Schulman et al. 2025) fitted on Llama models, as
+    Tinker's cookbook has them. DPO takes a twentieth, as its objective moves further for the same rate.
+    """
+    hidden = int(getattr(bases.config(base).get_text_config(), "hidden_size", 2000))
+    rate = 5e-4 * (2000 / hidden) ** 0.781
+    if isinstance(adapter, Full):
+        rate /= 10
+    if isinstance(method, DPO):
+        rate *= DPO_SHARE
+    return float(f"{rate:.3g}")

@@ -1,0 +1,30 @@
+"""What this machine can do for local training, and what is missing."""
+
+from __future__ import annotations
+
+from finetune_sdk.backend import Place
+from finetune_sdk.estimate import quantity
+from finetune_sdk_local.devices import pick
+from finetune_sdk_local.publish import versions
+
+
+def examine(place: Place) -> dict[str, str]:
+    """One line a fact."""
+    import os
+
+    import torch
+
+    device = pick(place.options.get("device"), place.options.get("dtype"))
+    facts = {
+        "device": f"{device.kind} ({device.name}), {device.dtype}",
+        "memory": f"{quantity(device.free, 'bytes')} free of {quantity(device.memory, 'bytes')}",
+        "threads": f"{place.options.get('threads') or os.cpu_count()}",
+        "methods": "SFT, DPO",
+        "adapters": "LoRA, QLoRA, Full",
+        "embedded base": "tiny",
+    }
+    if device.kind == "cpu":
+        facts["GPU"] = f"none that torch {torch.__version__} sees: fine for bases up to some 100 M parameters"
+    if versions()["bitsandbytes"] == "not installed":
+        facts["QLoRA"] = "missing: pip install 'finetune-anywhere[local]'"
+    return facts

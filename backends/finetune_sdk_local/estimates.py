@@ -1,0 +1,166 @@
+"""What a local run will take: tokens counted, time from a probe of this very machine, memory from the shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune_sdk.backend import Resolved
+from finetune_sdk.estimate import Estimate, Range
+from finetune_sdk.job import DPO, Full, LoRA, QLoRA
+from finetune_sdk_local.batches import Plan, grouped, plan
+from finetune_sdk_local.devices import Device
+from finetune_sdk_local.probe import Probe
+from finetune_sdk_local.rendering import Sequences
+from finetune_sdk_local.shapes import Shape
+
+START_SECONDS = (4.0, 9.0, 22.0)
+ROWS_PER_SECOND = 2_500.0
+PROCESS_BYTES = 0.75e9
+SPREAD = (0.6, 1.75)
+MEMORY_SPREAD = (0.75, 1.6)
+KEPT_CHECKPOINTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the estimate knows of where the job would run."""
+
+    device: Device
+    micro_tokens: int
+    probe: Probe
+    usd_per_hour: float | None
+
+
+def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None, machine: Machine) -> Estimate:
+    """The whole estimate. `charge` is exactly $0: nobody bills for one's own hardware."""
+    job, method, shape = resolved.job, resolved.method, Shape.of(resolved.base)
+    width = 2 if isinstance(method, DPO) else 1
+    steps = plan(len(train) // width, method.batch_size or 1, job.seed, method.epochs, method.steps)
+    tokens, trained = _tokens(train, steps, width)
+    time = _time(resolved, train, validation, steps, width, machine)
+    price = machine.usd_per_hour
+    return Estimate(
+        tokens=Range.exactly(tokens, "tokens", f"counted with the base's tokenizer over {steps.steps} steps"),
+        trained_tokens=Range.exactly(trained, "tokens", "of these, the ones that are learnt, after cuts"),
+        charge=Range.exactly(0.0, "USD", "own hardware: no provider charges for it"),
+        time=time,
+        memory=_memory(resolved, train, steps, width, shape, machine),
+        disk=_disk(resolved, train, shape),
+        machine=_times(time, price / 3600, f"${price:.2f} an hour, as finetune.toml says")
+        if price is not None
+        else Range.unknown("USD", "set usd_per_hour under the backend in finetune.toml to know it"),
+        resolved=resolved.to_dict(),
+        notes=_notes(train, width, steps),
+    )
+
+
+def _tokens(train: Sequences, steps: Plan, width: int) -> tuple[int, int]:
+    """Tokens and trained tokens of all steps, exactly: the very rows that each step will take."""
+    lengths = train.lengths.reshape(-1, width).sum(1)
+    counts = train.trained_counts.reshape(-1, width).sum(1)
+    whole, rest = divmod(steps.steps, steps.per_epoch)
+    tokens, trained = int(lengths.sum()) * whole, int(counts.sum()) * whole
+    for step in range(whole * steps.per_epoch, whole * steps.per_epoch + rest):
+        rows = steps.rows(step)
+        tokens, trained = tokens + int(lengths[rows].sum()), trained + int(counts[rows].sum())
+    return tokens, trained
+
+
+def _time(
+    resolved: Resolved, train: Sequences, validation: Sequences | None, steps: Plan, width: int, machine: Machine
+) -> Range:
+    """Start, tokenising, steps and validations. Micro-batches are laid out as the run will, and the probe times them."""
+    longest, micro = _longest(train, width), machine.micro_tokens
+    sample = [_padded(longest[steps.rows(step)], width, micro) for step in range(min(8, steps.steps))]
+    per_step = float(np.mean([sum(machine.probe.seconds(rows, length) for rows, length in step) for step in sample]))
+    training = per_step * steps.steps
+    if isinstance(resolved.method, DPO):
+        training += machine.probe.forward * per_step * steps.per_epoch
+    if validation is not None:
+        every = resolved.method.validate_every or steps.per_epoch
+        rows = _padded(_longest(validation, width), width, micro)
+        once = machine.probe.forward * sum(machine.probe.seconds(count, length) for count, length in rows)
+        training += once * (2 + steps.steps // every)
+    reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
+    low, expected, high = START_SECONDS
+    return Range(
+        low + reading / 2 + training * SPREAD[0],
+        expected + reading + training,
+        high + reading * 2 + training * SPREAD[1],
+        "s",
+        f"{steps.steps} steps of {per_step * 1000:.0f} ms by {machine.probe.basis}, and {expected:.0f} s to start",
+    )
+
+
+def _longest(made: Sequences, width: int) -> NDArray[np.int64]:
+    """The longest sequence of each example."""
+    longest: NDArray[np.int64] = made.lengths.reshape(-1, width).max(1)
+    return longest
+
+
+def _padded(longest: NDArray[np.int64], width: int, micro_tokens: int) -> list[tuple[int, int]]:
+    """The (rows, length) of each micro-batch that examples of these lengths make."""
+    return [(len(group) * width, int(longest[group[0]])) for group in grouped(longest, micro_tokens // width)]
+
+
+def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape: Shape, machine: Machine) -> Range:
+    """Weights, what moves (gradient and two moments, float32), activations and logits of the longest micro-batch."""
+    adapter, device = resolved.adapter, machine.device
+    bytes_each = 4 if device.dtype == "float32" else 2
+    moving = _moving(resolved, shape)
+    weights: float = shape.parameters * bytes_each
+    if isinstance(adapter, Full):
+        weights = 4.0 * shape.parameters
+    elif isinstance(adapter, QLoRA):
+        weights = 0.53 * shape.linear + bytes_each * (shape.parameters - shape.linear)
+    longest = np.sort(_longest(train, width))[::-1][: steps.batch_size]
+    biggest = max(rows * length for rows, length in _padded(longest, width, machine.micro_tokens))
+    per_token = shape.layers * (20 * shape.hidden + 6 * shape.intermediate) * bytes_each
+    logits = int(np.max(train.trained_counts)) * min(steps.batch_size * width, 64) * shape.vocabulary * 4 * 3
+    process = PROCESS_BYTES if device.kind == "cpu" else 0.6e9
+    expected = process + weights + 12.0 * moving + biggest * per_token + logits
+    if not isinstance(adapter, Full):
+        expected += 4.0 * moving
+    low, high = MEMORY_SPREAD
+    return Range(
+        expected * low,
+        expected,
+        expected * high,
+        "bytes",
+        f"{shape.parameters / 1e6:.1f} M parameters in {device.dtype}, {moving / 1e6:.2f} M of them or beside them "
+        f"trained, {biggest:,} tokens at once, on {device.kind}",
+    )
+
+
+def _moving(resolved: Resolved, shape: Shape) -> int:
+    adapter = resolved.adapter
+    return shape.lora(adapter.rank) if isinstance(adapter, LoRA | QLoRA) else shape.parameters
+
+
+def _disk(resolved: Resolved, train: Sequences, shape: Shape) -> Range:
+    moving = _moving(resolved, shape)
+    data = float(train.lengths.sum()) * 6
+    expected = KEPT_CHECKPOINTS * 12.0 * moving + 4.0 * moving + data + 8e6
+    return Range(
+        expected * 0.4,
+        expected,
+        expected * 2.5,
+        "bytes",
+        f"{KEPT_CHECKPOINTS} checkpoints, the model, a copy of the data",
+    )
+
+
+def _times(time: Range, factor: float, basis: str) -> Range:
+    assert time.low is not None
+    assert time.expected is not None
+    assert time.high is not None
+    return Range(time.low * factor, time.expected * factor, time.high * factor, "USD", basis)
+
+
+def _notes(train: Sequences, width: int, steps: Plan) -> tuple[str, ...]:
+    cut = int((train.cut.reshape(-1, width).sum(1) > 0).sum())
+    notes = [f"{cut} of {steps.examples} examples are longer than max_length and are cut at the end"] if cut else []
+    return tuple(notes)

@@ -1,0 +1,160 @@
+"""Answering with a local model: batches of like length, greedy unless told otherwise."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from finetune_sdk.errors import BackendError
+from finetune_sdk.messages import Asked, Conversation, ToolCall
+from finetune_sdk.model import Answer, Origin, Sampling
+from finetune_sdk_local.rendering import Renderer, TemplateError
+
+BATCH_ROWS = 32
+BATCH_TOKENS = 32_768
+_CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+
+
+class LocalModel:
+    """A base or a tuned model on this machine. Its weights are loaded when it is first asked."""
+
+    def __init__(self, name: str, origin: Origin, load: Callable[[], tuple[Any, Renderer]], *, context: int) -> None:
+        self.name = name
+        self.origin = origin
+        self._load = load
+        self._context = context
+        self._loaded: tuple[Any, Renderer] | None = None
+        self._asking = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"LocalModel({self.name!r})"
+
+    def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
+        return self.answers([asked], sampling)[0]
+
+    def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        """One answer to each conversation, in their order. Raises BackendError for one that the base cannot hold."""
+        conversations = [Conversation.of(one) for one in asked]
+        if not conversations:
+            return []
+        with self._asking:
+            if self._loaded is None:
+                self._loaded = self._load()
+            model, renderer = self._loaded
+            return self._answers(model, renderer, conversations, sampling or Sampling())
+
+    def _answers(
+        self, model: Any, renderer: Renderer, conversations: list[Conversation], sampling: Sampling
+    ) -> list[Answer]:
+        try:
+            texts = [renderer.prompt(conversation) for conversation in conversations]
+        except TemplateError as fault:
+            raise BackendError(f"{self.name}: {fault.message}", cure=fault.cure) from None
+        prompts = renderer.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)[
+            "input_ids"
+        ]
+        longest = max(map(len, prompts))
+        if longest >= self._context:
+            raise BackendError(
+                f"{self.name}: a prompt has {longest} tokens, and the base sees {self._context} at once.",
+                cure="shorten the prompt, show fewer examples, or use a base with a longer context",
+            )
+        found: dict[int, Answer] = {}
+        for rows in _batches([len(prompt) for prompt in prompts], sampling.max_tokens):
+            answers = self._batch(model, renderer, [prompts[row] for row in rows], sampling)
+            for row, answer in zip(rows, answers, strict=True):
+                found[row] = _with_calls(answer) if conversations[row].tools else answer
+        return [found[row] for row in range(len(conversations))]
+
+    def _batch(self, model: Any, renderer: Renderer, prompts: list[list[int]], sampling: Sampling) -> list[Answer]:
+        import torch
+
+        tokenizer, width = renderer.tokenizer, max(map(len, prompts))
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=model.device)
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
+        options: dict[str, Any] = {"do_sample": sampling.temperature > 0}
+        if sampling.temperature > 0:
+            options |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        ends = _ends(model, tokenizer)
+        started = time.perf_counter()
+        with torch.inference_mode():
+            if sampling.seed is not None:
+                torch.manual_seed(sampling.seed)
+            out = model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=min(sampling.max_tokens, self._context - width),
+                eos_token_id=ends,
+                pad_token_id=pad,
+                use_cache=True,
+                **options,
+            )
+        seconds = time.perf_counter() - started
+        return [
+            _answer(tokenizer, new, ends, len(prompt), seconds)
+            for new, prompt in zip(out[:, width:].tolist(), prompts, strict=True)
+        ]
+
+
+def _batches(lengths: list[int], new: int) -> Iterable[list[int]]:
+    """Row numbers in batches of like length."""
+    batch = list[int]()
+    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
+        if batch and (len(batch) == BATCH_ROWS or (len(batch) + 1) * (lengths[row] + new) > BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _ends(model: Any, tokenizer: Any) -> list[int]:
+    """The ids that end an answer: the generation config's, and the tokenizer's end of turn."""
+    own = model.generation_config.eos_token_id
+    ends = [own] if isinstance(own, int) else list(own or [])
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ends:
+        ends.append(tokenizer.eos_token_id)
+    return ends
+
+
+def _answer(tokenizer: Any, ids: list[int], ends: list[int], asked: int, seconds: float) -> Answer:
+    end = next((at for at, token in enumerate(ids) if token in ends), None)
+    text = tokenizer.decode(ids[:end], skip_special_tokens=True)
+    return Answer(
+        text=text,
+        input_tokens=asked,
+        output_tokens=len(ids) if end is None else end + 1,
+        seconds=seconds,
+        finish="length" if end is None else "stop",
+    )
+
+
+def _with_calls(answer: Answer) -> Answer:
+    """The answer with its tool calls as data, where the text holds calls in a form that is known."""
+    calls, rest = list[ToolCall](), answer.text
+    for found in _CALL.finditer(answer.text):
+        call = _call(found.group(1), len(calls))
+        if call is None:
+            return answer
+        calls.append(call)
+        rest = rest.replace(found.group(0), "")
+    if not calls and (call := _call(answer.text.strip(), 0)) is not None:
+        calls, rest = [call], ""
+    return replace(answer, text=rest.strip(), tool_calls=tuple(calls), finish="tool_calls") if calls else answer
+
+
+def _call(text: str, number: int) -> ToolCall | None:
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+        return None
+    arguments = table.get("arguments", table.get("parameters"))
+    return ToolCall(table["name"], arguments, f"call_{number}") if isinstance(arguments, dict) else None

@@ -1,0 +1,113 @@
+"""What is minimised, as functions of a model and a batch.
+
+Logits are taken only where a token is trained: hidden states are picked before the head, which changes no value of loss
+or gradient. Losses are sums; whoever steps divides by the count over the whole step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, logsigmoid
+
+from finetune_sdk_local.batches import Batch
+
+Logits = Callable[[Batch], Tensor]
+"""The logits that predict each trained token of a batch, in row-major order: (tokens, vocabulary)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over a batch: of the loss, and of figures to show; `count` is what they are divided by."""
+
+    loss: Tensor
+    count: int
+    figures: dict[str, float]
+
+
+def all_logits(model: Any) -> Logits:
+    """Through the model as it stands: its whole head, then the trained positions."""
+
+    def logits(batch: Batch) -> Tensor:
+        whole = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits
+        picked: Tensor = whole[:, :-1][batch.trained[:, 1:]]
+        return picked
+
+    return logits
+
+
+def picked_logits(model: Any) -> Logits:
+    """The head at trained positions only. Raises AttributeError for a model that is not decoder plus head."""
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    decoder, head = causal.get_decoder(), causal.get_output_embeddings()
+    if decoder is None or head is None or decoder is causal:
+        raise AttributeError("no decoder or no head")
+
+    def logits(batch: Batch) -> Tensor:
+        hidden = decoder(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
+        picked: Tensor = head(hidden[:, :-1][batch.trained[:, 1:]])
+        return picked
+
+    return logits
+
+
+def exact_logits(model: Any, batch: Batch) -> tuple[Logits, bool]:
+    """The head at trained positions only, where that is proven on `batch` to be the model's own answer.
+
+    A model that scales, caps or shifts its logits after the head is left as it is.
+    """
+    whole = all_logits(model)
+    try:
+        picked = picked_logits(model)
+        with torch.no_grad():
+            training = model.training
+            model.eval()
+            one, other = picked(batch).float(), whole(batch).float()
+            model.train(training)
+    except (AttributeError, TypeError):
+        return whole, False
+    if one.shape == other.shape and torch.allclose(one, other, rtol=1e-3, atol=1e-3 * float(other.abs().max())):
+        return picked, True
+    return whole, False
+
+
+def token_losses(logits: Logits, batch: Batch) -> Tensor:
+    """Minus the log-probability of each trained token, float32."""
+    return cross_entropy(logits(batch).float(), batch.ids[batch.trained], reduction="none")
+
+
+def sft(logits: Logits, batch: Batch) -> Sums:
+    """The negative log-likelihood of the trained tokens, summed over them."""
+    losses = token_losses(logits, batch)
+    return Sums(losses.sum(), batch.tokens, {})
+
+
+def row_scores(logits: Logits, batch: Batch) -> Tensor:
+    """The log-probability of each row's trained tokens, summed within the row: (rows,)."""
+    losses = token_losses(logits, batch)
+    rows = batch.trained.nonzero()[:, 0]
+    return torch.zeros(len(batch.ids), device=losses.device).index_add(0, rows, -losses)
+
+
+def dpo(logits: Logits, batch: Batch, reference: Tensor, beta: float) -> Sums:
+    """Direct preference optimisation (Rafailov et al. 2023, eq. 7), summed over pairs.
+
+    `batch` holds chosen and rejected in turn, `reference` (2 × pairs,) their scores under the reference. The margin is
+    the difference of the implicit rewards `beta * (score - reference)`.
+    """
+    ratios = (row_scores(logits, batch) - reference).view(-1, 2)
+    margins = beta * (ratios[:, 0] - ratios[:, 1])
+    figures = {"margin": float(margins.detach().sum()), "accuracy": float((margins > 0).sum())}
+    return Sums(-logsigmoid(margins).sum(), len(margins), figures)
+
+
+def precision(device: str, dtype: torch.dtype) -> Any:
+    """Mixed precision where weights are 16-bit: products in that dtype, the adapter and the loss in float32."""
+    if dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(device_type=device, dtype=dtype)

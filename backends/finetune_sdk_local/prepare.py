@@ -1,0 +1,133 @@
+"""From a run's folder to what the loop needs: the job as it was resolved, its token sequences, the training object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.errors import DatasetError, JobError
+from finetune_sdk.job import DPO, SFT, Adapter, Full, LoRA, Method, QLoRA
+from finetune_sdk_local import bases
+from finetune_sdk_local.batches import plan
+from finetune_sdk_local.devices import Device, pick
+from finetune_sdk_local.rendering import Renderer, Sequences
+from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.training import Data, Options, Training
+
+T = TypeVar("T")
+METHODS: Mapping[str, type[Method]] = {"sft": SFT, "dpo": DPO}
+ADAPTERS: Mapping[str, type[Adapter]] = {"lora": LoRA, "qlora": QLoRA, "full": Full}
+
+
+def method_of(table: Mapping[str, Any]) -> Method:
+    """The method that a plain table describes. Raises JobError for a word that it does not have."""
+    return _read(METHODS, table, "method")
+
+
+def adapter_of(table: Mapping[str, Any]) -> Adapter:
+    """The adapter that a plain table describes. Raises JobError for a word that it does not have."""
+    targets = table.get("targets")
+    return _read(ADAPTERS, {**table, "targets": tuple(targets)} if isinstance(targets, list) else table, "adapter")
+
+
+def _read(kinds: Mapping[str, type[T]], table: Mapping[str, Any], what: str) -> T:
+    kind = kinds.get(str(table.get("kind")))
+    if kind is None:
+        raise JobError(f"{table.get('kind')!r} is not a kind of {what}.", cure=f"use one of {', '.join(kinds)}")
+    try:
+        return kind(**table)
+    except TypeError as fault:
+        raise JobError(f"the {what} {dict(table)} cannot be read: {fault}.", cure="check its words") from None
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """A resolved job as the run's folder keeps it."""
+
+    base: str
+    method: Method
+    adapter: Adapter
+    seed: int
+    device: Device
+    threads: int
+    micro_tokens: int
+    checkpoint_every: int | None
+    table: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, run: RunFolder) -> RunJob:
+        table = run.job()
+        own, machine = table["own"], table["machine"]
+        return cls(
+            base=table["base"],
+            method=method_of(table["method"]),
+            adapter=adapter_of(table["adapter"]),
+            seed=table["seed"],
+            device=pick(own["device"], own["dtype"]),
+            threads=machine["threads"],
+            micro_tokens=machine["micro_tokens"],
+            checkpoint_every=machine["checkpoint_every"],
+            table=table,
+        )
+
+    @property
+    def width(self) -> int:
+        return 2 if isinstance(self.method, DPO) else 1
+
+    @property
+    def max_length(self) -> int:
+        assert self.method.max_length is not None
+        return self.method.max_length
+
+
+def sequences(renderer: Renderer, dataset: Dataset, method: Method, max_length: int) -> Sequences:
+    """A dataset as this method sees it."""
+    everything = isinstance(method, SFT) and method.loss_on == "all"
+    return renderer.sequences(dataset, max_length, dataset.where, everything=everything)
+
+
+def data(run: RunFolder, job: RunJob) -> Data:
+    """The run's token sequences. Raises DatasetError for a row of which nothing would be trained."""
+    renderer = Renderer(job.base, bases.tokenizer(job.base))
+    sides = {}
+    for side in ("train", "validation"):
+        dataset = run.dataset(side)
+        if dataset is None:
+            continue
+        made = sequences(renderer, dataset, job.method, job.max_length)
+        untrained = untrained_rows(made, job.width)
+        if untrained:
+            raise DatasetError(
+                f"row {untrained[0] + 1} of {side} ({len(untrained)} in all) has nothing left to train "
+                f"within {job.max_length} tokens.",
+                cure="raise max_length, or remove the row",
+            )
+        sides[side] = made
+    return Data(sides["train"], sides.get("validation"), job.width)
+
+
+def untrained_rows(made: Sequences, width: int) -> list[int]:
+    """Examples of which no token would be trained: of a pair, either side."""
+    return sorted({int(row) // width for row in (made.trained_counts == 0).nonzero()[0]})
+
+
+def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable[[], bool]) -> Training:
+    tokenizer = bases.tokenizer(job.base)
+    method = job.method
+    assert method.batch_size is not None
+    steps = plan(len(data.train) // data.width, method.batch_size, job.seed, method.epochs, method.steps)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    return Training(
+        model=model,
+        data=data,
+        plan=steps,
+        method=method,
+        device=job.device,
+        options=Options(job.micro_tokens, job.checkpoint_every or max(1, min(50, steps.per_epoch))),
+        folder=run.path,
+        pad=pad,
+        report=lambda kind, message, figures: run.append(kind, message, figures),
+        stop=stop,
+    )

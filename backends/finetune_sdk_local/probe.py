@@ -1,0 +1,134 @@
+"""How fast this machine trains a model of the base's shape: a few timed passes of a random one, kept on disk.
+
+The probe builds the base's architecture with as many layers as fit 40 M parameters, passes micro-batches of a few lengths
+forward and backward, and fits seconds = a + b * tokens + c * tokens * length. It is kept per shape, device, thread count
+and package versions.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finetune_sdk.job import Adapter, Full, digest, table
+from finetune_sdk_local import bases
+from finetune_sdk_local.devices import Device
+from finetune_sdk_local.shapes import Shape
+
+PARAMETERS = 40e6
+SHAPES = ((4, 64), (4, 256), (16, 128), (8, 384))
+REPEATS = 3
+ADAPTER_COST = 1.45
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Seconds of one micro-batch, forward and backward: `start + token * tokens + pair * tokens * length`."""
+
+    start: float
+    token: float
+    pair: float
+    forward: float
+    basis: str
+
+    def seconds(self, rows: int, length: int) -> float:
+        tokens = rows * length
+        return max(1e-6, self.start + self.token * tokens + self.pair * tokens * length)
+
+
+def probe(base: str, adapter: Adapter, device: Device, threads: int, home: Path) -> Probe:
+    """This machine's figures for such a job, measured now or kept from earlier."""
+    from finetune_sdk_local.publish import versions
+
+    config = bases.config(base)
+    key = digest(
+        {
+            "config": config.to_json_string(),
+            "adapter": table(adapter),
+            "device": [device.kind, device.name, device.dtype],
+            "threads": threads,
+            "versions": versions(),
+        }
+    )
+    kept = home / "probes" / f"{key}.json"
+    try:
+        return Probe(**json.loads(kept.read_text()))
+    except (OSError, ValueError, TypeError):
+        found = _measure(config, adapter, device, threads)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(".part")
+    part.write_text(json.dumps(asdict(found)))
+    part.replace(kept)
+    return found
+
+
+def _measure(config: Any, adapter: Adapter, device: Device, threads: int) -> Probe:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    small = deepcopy(config)
+    text = small.get_text_config()
+    layers, shape = int(text.num_hidden_layers), Shape.of_config(config)
+    text.num_hidden_layers = max(1, min(layers, int(PARAMETERS / max(1, shape.linear / layers))))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = AutoModelForCausalLM.from_config(small, dtype=device.torch_dtype).to(device.kind).train()
+            model.requires_grad_(isinstance(adapter, Full))
+            timings = [_pass(model, rows, length, device) for rows, length in SHAPES]
+    finally:
+        torch.set_num_threads(before)
+    scale = layers / text.num_hidden_layers * (1.0 if isinstance(adapter, Full) else ADAPTER_COST)
+    both = [forward + backward for forward, backward in timings]
+    start, token, pair = _fit(both)
+    share = float(np.median([forward / (forward + backward) for forward, backward in timings]))
+    return Probe(
+        start * scale, token * scale, pair * scale, share, f"a probe of this machine on {date.today().isoformat()}"
+    )
+
+
+def _pass(model: Any, rows: int, length: int, device: Device) -> tuple[float, float]:
+    """Seconds forward and backward: the least of a few, after one that does not count."""
+    import torch
+
+    ids = torch.randint(0, model.config.get_text_config().vocab_size, (rows, length), device=device.kind)
+    decoder = model.get_decoder()
+    embedded = model.get_input_embeddings()(ids).detach().requires_grad_(True)
+    best = (float("inf"), float("inf"))
+    for attempt in range(REPEATS + 1):
+        started = time.perf_counter()
+        hidden = decoder(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        loss = model.get_output_embeddings()(hidden[:, -length // 6 :]).float().logsumexp(-1).sum()
+        _wait(device)
+        middle = time.perf_counter()
+        loss.backward()
+        _wait(device)
+        if attempt:
+            best = min(best, (middle - started, time.perf_counter() - middle), key=sum)
+    return best
+
+
+def _wait(device: Device) -> None:
+    if device.kind == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def _fit(seconds: Sequence[float]) -> tuple[float, float, float]:
+    """The three figures of `Probe`, none below 0."""
+    from scipy.optimize import nnls
+
+    rows = [[1.0, float(r * n), float(r * n * n)] for r, n in SHAPES]
+    weights = 1 / np.asarray(seconds)
+    found, _ = nnls(np.asarray(rows) * weights[:, None], np.ones(len(SHAPES)))
+    return float(found[0]), float(found[1]), float(found[2])

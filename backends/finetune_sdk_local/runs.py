@@ -1,0 +1,209 @@
+"""The folder of a run: its job, its data, its events, its checkpoints and its model; and who works in it.
+
+A worker holds the lock `worker.lock` as long as it lives, so whether one lives is asked of the system, never guessed from
+a process number. Events are JSON lines; the number of an event is that of its line.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from finetune_sdk.backend import Event, Status
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.errors import BackendError, NotFoundError
+
+START_SECONDS = 60.0
+
+
+class RunFolder:
+    """One run on the disk. Everything that must survive a crash is here."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events_file = path / "events.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.model = path / "model"
+        self.log = path / "worker.log"
+        self.cancel_mark = path / "cancel"
+        self.started_mark = path / "started"
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    def exists(self) -> bool:
+        return (self.path / "job.json").is_file()
+
+    def require(self) -> RunFolder:
+        if not self.exists():
+            raise NotFoundError(
+                f"its folder {self.path} is not there; it was deleted, or it belongs to another FINETUNE_HOME.",
+                cure="list the runs with `finetune runs`",
+            )
+        return self
+
+    def make(self, job: Mapping[str, Any], train: Dataset, validation: Dataset | None) -> None:
+        """Writes the run's folder, whole or not at all; made already, it stays as it is."""
+        if self.exists():
+            return
+        part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        try:
+            part.mkdir(parents=True)
+            train.save(part / "train.jsonl")
+            if validation is not None:
+                validation.save(part / "validation.jsonl")
+            (part / "job.json").write_text(json.dumps(job, indent=1))
+            (part / "events.jsonl").touch()
+            part.rename(self.path)
+        except OSError as fault:
+            if not self.exists():
+                raise BackendError(
+                    f"the run's folder {self.path} could not be written: {fault.strerror or fault}.",
+                    cure="free some disk, or set FINETUNE_HOME to a folder with room",
+                    retryable=True,
+                ) from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def job(self) -> dict[str, Any]:
+        table = json.loads((self.require().path / "job.json").read_text())
+        assert isinstance(table, dict)
+        return table
+
+    def dataset(self, side: str) -> Dataset | None:
+        path = self.path / f"{side}.jsonl"
+        return Dataset.load(path) if path.exists() else None
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """The events after number `after`; a last line that is not whole yet is left for later."""
+        self.require()
+        with self.events_file.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if number > after and line.endswith(b"\n"):
+                    row = json.loads(line)
+                    yield Event(number, row["time"], row["kind"], row.get("message", ""), row.get("data", {}))
+
+    def append(self, kind: str, message: str = "", data: Mapping[str, Any] | None = None) -> None:
+        """One more event; a line that a killed process left unfinished is dropped first."""
+        row = {"time": time.time(), "kind": kind, "message": message, "data": data or {}}
+        with self.events_file.open("r+b") as file:
+            _drop_unfinished(file)
+            file.write(json.dumps(row).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def status(self) -> tuple[Status, str]:
+        """The status last written, and its message; a run whose worker died without a word has failed."""
+        last = self._last_status()
+        if Status(last[0]).terminal or self.is_worked_on():
+            return Status(last[0]), last[1]
+        if not self.started_mark.exists() and time.time() - self.path.stat().st_mtime < START_SECONDS:
+            return Status("queued"), ""
+        return self._note_death()
+
+    def _last_status(self) -> tuple[str, str]:
+        last = ("queued", "")
+        for event in self.events():
+            if event.kind == "status":
+                last = (str(event.data["status"]), event.message)
+        return last
+
+    def ended(self) -> bool:
+        return Status(self._last_status()[0]).terminal
+
+    def worked_seconds(self, this_session: float) -> float:
+        """Seconds that workers spent on the run: earlier sessions from their first event to their last, and this one."""
+        total, began, last = 0.0, 0.0, 0.0
+        for event in self.events():
+            if event.kind == "status" and event.data.get("worker"):
+                total, began = total + last - began, event.time
+            last = event.time
+        return total + this_session
+
+    def bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def _note_death(self) -> tuple[Status, str]:
+        with self.only_worker() as held:
+            last = self._last_status()
+            if not held or Status(last[0]).terminal:
+                return Status(last[0]), last[1]
+            cancelled = self.cancel_mark.exists()
+            step = max((e.data.get("step", 0) for e in self.events() if e.kind == "metrics"), default=0)
+            message = (
+                f"cancelled after step {step}"
+                if cancelled
+                else f"its process ended without a word after step {step} (killed, or out of memory); see {self.log}"
+            )
+            status = "cancelled" if cancelled else "failed"
+            self.append("status", message, {"status": status})
+            return Status(status), message
+
+    @contextmanager
+    def only_worker(self, patience: float = 0.0) -> Iterator[bool]:
+        """Holds the run for this process; gives False when another holds it for longer than `patience` seconds."""
+        descriptor = os.open(self.path / "worker.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            until = time.monotonic() + patience
+            while not _locked(descriptor):
+                if time.monotonic() >= until:
+                    yield False
+                    return
+                time.sleep(0.05)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            yield True
+        finally:
+            os.close(descriptor)
+
+    def is_worked_on(self) -> bool:
+        """Whether a worker lives."""
+        try:
+            descriptor = os.open(self.path / "worker.lock", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def worker(self) -> int | None:
+        """The process number of the worker, while one lives."""
+        if not self.is_worked_on():
+            return None
+        text = (self.path / "worker.lock").read_text()
+        return int(text) if text else None
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _drop_unfinished(file: BinaryIO) -> None:
+    """Leaves the file at its end, after its last whole line."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 65536)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    file.seek(end)
+    file.truncate()

@@ -1,0 +1,355 @@
+"""The training loop: steps over a plan, validation, checkpoints, and a resume that is the same as never stopping.
+
+A step's gradient is the sum over its trained tokens (or pairs) divided by their count in the whole step, however it is
+split into micro-batches. All that decides the next step is in a checkpoint: weights that move, optimizer, random state.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finetune_sdk.errors import BackendError
+from finetune_sdk.job import DPO, Method
+from finetune_sdk_local import bases, checkpoints, objectives
+from finetune_sdk_local.batches import Batch, Plan, batch, grouped
+from finetune_sdk_local.checkpoints import Saved
+from finetune_sdk_local.devices import Device
+from finetune_sdk_local.memory import peak_bytes
+from finetune_sdk_local.rendering import Sequences
+
+Report = Callable[[str, str, Mapping[str, Any]], None]
+MAX_NORM = 1.0
+
+
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """Somebody asked the run to end; the checkpoint of the last whole step is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Sequences to learn from and, if there are any, to validate on; `width` of them make one example (a pair has 2)."""
+
+    train: Sequences
+    validation: Sequences | None
+    width: int
+
+    def of(self, sequences: Sequences, examples: Sequence[int]) -> list[int]:
+        return [example * self.width + side for example in examples for side in range(self.width)]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run goes that does not change what it learns, rounding aside."""
+
+    micro_tokens: int
+    checkpoint_every: int
+    keep_checkpoints: int = 2
+
+
+@dataclass
+class Progress:
+    """Where a run is. Everything here is in each checkpoint."""
+
+    step: int = 0
+    trained_tokens: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    best_step: int | None = None
+    best_loss: float = math.inf
+    waited: int = 0
+
+
+def learning_rate(method: Method, step: int, steps: int) -> float:
+    """The rate of step `step` (from 0): linear warmup, then the schedule down to 0 after the last step."""
+    assert method.learning_rate is not None
+    warmup = math.ceil((method.warmup or 0.0) * steps)
+    if step < warmup:
+        return method.learning_rate * (step + 1) / warmup
+    if method.schedule == "constant":
+        return method.learning_rate
+    done = (step - warmup) / max(1, steps - warmup)
+    share = 0.5 * (1 + math.cos(math.pi * done)) if method.schedule == "cosine" else 1 - done
+    return method.learning_rate * share
+
+
+@dataclass
+class Training:
+    """One run in this process. `report` receives what happens, `stop` says whether to end after this step."""
+
+    model: Any
+    data: Data
+    plan: Plan
+    method: Method
+    device: Device
+    options: Options
+    folder: Path
+    pad: int
+    report: Report
+    stop: Callable[[], bool] = lambda: False
+    reference: dict[str, Tensor] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self.weights = bases.trainable(self.model)
+        self.micro_tokens = self.options.micro_tokens
+        self.optimizer = torch.optim.AdamW(
+            list(self.weights.values()),
+            lr=self.method.learning_rate or 0.0,
+            betas=(0.9, 0.999),
+            eps=1e-8,
+            weight_decay=self.method.weight_decay or 0.0,
+        )
+        self.logits = objectives.all_logits(self.model)
+
+    def run(self, saved: Saved | None = None) -> Progress:
+        """From the start, or from a checkpoint, to the end. Raises Stopped, or BackendError for a loss that is not finite."""
+        self.model.train()
+        self._prepare()
+        if saved is not None:
+            self._restore(saved)
+        elif self.data.validation is not None:
+            self._validate()
+        while self.progress.step < self.plan.steps:
+            started = time.monotonic()
+            figures = self._step(self.progress.step)
+            self.progress.step += 1
+            self.progress.seconds += time.monotonic() - started
+            self._report_step(figures, time.monotonic() - started)
+            improved = self._validation_due() and self._validate()
+            enough = self._should_stop_early()
+            last = self.progress.step == self.plan.steps or enough
+            stopping = self.stop()
+            if improved or last or stopping or self.progress.step % self.options.checkpoint_every == 0:
+                self._save()
+            if enough:
+                self.report("message", f"stopped early: {self.progress.waited} validations without a better one", {})
+                break
+            if stopping and not last:
+                raise Stopped
+        return self.progress
+
+    def _prepare(self) -> None:
+        """Tries the longest batch before step 1, so that memory runs out now or not at all; changes nothing that is kept."""
+        before = _random_state(self.device)
+        lengths = self.data.train.lengths
+        longest = np.argsort(-lengths, kind="stable")[: self.plan.batch_size * self.data.width].tolist()
+        self.logits, _ = objectives.exact_logits(self.model, self._batch(self.data.train, longest[: self.data.width]))
+        if isinstance(self.method, DPO):
+            self._score_reference()
+        examples = sorted({row // self.data.width for row in longest})[: self.plan.batch_size]
+        while True:
+            try:
+                self._backward(examples)
+                break
+            except torch.cuda.OutOfMemoryError:
+                if self.micro_tokens <= int(lengths.max()) * self.data.width:
+                    raise _too_big(int(lengths.max())) from None
+                self.micro_tokens //= 2
+                self.report(
+                    "message",
+                    f"out of memory on the longest batch: now {self.micro_tokens} tokens at once, same steps",
+                    {},
+                )
+                torch.cuda.empty_cache()
+            finally:
+                self.optimizer.zero_grad(set_to_none=True)
+        _set_random_state(before, self.device)
+
+    def _batch(self, sequences: Sequences, rows: Sequence[int]) -> Batch:
+        return batch(sequences, rows, self.pad, self.device.kind)
+
+    def _sums(self, sequences: Sequences, rows: Sequence[int], side: str) -> objectives.Sums:
+        block = self._batch(sequences, rows)
+        with objectives.precision(self.device.kind, self.device.torch_dtype):
+            if isinstance(self.method, DPO):
+                reference = self.reference[side][list(rows)].to(self.device.kind)
+                return objectives.dpo(self.logits, block, reference, self.method.beta or 0.1)
+            return objectives.sft(self.logits, block)
+
+    def _groups(self, sequences: Sequences, examples: Sequence[int]) -> list[list[int]]:
+        """Sequences of the examples in micro-batches of like length; the two sides of a pair stay together."""
+        lengths = sequences.lengths
+        longest = [max(int(lengths[row]) for row in self.data.of(sequences, [example])) for example in examples]
+        groups = grouped(longest, self.micro_tokens // self.data.width)
+        return [self.data.of(sequences, [int(examples[at]) for at in group]) for group in groups]
+
+    def _count(self, sequences: Sequences, examples: Sequence[int]) -> int:
+        """What a loss is divided by: trained tokens, or pairs."""
+        if isinstance(self.method, DPO):
+            return len(examples)
+        return int(sequences.trained_counts[self.data.of(sequences, examples)].sum())
+
+    def _backward(self, examples: Sequence[int]) -> dict[str, float]:
+        """Leaves the step's gradient in the weights; returns its mean loss and figures."""
+        train = self.data.train
+        count = self._count(train, examples)
+        totals = {"loss": 0.0}
+        for rows in self._groups(train, examples):
+            sums = self._sums(train, rows, "train")
+            (sums.loss / count).backward()  # type: ignore[no-untyped-call]
+            totals["loss"] += float(sums.loss.detach())
+            for name, value in sums.figures.items():
+                totals[name] = totals.get(name, 0.0) + value
+        return {name: total / count for name, total in totals.items()}
+
+    def _step(self, step: int) -> dict[str, float]:
+        examples = self.plan.rows(step).tolist()
+        rate = learning_rate(self.method, step, self.plan.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        figures = self._backward(examples)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), MAX_NORM))
+        if not math.isfinite(figures["loss"]) or not math.isfinite(norm):
+            raise BackendError(
+                f"the loss of step {step + 1} is {figures['loss']} (gradient norm {norm}): the run has diverged.",
+                cure="lower the learning rate, and look at the rows of that step; the last good checkpoint is kept",
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        rows = self.data.of(self.data.train, examples)
+        tokens = int(self.data.train.lengths[rows].sum())
+        self.progress.tokens += tokens
+        self.progress.trained_tokens += int(self.data.train.trained_counts[rows].sum())
+        return {**figures, "learning_rate": rate, "gradient_norm": norm, "step_tokens": tokens}
+
+    def _report_step(self, figures: dict[str, float], seconds: float) -> None:
+        tokens = figures.pop("step_tokens")
+        self.report(
+            "metrics",
+            "",
+            {
+                "step": self.progress.step,
+                "steps": self.plan.steps,
+                "epoch": round(self.progress.step / self.plan.per_epoch, 4),
+                **figures,
+                "trained_tokens": self.progress.trained_tokens,
+                "tokens_per_second": round(tokens / max(seconds, 1e-9), 1),
+                "memory_bytes": peak_bytes(self.device),
+            },
+        )
+
+    def _validation_due(self) -> bool:
+        if self.data.validation is None:
+            return False
+        every = self.method.validate_every or self.plan.per_epoch
+        return self.progress.step % every == 0 or self.progress.step == self.plan.steps
+
+    def _validate(self) -> bool:
+        """Takes the validation loss; whether it is the best so far. The base's own (step 0) never counts as best."""
+        sequences = self.data.validation
+        assert sequences is not None
+        examples = list(range(len(sequences) // self.data.width))
+        totals, count = {"loss": 0.0}, self._count(sequences, examples)
+        self.model.eval()
+        with torch.no_grad():
+            for rows in self._groups(sequences, examples):
+                sums = self._sums(sequences, rows, "validation")
+                totals["loss"] += float(sums.loss)
+                for name, value in sums.figures.items():
+                    totals[name] = totals.get(name, 0.0) + value
+        self.model.train()
+        figures = {f"validation_{name}": total / count for name, total in totals.items()}
+        self.report("metrics", "", {"step": self.progress.step, "steps": self.plan.steps, **figures})
+        if self.progress.step == 0:
+            return False
+        if figures["validation_loss"] < self.progress.best_loss:
+            self.progress.best_loss, self.progress.best_step = figures["validation_loss"], self.progress.step
+            self.progress.waited = 0
+            return True
+        self.progress.waited += 1
+        return False
+
+    def _should_stop_early(self) -> bool:
+        patience = self.method.early_stopping
+        return patience is not None and self.progress.waited >= patience
+
+    def _score_reference(self) -> None:
+        """The scores of all pairs under the reference, which is the model before its first step: taken once, kept."""
+        sides = {"train": self.data.train, "validation": self.data.validation}
+        kept = self.folder / "reference.safetensors"
+        if kept.exists():
+            from safetensors.torch import load_file
+
+            self.reference = load_file(kept)
+            return
+        self.model.eval()
+        with torch.no_grad(), objectives.precision(self.device.kind, self.device.torch_dtype):
+            for side, sequences in sides.items():
+                if sequences is None:
+                    continue
+                scores = torch.zeros(len(sequences))
+                for rows in self._groups(sequences, range(len(sequences) // self.data.width)):
+                    scores[rows] = objectives.row_scores(self.logits, self._batch(sequences, rows)).float().cpu()
+                self.reference[side] = scores
+        self.model.train()
+        checkpoints.write_tensors(kept, self.reference)
+
+    def _save(self) -> None:
+        moments = {
+            f"{name}.{key}": value
+            for name, parameter in self.weights.items()
+            for key, value in self.optimizer.state[parameter].items()
+        }
+        saved = checkpoints.save(
+            self.folder / "checkpoints",
+            self.progress.step,
+            {"weights": self.weights, "optimizer": moments, "random": _random_state(self.device)},
+            {"progress": vars(self.progress), "micro_tokens": self.micro_tokens},
+        )
+        checkpoints.prune(saved.folder.parent, self.options.keep_checkpoints, self.progress.best_step)
+        self.report("checkpoint", "", {"step": self.progress.step, "id": saved.folder.name})
+
+    def _restore(self, saved: Saved) -> None:
+        load_weights(self.weights, saved)
+        moments = saved.tensors("optimizer")
+        for name, parameter in self.weights.items():
+            keys = [key for key in moments if key.rpartition(".")[0] == name]
+            self.optimizer.state[parameter] = {
+                key.rpartition(".")[2]: moments[key].to(parameter.device if key.rpartition(".")[2] != "step" else "cpu")
+                for key in keys
+            }
+        self.progress = Progress(**saved.state["progress"])
+        self.micro_tokens = int(saved.state["micro_tokens"])
+        _set_random_state(saved.tensors("random"), self.device)
+
+
+def load_weights(weights: Mapping[str, torch.nn.Parameter], saved: Saved) -> None:
+    """Puts a checkpoint's weights into the model. Raises BackendError when they are another model's."""
+    tensors = saved.tensors("weights")
+    if tensors.keys() != weights.keys():
+        raise BackendError(
+            f"the checkpoint {saved.folder} belongs to another job: its weights have other names.",
+            cure="resume the run that it belongs to",
+        )
+    with torch.no_grad():
+        for name, parameter in weights.items():
+            parameter.copy_(tensors[name])
+
+
+def _random_state(device: Device) -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if device.kind == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _set_random_state(state: Mapping[str, Tensor], device: Device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.kind == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _too_big(length: int) -> BackendError:
+    return BackendError(
+        f"the device has no room for one sequence of {length} tokens.",
+        cure="set max_length, use QLoRA or a smaller base, or a device with more memory",
+    )

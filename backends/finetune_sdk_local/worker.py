@@ -1,0 +1,117 @@
+"""The process that trains one run: `python -m finetune_sdk_local.worker FOLDER`.
+
+It outlives whoever started it, holds the run's lock while it lives, and says all that happens in the run's events.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from finetune_sdk.errors import FinetuneError
+from finetune_sdk_local.runs import RunFolder
+
+LOCK_PATIENCE = 5.0
+
+
+class Stop:
+    """Whether somebody asked the run to end: by the cancel mark, or by SIGTERM."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._asked = False
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._asked = True
+
+    def __call__(self) -> bool:
+        return self._asked or self._run.cancel_mark.exists()
+
+
+def main(folder: Path) -> int:
+    run = RunFolder(folder)
+    with run.only_worker(LOCK_PATIENCE) as held:
+        if not held or run.ended():
+            return 0
+        run.started_mark.touch()
+        stop = Stop(run)
+        started = time.time()
+        run.append("status", "starting", {"status": "running", "worker": os.getpid()})
+        try:
+            if stop():
+                raise _Cancelled(0)
+            actual = _train(run, stop, started)
+        except _Cancelled as end:
+            run.append("status", f"cancelled after step {end.step}", {"status": "cancelled"})
+        except FinetuneError as fault:
+            message = fault.message + (f" Cure: {fault.cure}" if fault.cure else "")
+            run.append("status", message, {"status": "failed", "error": type(fault).__name__})
+        except BaseException as fault:  # the last words of a process: a run must never end without them
+            traceback.print_exc()
+            message = (
+                f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else 'no message'}; see {run.log}"
+            )
+            run.append("status", message, {"status": "failed", "error": type(fault).__name__})
+            return 1
+        else:
+            run.append("status", "succeeded", {"status": "succeeded", "actual": actual})
+    return 0
+
+
+class _Cancelled(Exception):  # noqa: N818 - nothing went wrong
+    def __init__(self, step: int) -> None:
+        super().__init__(step)
+        self.step = step
+
+
+def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
+    import torch
+
+    from finetune_sdk_local import bases, checkpoints, prepare, publish
+    from finetune_sdk_local.memory import peak_bytes
+    from finetune_sdk_local.training import Stopped, load_weights
+
+    bases.quiet()
+    job = prepare.RunJob.read(run)
+    torch.set_num_threads(job.threads)
+    publish.write_manifest(run, job)
+    run.append("message", f"loading {job.base} on {job.device.kind} ({job.device.name}), {job.device.dtype}")
+    data = prepare.data(run, job)
+    model = bases.adapt(bases.load(job.base, job.device, job.adapter, train=True), job.adapter, job.seed)
+    training = prepare.training(run, job, data, model, stop)
+    saved, broken = checkpoints.latest(run.checkpoints)
+    for folder in broken:
+        run.append("message", f"the checkpoint {folder.name} is not whole and was passed over")
+    if saved is not None:
+        run.append("message", f"going on from step {saved.step}", {"step": saved.step})
+    if stop():
+        raise _Cancelled(saved.step if saved else 0)
+    try:
+        progress = training.run(saved)
+    except Stopped:
+        raise _Cancelled(training.progress.step) from None
+    best = checkpoints.at(run.checkpoints, progress.best_step) if progress.best_step else None
+    if best is not None and best.step != progress.step:
+        load_weights(training.weights, best)
+        run.append("message", f"the model is that of step {best.step}, which has the best validation loss")
+    publish.model(run, job, model)
+    return {
+        "time": run.worked_seconds(time.time() - started),
+        "memory": peak_bytes(job.device),
+        "tokens": progress.tokens,
+        "trained_tokens": progress.trained_tokens,
+        "charge": 0.0,
+        "disk": run.bytes(),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
