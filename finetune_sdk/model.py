@@ -48,7 +48,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a model comes from. `sketch` holds hashes of the training rows' inputs, to notice leaks in an evaluation.
+    """Where a model comes from. `sketch` holds content hashes of training rows, to notice leaks in an evaluation.
 
     `job`, `estimate`, `actual`, `curves` and `manifest` are plain JSON-able tables, as the report shows them.
     """

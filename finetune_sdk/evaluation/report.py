@@ -1,0 +1,171 @@
+"""Report: what an evaluation found, as plain data that can be kept, shown and asked again.
+
+The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
+
+    version, title, created (UTC), confidence, cases, case_source
+    verdict      sentence, outcome ("better", "worse", "no difference shown", "single"), better, than, on
+    models       key, name, backend, base, run, errors, latency {p50, p95}, tokens {input_mean, output_mean}
+    metrics      evaluator, model, passed, cases, errors, rate, low, high, fields {field: the same}
+    comparisons  a `Comparison` each: the last model against each other one
+    notes        sentences; leakage {cases, allowed, checked: whether any model says what it was trained on}
+    origin       of the last model that has a run: job, estimate, actual, curves, manifest; or None
+    examples     index, where, prompt, expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
+
+An answer without a score for an evaluator is an error there, and says so under `error`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from finetune_sdk.errors import EvaluationError
+from finetune_sdk.evaluation.comparison import Comparison, Metric, Outcomes, compared
+from finetune_sdk.evaluation.evaluators.reading import mended
+
+VERSION = 1
+_PARTS = frozenset({"version", "title", "created", "cases", "verdict", "models", "metrics", "comparisons", "examples"})
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """What an evaluation found. Its plain data is described at the top of this module."""
+
+    _data: Mapping[str, Any]
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Report:
+        """The report that `to_dict` gave. Raises EvaluationError for anything else."""
+        if not isinstance(data, Mapping) or not data.keys() >= _PARTS:
+            raise EvaluationError("this is not a report.", cure="give what `Report.to_dict` returned")
+        if data["version"] != VERSION:
+            raise EvaluationError(
+                f"the report is of version {data['version']!r}, and this SDK reads {VERSION}.",
+                cure="upgrade finetune-anywhere, or run the evaluation again",
+            )
+        return cls(deepcopy(dict(data)))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Report:
+        """A report that was saved as JSON."""
+        try:
+            data = json.loads(Path(path).read_text("utf-8"))
+        except OSError as fault:
+            raise EvaluationError(f"{path} cannot be read: {fault.strerror}.", cure="check the path") from None
+        except (ValueError, RecursionError):
+            raise EvaluationError(f"{path} is not JSON.", cure="load the .json file of a report") from None
+        return cls.from_dict(data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report as plain JSON-able data; a copy."""
+        return deepcopy(dict(self._data))
+
+    @property
+    def verdict(self) -> str:
+        """The finding, in one sentence."""
+        return str(self._data["verdict"]["sentence"])
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models' keys, in order."""
+        return tuple(model["key"] for model in self._data["models"])
+
+    @property
+    def evaluators(self) -> tuple[str, ...]:
+        """The evaluators' names, in order."""
+        return tuple(dict.fromkeys(metric["evaluator"] for metric in self._data["metrics"]))
+
+    def metric(self, evaluator: str, model: str) -> Metric:
+        """How often `model` passes `evaluator`, with Wilson's 95% interval."""
+        self._known(evaluator, model)
+        row = next(m for m in self._data["metrics"] if m["evaluator"] == evaluator and m["model"] == model)
+        return Metric(*(row[name] for name in Metric.__slots__))
+
+    def compare(self, better: str, than: str, on: str) -> Comparison:
+        """Whether `better` passes `on` in more cases than `than` does, case by case."""
+        self._known(on, better, than)
+        return compared(on, better, than, self._outcomes(on, better), self._outcomes(on, than))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the report, whole or not at all: a page for `.html`, the plain data for `.json`."""
+        target = Path(path)
+        match target.suffix.lower():
+            case ".html" | ".htm":
+                content = self._page()
+            case ".json":
+                content = json.dumps(self._data, ensure_ascii=False, indent=1, allow_nan=False)
+            case other:
+                raise EvaluationError(
+                    f"a report is not written as {other or 'a file without a suffix'}.",
+                    cure="name the file .html for reading or .json for keeping",
+                )
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with part.open("wb") as file:
+                file.write(mended(content).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        except OSError as fault:
+            raise EvaluationError(
+                f"{target} cannot be written: {fault.strerror}.", cure="check the folder and the disk"
+            ) from None
+        finally:
+            part.unlink(missing_ok=True)
+        return target
+
+    def show(self) -> None:
+        """Prints the report on the terminal."""
+        from finetune_sdk.report import terminal
+
+        terminal.show(self.to_dict())
+
+    def __str__(self) -> str:
+        from finetune_sdk.report import terminal
+
+        return terminal.text(self.to_dict())
+
+    def __repr__(self) -> str:
+        return f"Report({self._data['title']!r}, {self._data['cases']} cases: {self.verdict})"
+
+    def _repr_html_(self) -> str:
+        # The page holds what models said; the sandbox keeps it from the notebook even if the escaping fails.
+        return (
+            f'<iframe srcdoc="{escape(self._page())}" sandbox="allow-scripts" title="report" '
+            'style="width:100%;height:720px;border:0"></iframe>'
+        )
+
+    def _page(self) -> str:
+        from finetune_sdk.report import html
+
+        return html.render(self.to_dict())
+
+    def _outcomes(self, evaluator: str, model: str) -> Outcomes:
+        return outcomes(self._data["examples"], evaluator, model)
+
+    def _known(self, evaluator: str, *models: str) -> None:
+        for what, name, known in (
+            ("evaluator", evaluator, self.evaluators),
+            *(("model", model, self.models) for model in models),
+        ):
+            if name not in known:
+                raise EvaluationError(f"the report has no {what} {name!r}.", cure=f"its {what}s are {', '.join(known)}")
+
+
+def outcomes(examples: list[dict[str, Any]], evaluator: str, model: str) -> list[bool | None]:
+    """Of each case: whether the model passed, or None where it has no score."""
+    scores = (row["answers"][model]["scores"].get(evaluator) for row in examples)
+    return [None if score is None else bool(score["passed"]) for score in scores]
+
+
+def field_outcomes(examples: list[dict[str, Any]], evaluator: str, model: str) -> dict[str, list[bool | None]]:
+    """The same of each field that the evaluator compared."""
+    scores = [row["answers"][model]["scores"].get(evaluator) or {"fields": {}} for row in examples]
+    names = dict.fromkeys(name for score in scores for name in score["fields"])
+    return {name: [score["fields"].get(name) for score in scores] for name in names}
