@@ -83,7 +83,8 @@ class Client:
         job = resolved.job
         found = [*job.train.check(), *self.backend.check(resolved)]
         if job.validation is not None and not allow_leakage:
-            shared = sum(content in set(job.train.hashes()) for content in job.validation.hashes())
+            trained = set(job.train.hashes())
+            shared = sum(content in trained for content in job.validation.hashes())
             if shared:
                 found.append(_leak(shared))
         order = {"error": 0, "warning": 1, "note": 2}
@@ -184,10 +185,14 @@ class Client:
         return self._oldest(found)
 
     def _find(self, entry: Entry) -> str | None:
-        """The run of an intent whose fate is unknown: looked for until it would have shown up."""
+        """The run of an intent whose fate is unknown: looked for until it would have shown up.
+
+        An `unknown` one was sent before its `updated`. An `intent` may have been sent at any time until now.
+        """
         if entry.state == "refused":
             return None
-        until = entry.updated + self.backend.capabilities.visible_within
+        sent = entry.updated if entry.state == "unknown" else time.time()
+        until = sent + self.backend.capabilities.visible_within
         while not (found := self.backend.find(entry.token)):
             if time.time() >= until:
                 return None

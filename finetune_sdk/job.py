@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
-from typing import Any, ClassVar, Literal
+from math import isfinite
+from typing import Any, ClassVar, Literal, get_args
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
@@ -22,8 +23,23 @@ LossOn = Literal["completions", "all"]
 def _positive(owner: object, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
-        if value is not None and not value > 0:
+        if value is not None and not (value > 0 and isfinite(value)):
             raise JobError(f"{type(owner).__name__}({name}={value}) makes no sense.", cure=f"give {name} more than 0")
+
+
+def _whole(owner: object, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise JobError(
+                f"{type(owner).__name__}({name}={value!r}) makes no sense.", cure=f"give {name} a whole number"
+            )
+
+
+def _one_of(owner: object, name: str, allowed: tuple[str, ...]) -> None:
+    value = getattr(owner, name)
+    if value is not None and value not in allowed:
+        raise JobError(f"{type(owner).__name__}({name}={value!r}) makes no sense.", cure=f"use {', '.join(allowed)}")
 
 
 def _share(owner: object, *names: str) -> None:
@@ -62,6 +78,7 @@ class SFT:
 
     def __post_init__(self) -> None:
         _check_optimisation(self)
+        _one_of(self, "loss_on", get_args(LossOn))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +115,10 @@ def _check_optimisation(method: Method) -> None:
     _positive(
         method, "epochs", "steps", "batch_size", "learning_rate", "max_length", "validate_every", "early_stopping"
     )
+    _whole(method, "steps", "batch_size", "max_length", "validate_every", "early_stopping")
+    _one_of(method, "schedule", get_args(Schedule))
     _share(method, "warmup")
-    if method.weight_decay is not None and method.weight_decay < 0:
+    if method.weight_decay is not None and not (method.weight_decay >= 0 and isfinite(method.weight_decay)):
         raise JobError(f"weight_decay={method.weight_decay} makes no sense.", cure="give weight_decay 0 or more")
     if method.epochs is not None and method.steps is not None:
         raise JobError("both `epochs` and `steps` are set.", cure="set one of them")
@@ -151,15 +170,24 @@ Adapter = LoRA | QLoRA | Full
 
 def _check_low_rank(adapter: LoRA | QLoRA) -> None:
     _positive(adapter, "rank", "alpha")
+    _whole(adapter, "rank")
     _share(adapter, "dropout")
+    if isinstance(adapter.targets, str) and adapter.targets != "all-linear":
+        raise JobError(f"targets={adapter.targets!r} is one name.", cure='give a tuple of names, or use "all-linear"')
     if not adapter.targets:
         raise JobError("`targets` names no layer.", cure='name at least one, or use "all-linear"')
 
 
 def table(value: Method | Adapter) -> dict[str, Any]:
-    """A method or an adapter as plain data, what is None left out."""
+    """A method or an adapter as plain data, what is None left out; 3.0 epochs are 3 epochs, so one job is one run."""
     pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in pairs if v is not None}
+    return {name: _plain(v) for name, v in pairs if v is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

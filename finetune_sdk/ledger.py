@@ -128,11 +128,13 @@ class Ledger:
             )
 
     def observe(self, place: str, run: str, status: str, actual: Mapping[str, Any] | None = None) -> None:
-        """The status last seen, and the actual figures once they are known."""
+        """The status last seen, and the actual figures once they are known. What is known already is not written again."""
+        figures = json.dumps(actual) if actual is not None else None
         with self._connect() as connection:
             connection.execute(
-                "UPDATE submissions SET status = ?, actual = coalesce(?, actual), updated = ? WHERE place = ? AND run = ?",
-                (status, json.dumps(actual) if actual is not None else None, time.time(), place, run),
+                "UPDATE submissions SET status = ?, actual = coalesce(?, actual), updated = ? "
+                "WHERE place = ? AND run = ? AND (status IS NOT ? OR actual IS NOT coalesce(?, actual))",
+                (status, figures, time.time(), place, run, status, figures),
             )
 
     def attempts(self, place: str, fingerprint: str) -> list[Entry]:
@@ -162,11 +164,6 @@ def _written(entry: Entry) -> tuple[Any, ...]:
 
 
 def _read(row: tuple[Any, ...]) -> Entry:
-    *plain, resolved, estimate, actual, sketch = row
-    return Entry(
-        *plain,
-        resolved=json.loads(resolved),
-        estimate=json.loads(estimate),
-        actual=json.loads(actual) if actual else None,
-        sketch=tuple(json.loads(sketch)),
-    )
+    kept = dict(zip(Entry.__dataclass_fields__, row, strict=True))
+    tables = {name: json.loads(kept[name]) for name in ("resolved", "estimate", "actual") if kept[name]}
+    return Entry(**{**kept, **tables, "sketch": tuple(json.loads(kept["sketch"]))})

@@ -55,6 +55,8 @@ class Settings:
         )
         if not isinstance(chosen, str):
             raise SettingsError(f"{path}: `backend` is not text.", cure='write it as backend = "local"')
+        if not isinstance(raw.get("home", ""), str):
+            raise SettingsError(f"{path}: `home` is not text.", cure='write it as home = "/a/folder"')
         return cls(chosen, Path(home or env.get("FINETUNE_HOME") or raw.get("home") or _home()), places, path, source)
 
     def place(self, name: str) -> Mapping[str, Any]:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,7 +172,8 @@ def adapt(model: Any, adapter: Adapter, seed: int) -> Any:
         base_model_name_or_path=model.config._name_or_path,
     )
     try:
-        adapted = get_peft_model(model, settings, autocast_adapter_dtype=True)
+        with peft_hints_off():
+            adapted = get_peft_model(model, settings, autocast_adapter_dtype=True)
     except ValueError as fault:
         raise UnsupportedError(
             f"the adapter's targets {targets} do not fit the base: {str(fault).splitlines()[0]}",
@@ -179,6 +183,14 @@ def adapt(model: Any, adapter: Adapter, seed: int) -> Any:
         if parameter.requires_grad and parameter.dtype != torch.float32:
             parameter.data = parameter.data.float()
     return adapted
+
+
+@contextmanager
+def peft_hints_off() -> Iterator[None]:
+    """peft still asks for a name that transformers has deprecated; its users can do nothing about that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
 
 
 def alpha(adapter: LoRA | QLoRA) -> float:

@@ -40,6 +40,7 @@ class Saved:
 
 def save(root: Path, step: int, tensors: Mapping[str, Mapping[str, torch.Tensor]], state: Mapping[str, Any]) -> Saved:
     """Writes the named groups of tensors and the state. Raises BackendError when the disk refuses; then nothing is left."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     folder, part = _folder(root, step), root / f".{_folder(root, step).name}.part"
@@ -58,10 +59,10 @@ def save(root: Path, step: int, tensors: Mapping[str, Mapping[str, torch.Tensor]
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
         _sync(root)
-    except OSError as fault:
+    except (OSError, SafetensorError) as fault:
         shutil.rmtree(part, ignore_errors=True)
         raise BackendError(
-            f"the checkpoint of step {step} could not be written to {root}: {fault.strerror or fault}.",
+            f"the checkpoint of step {step} could not be written to {root}: {getattr(fault, 'strerror', None) or fault}.",
             cure="free some disk and resume: the earlier checkpoints are whole",
             retryable=True,
         ) from None

@@ -44,6 +44,7 @@ def tuned(run: RunFolder, place: str, device: Device) -> LocalModel:
         from peft import PeftModel
 
         model = bases.load(name, device, adapter_of(about["adapter"]))
-        return PeftModel.from_pretrained(model, run.model).eval(), Renderer(name, tokenizer)
+        with bases.peft_hints_off():
+            return PeftModel.from_pretrained(model, run.model).eval(), Renderer(name, tokenizer)
 
     return LocalModel(run.id, Origin(place, name, f"{place}:{run.id}"), load, context=bases.context(name))

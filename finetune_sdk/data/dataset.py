@@ -11,7 +11,7 @@ from typing import Any, overload
 
 from finetune_sdk.data.checks import Check, Duplicates, Finding, RowError
 from finetune_sdk.data.formats import detect, named
-from finetune_sdk.data.sources import HASH_BYTES, MemorySource, Source, canonical_rows, open_source, written
+from finetune_sdk.data.sources import HASH_BYTES, Source, canonical_rows, example_rows, open_source, written
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Example, Kind, example
 
@@ -55,11 +55,10 @@ class Dataset:
         if not items:
             raise DatasetError(f"{name}: there are no rows.", cure="give at least one example")
         if all(not isinstance(item, dict) for item in items):
-            canonical = [item.canonical() for item in items if not isinstance(item, dict)]
-            return cls(MemorySource(canonical, _kind_of(canonical[0]), name))
-        source, faults = canonical_rows(
-            items, named(format) if format else detect([i for i in items[:20] if isinstance(i, dict)], name), name
-        )
+            source, faults = example_rows([item for item in items if not isinstance(item, dict)], name)
+        else:
+            form = named(format) if format else detect([i for i in items[:20] if isinstance(i, dict)], name)
+            source, faults = canonical_rows(items, form, name)
         if faults:
             raise _faulty(name, faults)
         return cls(source)
@@ -77,7 +76,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """32 hex digits that stand for the rows' content, in order."""
         digest = blake2b(self.kind.encode(), digest_size=HASH_BYTES)
-        if isinstance(self._rows, range) and len(self._rows) == len(self._source):
+        if self._rows == range(len(self._source)):
             digest.update(self._source.hashes)
         else:
             for content in self.hashes():
@@ -197,10 +196,6 @@ class Dataset:
             ) from None
         finally:
             part.unlink(missing_ok=True)
-
-
-def _kind_of(row: dict[str, Any]) -> Kind:
-    return "chat" if "messages" in row else "preference" if "chosen" in row else "text"
 
 
 def _faulty(name: str, faults: Sequence[Finding]) -> DatasetError:

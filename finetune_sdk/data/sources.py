@@ -10,16 +10,18 @@ import threading
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from os import fstat, pread
+from os import O_RDONLY, close, fstat, pread
+from os import open as open_file
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
+from weakref import finalize
 
 import orjson
 
 from finetune_sdk.data.checks import Finding, RowError, structure
 from finetune_sdk.data.formats import Format, detect, named
 from finetune_sdk.errors import DatasetError
-from finetune_sdk.messages import Kind
+from finetune_sdk.messages import ChatExample, Example, Kind, PreferenceExample
 
 HASH_BYTES = 16
 DETECT_ROWS = 20
@@ -73,12 +75,12 @@ class FileSource:
         self.name = path.name
         self.kind = form.kind
         self.hashes = bytearray()
-        self._path = path
+        self._path = path.absolute()
         self._format = form
         self._offsets = array("Q")
         self._lengths = array("L")
         self._lines = array("L")
-        self._opened: BinaryIO | None = None
+        self._opened: int | None = None
         self._opening = threading.Lock()
         self._stamp = (0, 0)
 
@@ -89,8 +91,7 @@ class FileSource:
         return self._lines[index]
 
     def row(self, index: int) -> dict[str, Any]:
-        file = self._file()
-        raw = pread(file.fileno(), self._lengths[index], self._offsets[index])
+        raw = pread(self._file(), self._lengths[index], self._offsets[index])
         try:
             row = self._format.read(orjson.loads(raw))
         except (orjson.JSONDecodeError, RowError):
@@ -100,19 +101,21 @@ class FileSource:
             raise self._changed()
         return row
 
-    def _file(self) -> BinaryIO:
+    def _file(self) -> int:
         with self._opening:
             if self._opened is None:
                 try:
-                    self._opened = self._path.open("rb")
+                    opened = open_file(self._path, O_RDONLY)
                 except OSError as fault:
                     raise DatasetError(
                         f"{self._path} was indexed but cannot be read any more: {fault.strerror}.",
                         cure="put the file back, or load the dataset anew",
                     ) from None
-                if _stamp(self._opened) != self._stamp:
-                    self._opened = None
+                if _stamp(opened) != self._stamp:
+                    close(opened)
                     raise self._changed()
+                finalize(self, close, opened)
+                self._opened = opened
             return self._opened
 
     def _changed(self) -> DatasetError:
@@ -123,7 +126,7 @@ class FileSource:
 
     def read(self, file: BinaryIO, faults: list[Finding]) -> None:
         """Builds the index, one line at a time; what is wrong with a row goes into `faults`."""
-        self._stamp = _stamp(file)
+        self._stamp = _stamp(file.fileno())
         read, kind, dumps, loads = self._format.read, self.kind, orjson.dumps, orjson.loads
         sort, offset = orjson.OPT_SORT_KEYS, 0
         for number, line in enumerate(file, 1):
@@ -148,8 +151,8 @@ class FileSource:
             offset += length
 
 
-def _stamp(file: BinaryIO) -> tuple[int, int]:
-    state = fstat(file.fileno())
+def _stamp(file: int) -> tuple[int, int]:
+    state = fstat(file)
     return state.st_size, state.st_mtime_ns
 
 
@@ -258,6 +261,29 @@ def canonical_rows(items: Sequence[Any], form: Format, name: str) -> tuple[Memor
         good.append(row)
         lines.append(number)
     return MemorySource(good, form.kind, name, lines), faults
+
+
+def example_rows(examples: Sequence[Example], name: str) -> tuple[MemorySource, list[Finding]]:
+    """Examples that a program made, each checked as a row of a file is; all are of the first one's kind."""
+    kind, good, lines, faults = _kind_of(examples[0]), list[dict[str, Any]](), list[int](), list[Finding]()
+    for number, one in enumerate(examples, 1):
+        row = one.canonical()
+        try:
+            if _kind_of(one) != kind:
+                raise RowError(f"this is a {_kind_of(one)} example among {kind} ones.", "make one dataset of each kind")
+            structure(kind, row)
+        except RowError as fault:
+            _fault(faults, number, fault.message, fault.cure)
+            continue
+        good.append(row)
+        lines.append(number)
+    return MemorySource(good, kind, name, lines), faults
+
+
+def _kind_of(example: Example) -> Kind:
+    if isinstance(example, ChatExample):
+        return "chat"
+    return "preference" if isinstance(example, PreferenceExample) else "text"
 
 
 def written(rows: Iterator[dict[str, Any]], write: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Iterator[bytes]:

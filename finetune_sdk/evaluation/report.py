@@ -137,7 +137,7 @@ class Report:
     def _repr_html_(self) -> str:
         # The page holds what models said; the sandbox keeps it from the notebook even if the escaping fails.
         return (
-            f'<iframe srcdoc="{escape(self._page())}" sandbox="allow-scripts" title="report" '
+            f'<iframe srcdoc="{escape(self._page())}" sandbox="" title="report" '
             'style="width:100%;height:720px;border:0"></iframe>'
         )
 

@@ -172,13 +172,13 @@ def leakage(data: Mapping[str, Any]) -> str:
     """One sentence on cases that the training has seen; empty where no training is known to compare with."""
     found = data.get("leakage") or {}
     number, total = found.get("cases"), data.get("cases") or 0
-    if number is None or (number == 0 and not data.get("origin")):
+    if number is None or (number == 0 and not found.get("checked", data.get("origin"))):
         return ""
     if number == 0:
-        return f"None of the {figures.counted(total, 'case')} has the same input as a training row."
+        return f"None of the {figures.counted(total, 'case')} is a training row."
     allowed = "; this was allowed explicitly" if found.get("allowed") else ""
-    verb = "has" if number == 1 else "have"
-    return f"{number:,} of the {figures.counted(total, 'case')} {verb} the same input as a training row{allowed}."
+    verb = "is a training row" if number == 1 else "are training rows"
+    return f"{number:,} of the {figures.counted(total, 'case')} {verb}{allowed}."
 
 
 def _tables(origin: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

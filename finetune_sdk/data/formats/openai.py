@@ -43,7 +43,10 @@ def _options(row: Mapping[str, Any], canonical: dict[str, Any]) -> None:
             f"the key {sorted(unknown)[0]!r} is not part of a chat row; nothing would learn from it.",
             "remove the key, or move what matters into a message",
         )
-    tools = row.get("tools") or [{"type": "function", "function": function} for function in row.get("functions") or ()]
+    functions = row.get("functions") or []
+    if not isinstance(functions, list):
+        raise RowError("`functions` is not a list of objects.", "give `tools`, a list of {type, function}, instead")
+    tools = row.get("tools") or [{"type": "function", "function": function} for function in functions]
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise RowError("`tools` is not a list of objects.", "give each tool as {type, function: {name, parameters}}")
     if tools:
@@ -61,7 +64,7 @@ def _message(message: Any, number: int) -> dict[str, Any]:
             f"message {number} is {type(message).__name__}, not an object.", 'write it as {"role": …, "content": …}'
         )
     role, content = message.get("role"), message.get("content")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         found = "there is no `role`" if "role" not in message else f"the role {role!r} is not known"
         raise RowError(
             f"message {number}: {found}.",
@@ -146,8 +149,11 @@ def _call(call: Any, number: int) -> dict[str, Any]:
             "write the arguments as the JSON text of one object, encoded once",
         )
     canonical = {"name": function["name"], "arguments": arguments}
-    if call.get("id") is not None:
-        canonical["id"] = call["id"]
+    identity = call.get("id")
+    if identity is not None:
+        if not isinstance(identity, str):
+            raise RowError(f"message {number}: the id of a tool call is {identity!r}.", "make the id a text")
+        canonical["id"] = identity
     return canonical
 
 

@@ -1,0 +1,49 @@
+"""finetune evaluate: judge a tuned model again, without training anything."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, JobPath, ReportPath
+from finetune_sdk.cli.screen import screen
+
+
+def evaluate(
+    file: JobPath,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Whose model to judge; the job's own run when left out.")
+    ] = None,
+    backend: BackendName = None,
+    config: ConfigPath = None,
+    report: ReportPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate the base, the prompted base and the model of the job's run, and write the report. Trains nothing."""
+    with screen(as_json) as out:
+        from finetune_sdk.cli.judging import judge, report_path
+        from finetune_sdk.cli.submission import earlier_run
+        from finetune_sdk.client import Client
+        from finetune_sdk.errors import JobError, RunError
+        from finetune_sdk.jobfile import JobFile
+
+        started = time.monotonic()
+        job_file = JobFile.load(file)
+        evaluation = job_file.evaluation()
+        if evaluation is None:
+            raise JobError(
+                f"{file} has no `evaluation`.", cure="add one: `evaluation: {evaluators: [{kind: exact_match}]}`"
+            )
+        path = report_path(job_file, report)
+        client = Client(backend, config=config)
+        judged = client.get_run(run) if run else earlier_run(client, job_file.job())
+        if judged is None:
+            raise RunError(
+                f"{file} has not run at {client.name}.", cure=f"run it with `finetune run {file}`, or name a --run"
+            )
+        value = judge(job_file, evaluation, client, judged.wait(), path, out)
+        out.answer(
+            {"run": judged.id, "job": job_file.table.name, **value, "seconds": round(time.monotonic() - started, 3)}
+        )

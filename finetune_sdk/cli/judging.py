@@ -1,0 +1,64 @@
+"""From a tuned model to its report: base, prompted base and tuned model on the same cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finetune_sdk.errors import InputError
+
+if TYPE_CHECKING:
+    from finetune_sdk.cli.screen import Screen
+    from finetune_sdk.client import Client
+    from finetune_sdk.evaluation.evaluation import Evaluation, Report
+    from finetune_sdk.jobfile import JobFile
+    from finetune_sdk.model import Model
+
+_FIGURES = ("passed", "cases", "rate", "low", "high")
+_PAGES = (".html", ".htm")
+
+
+def report_path(job_file: JobFile, asked: Path | None) -> Path:
+    """Where the report goes: `<name>-report.html` beside the job file, or as asked. Raises InputError before any work."""
+    stem = re.sub(r"[^\w.-]+", "-", job_file.table.name)
+    path = asked or job_file.path.with_name(f"{stem}-report.html")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"there is no folder {path.parent} for the report.", cure="make it, or choose another --report"
+        )
+    if path.suffix.lower() not in _PAGES:
+        raise InputError(f"the report {path} would not be a page.", cure="choose a name that ends in .html")
+    return path
+
+
+def judge(
+    job_file: JobFile, evaluation: Evaluation, client: Client, tuned: Model, path: Path, out: Screen
+) -> dict[str, Any]:
+    """Evaluates what the job file asks for, writes the report and shows it; returns it as plain data."""
+    base = client.base(job_file.job())
+    prompted = job_file.prompted(base, job_file.datasets().train)
+    models = {"base": base, **({"prompted": prompted} if prompted is not None else {}), "tuned": tuned}
+    return evaluate_and_write(evaluation, models, path, out)
+
+
+def evaluate_and_write(evaluation: Evaluation, models: Mapping[str, Model], path: Path, out: Screen) -> dict[str, Any]:
+    """Writes the page at `path`, and beside it the same as JSON, which `finetune report` reads."""
+    out.say(f"evaluating {', '.join(models)} on {len(evaluation.cases):,} cases")
+    report = evaluation.run(None, **models)
+    report.save(path.with_suffix(".json"))
+    report.save(path)
+    if not out.for_a_program:
+        report.show()
+    out.show(f"report: {path}")
+    return {**outcome(report), "report": str(path)}
+
+
+def outcome(report: Report) -> dict[str, Any]:
+    """What a report found: passed, cases, rate, low and high for each model and evaluator; comparisons; the verdict."""
+    data = report.to_dict()
+    models: dict[str, dict[str, Any]] = {}
+    for metric in data["metrics"]:
+        models.setdefault(metric["model"], {})[metric["evaluator"]] = {name: metric[name] for name in _FIGURES}
+    return {"models": models, "comparison": data["comparisons"], "verdict": report.verdict}

@@ -1,0 +1,57 @@
+"""The arguments and options that commands share, so that each is spelt, explained and completed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _backends(typed: str) -> list[str]:
+    from importlib.metadata import entry_points
+
+    return sorted(point.name for point in entry_points(group="finetune_sdk.backends") if point.name.startswith(typed))
+
+
+def _runs(typed: str) -> list[str]:
+    from finetune_sdk.errors import FinetuneError
+    from finetune_sdk.ledger import Ledger
+    from finetune_sdk.settings import Settings
+
+    try:
+        entries = Ledger(Settings.load().home).entries()
+    except FinetuneError:  # a shell that completes must not say what is wrong
+        return []
+    ids = (f"{entry.place}:{entry.run}" for entry in entries if entry.run)
+    return [run for run in ids if run.startswith(typed)]
+
+
+JobPath = Annotated[Path, typer.Argument(metavar="JOB.YAML", help="The job file.", show_default=False)]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, as in local:7f3a….", autocompletion=_runs, show_default=False)
+]
+BackendName = Annotated[
+    str | None,
+    typer.Option(
+        "--backend", metavar="NAME", help="Where to run, instead of what is set.", autocompletion=_backends
+    ),
+]  # fmt: skip
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A finetune.toml other than the nearest one.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, and nothing else.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before submitting; for scripts.")]
+MaxCost = Annotated[
+    float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Refuse a job whose estimate may cost more.")
+]
+Again = Annotated[
+    bool, typer.Option("--again", help="A new attempt after a run that failed, was cancelled or is gone.")
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on by itself.")]
+AllowLeakage = Annotated[
+    bool, typer.Option("--allow-leakage", help="Accept validation rows that are also in the training data.")
+]
+ReportPath = Annotated[
+    Path | None, typer.Option("--report", metavar="OUT.HTML", help="Where to write the report.", show_default=False)
+]

@@ -1,0 +1,73 @@
+"""finetune run: a job from its file to its report."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from finetune_sdk.cli.options import (
+    Again,
+    AllowLeakage,
+    AsJson,
+    BackendName,
+    ConfigPath,
+    Detach,
+    JobPath,
+    MaxCost,
+    ReportPath,
+    Yes,
+)
+from finetune_sdk.cli.screen import screen
+
+
+def run(
+    file: JobPath,
+    backend: BackendName = None,
+    config: ConfigPath = None,
+    max_cost: MaxCost = None,
+    yes: Yes = False,
+    again: Again = False,
+    allow_leakage: AllowLeakage = False,
+    detach: Detach = False,
+    report: ReportPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a job, show what it takes, ask, submit it, wait, evaluate, and write the report.
+
+    The same job again is the same run: nothing is paid twice. ctrl-C detaches and never cancels.
+    """
+    with screen(as_json) as out:
+        from finetune_sdk.cli.estimate import beside
+        from finetune_sdk.cli.judging import judge, report_path
+        from finetune_sdk.cli.submission import Terms, submit
+        from finetune_sdk.client import Client
+        from finetune_sdk.jobfile import JobFile
+
+        started = time.monotonic()
+        job_file = JobFile.load(file)
+        job = job_file.job()
+        evaluation = job_file.evaluation()
+        path = report_path(job_file, report)
+        client = Client(backend, config=config)
+        submitted = submit(client, job, Terms(max_cost, again, allow_leakage, yes), out)
+        going = submitted.run
+        value: dict[str, Any] = {
+            "run": going.id,
+            "job": job.name,
+            "backend": client.name,
+            "earlier": submitted.earlier,
+            "estimate": submitted.estimate.to_dict(),
+            "findings": [finding.to_dict() for finding in submitted.findings],
+        }
+        if detach:
+            value["status"] = going.status
+            out.show(f"{going.id} goes on by itself; come back with: finetune attach {going.id}")
+            out.answer(value)
+            return
+        tuned = going.wait()
+        value |= {"status": going.status, "actual": dict(going.result().actual)}
+        out.show(f"{going.id} {going.status}", beside(submitted.estimate, value["actual"]))
+        if evaluation is not None:
+            value |= judge(job_file, evaluation, client, tuned, path, out)
+        value["seconds"] = round(time.monotonic() - started, 3)
+        out.answer(value)

@@ -1,0 +1,70 @@
+"""finetune runs: everything that was ever submitted, and how it stands."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath
+from finetune_sdk.cli.screen import screen, table
+
+if TYPE_CHECKING:
+    from finetune_sdk.client import Client
+    from finetune_sdk.ledger import Entry
+
+
+def runs(backend: BackendName = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """List the runs that the ledger knows, the newest first, of every backend or of one."""
+    with screen(as_json) as out:
+        from finetune_sdk.client import Client
+
+        client = Client(backend, config=config)
+        rows = [_row(client, entry) for entry in client.ledger.entries(backend)]
+        head = ("run", "name", "status", "submitted", "charge", "time")
+        if rows:
+            out.show(table(head, [_cells(row) for row in rows], wrapped=1))
+        else:
+            out.show(f"no runs yet in {client.ledger.path}; start one with: finetune run job.yaml")
+        out.answer({"runs": rows})
+
+
+def _row(client: Client, entry: Entry) -> dict[str, Any]:
+    return {
+        "run": f"{entry.place}:{entry.run}" if entry.run else None,
+        "name": entry.name,
+        "backend": entry.place,
+        "status": _status(client, entry),
+        "attempt": entry.attempt,
+        "submitted": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(entry.created)),
+        "estimate": entry.estimate,
+        "actual": entry.actual,
+        "token": entry.token,
+    }
+
+
+def _status(client: Client, entry: Entry) -> str:
+    """The place's word for a run that may still move; the ledger's where the place cannot be asked."""
+    from finetune_sdk.backend import Status
+    from finetune_sdk.errors import FinetuneError, RunError
+
+    if entry.run is None:
+        return {"intent": "not sent", "refused": "refused"}.get(entry.state, "unknown")
+    if entry.status is not None and Status(entry.status).terminal:
+        return entry.status
+    try:
+        return str(client.get_run(f"{entry.place}:{entry.run}").status)
+    except RunError:
+        return "gone"
+    except FinetuneError:
+        return f"{entry.status or 'unknown'} (when last seen)"
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    from finetune_sdk.estimate import Estimate, quantity
+
+    estimate, actual = Estimate.from_dict(row["estimate"]), row["actual"] or {}
+    charge = quantity(actual["charge"], "USD") if "charge" in actual else f"est. {estimate.charge}"
+    took = quantity(actual["time"], "s") if "time" in actual else f"est. {estimate.time}"
+    attempt = f" (attempt {row['attempt']})" if row["attempt"] > 1 else ""
+    when = row["submitted"][:16].replace("T", " ")
+    return (row["run"] or row["backend"], f"{row['name']}{attempt}", row["status"], when, charge, took)

@@ -1,0 +1,202 @@
+"""JobFile: a job, its data and its evaluation as one YAML file. Only this room reads what people write with pydantic."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import ValidationError
+
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.errors import JobError
+from finetune_sdk.job import Job
+from finetune_sdk.jobfile import tables, yaml12
+from finetune_sdk.jobfile.faults import dotted, job_error
+from finetune_sdk.jobfile.tables import JobTable
+from finetune_sdk.jobfile.yaml12 import Where
+from finetune_sdk.messages import ChatExample
+from finetune_sdk.model import Model, Prompted, Sampling
+
+if TYPE_CHECKING:
+    from finetune_sdk.evaluation.evaluation import Evaluation
+    from finetune_sdk.evaluation.evaluators import Evaluator
+
+
+class Datasets(NamedTuple):
+    """The data of a job file. `validation` and `test` are None where the file has none."""
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+
+
+class JobFile:
+    """A job file that was read and makes sense. Its paths are relative to it; data is read when it is asked for."""
+
+    def __init__(self, path: Path, table: JobTable) -> None:
+        self.path = path
+        self.table = table
+        self._datasets: Datasets | None = None
+
+    def __repr__(self) -> str:
+        return f"JobFile({str(self.path)!r})"
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> JobFile:
+        """Raises JobError naming the file, the line, the key and the cure of everything that is wrong with it."""
+        file = Path(path)
+        raw, lines = yaml12.read(file)
+        try:
+            table = JobTable.model_validate_json(json.dumps(raw), strict=True)
+        except ValidationError as faults:
+            raise job_error(file, raw, lines, faults) from None
+        except JobError as fault:  # a method or an adapter that makes no sense
+            raise JobError(f"{file}: {fault.message}", cure=fault.cure) from None
+        read = cls(file, table)
+        read._check_sides(lines)
+        read._check_files(lines)
+        return read
+
+    @staticmethod
+    def schema() -> dict[str, Any]:
+        """The JSON schema of a job file, for editors; published as docs/job.schema.json."""
+        return tables.schema()
+
+    def datasets(self) -> Datasets:
+        """Raises DatasetError for rows that cannot be used."""
+        if self._datasets is None:
+            self._datasets = self._read()
+        return self._datasets
+
+    def _read(self) -> Datasets:
+        table, split = self.table, self.table.split
+        train = Dataset.load(self._at(table.data or table.train or ""))
+        validation = Dataset.load(self._at(table.validation)) if table.validation else None
+        test = Dataset.load(self._at(table.test)) if table.test else None
+        if split is None:
+            return Datasets(train, validation, test)
+        train, held, tested = train.split(split.validation, split.test, split.seed)
+        return Datasets(train, held if split.validation else validation, tested if split.test else test)
+
+    def files(self) -> dict[str, Path]:
+        """The data files by the key that names them."""
+        named = ((side, getattr(self.table, side)) for side in ("data", "train", "validation", "test"))
+        return {side: self._at(name) for side, name in named if name}
+
+    def job(self) -> Job:
+        """Raises DatasetError for the data, JobError where data and method do not go together."""
+        table, data = self.table, self.datasets()
+        return Job(
+            name=table.name,
+            train=data.train,
+            validation=data.validation,
+            method=table.method,
+            adapter=table.adapter,
+            base=self._base(),
+            seed=table.seed,
+        )
+
+    def evaluation(self) -> Evaluation | None:
+        """None where the file has none. Raises EvaluationError for a schema that is none."""
+        asked, test = self.table.evaluation, self.datasets().test
+        if asked is None or test is None:
+            return None
+        from finetune_sdk.evaluation.evaluation import Evaluation
+
+        return Evaluation(
+            test,
+            [self._evaluator(table) for table in asked.evaluators],
+            name=self.table.name,
+            sampling=Sampling(max_tokens=asked.max_tokens) if asked.max_tokens else None,
+            allow_leakage=asked.allow_leakage,
+        )
+
+    def _evaluator(self, table: tables.EvaluatorTable) -> Evaluator:
+        from finetune_sdk.evaluation.evaluators import ExactMatch, FieldMatch, JSONSchema, Length
+
+        match table:
+            case tables.JSONSchemaTable(schema_=schema):
+                return JSONSchema(self._at(schema) if isinstance(schema, str) else schema, table.fenced, table.name)
+            case tables.FieldMatchTable():
+                return FieldMatch(table.fields_, table.name)
+            case tables.LengthTable():
+                return Length(**table.model_dump(exclude={"kind"}))
+            case tables.ExactMatchTable():
+                return ExactMatch(table.strip, table.name)
+
+    def prompted(self, base: Model, train: Dataset) -> Prompted | None:
+        """The base behind the prompt that the file asks for, its examples from `train`; None where it asks for none."""
+        asked = self.table.evaluation.prompted if self.table.evaluation else None
+        if asked is None:
+            return None
+        drawn = train.sample(asked.examples, asked.seed) if asked.examples else ()
+        return Prompted(base, asked.system, [example for example in drawn if isinstance(example, ChatExample)])
+
+    def _at(self, name: str) -> Path:
+        return self.path.parent / Path(name).expanduser()
+
+    def _base(self) -> str | None:
+        """A hub name or "tiny" as it stands; what starts like a path is one, relative to the file."""
+        base = self.table.base
+        if base is not None and base.startswith(("./", "../", "~")):
+            return str(self._at(base).resolve())
+        return base
+
+    def _check_sides(self, lines: Mapping[Where, int]) -> None:
+        table, split = self.table, self.table.split or tables.Split()
+        if table.data is not None and table.train is not None:
+            raise self._fault(lines, ("train",), "`data` and `train` are both set.", "keep one of them")
+        if table.data is None and table.train is None:
+            raise self._fault(lines, (), "there is nothing to train on.", "name a file: `data: examples.jsonl`")
+        if table.data is None and table.split is not None:
+            raise self._fault(
+                lines, ("split",), "`split` divides `data`, and there is none.", "write `data` instead of `train`"
+            )
+        for side in ("validation", "test"):
+            if getattr(split, side) and getattr(table, side):
+                raise self._fault(
+                    lines, (side,), f"`{side}` is a file and also a share of `split`.", "keep one of them"
+                )
+        if split.validation + split.test >= 1:
+            raise self._fault(
+                lines, ("split",), "`split` leaves nothing to train on.", "give shares with a sum below 1"
+            )
+        if table.evaluation is not None and not split.test and table.test is None:
+            raise self._fault(
+                lines,
+                ("evaluation",),
+                "`evaluation` has no held-out examples to ask.",
+                "hold some back with `split: {test: 0.1}`, or name a file: `test: heldout.jsonl`",
+            )
+        prompted = table.evaluation.prompted if table.evaluation else None
+        if prompted is not None and not prompted.examples and not prompted.system:
+            raise self._fault(
+                lines,
+                ("evaluation", "prompted"),
+                "`evaluation.prompted` has neither `examples` nor `system`.",
+                "give `examples: 3`, a `system` prompt, or both",
+            )
+
+    def _check_files(self, lines: Mapping[Where, int]) -> None:
+        for at, path in self._named():
+            if path.is_file():
+                continue
+            what = "is a folder" if path.is_dir() else "does not exist"
+            names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+            near = get_close_matches(path.name, names, 1)
+            cure = f"did you mean {near[0]}?" if near else "paths are relative to the job file; check this one"
+            raise self._fault(lines, at, f"`{dotted(at)}`: the file {path} {what}.", cure)
+
+    def _named(self) -> Iterator[tuple[Where, Path]]:
+        for side, path in self.files().items():
+            yield (side,), path
+        for number, table in enumerate(self.table.evaluation.evaluators if self.table.evaluation else ()):
+            if isinstance(table, tables.JSONSchemaTable) and isinstance(table.schema_, str):
+                yield ("evaluation", "evaluators", number, "schema"), self._at(table.schema_)
+
+    def _fault(self, lines: Mapping[Where, int], at: Where, message: str, cure: str) -> JobError:
+        return JobError(f"{self.path} line {lines.get(at, 1)}: {message}", cure=cure)

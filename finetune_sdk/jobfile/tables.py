@@ -1,0 +1,164 @@
+"""What stands in a job file, as pydantic tables: the border where what people write comes in.
+
+Methods and adapters are `finetune_sdk.job`'s own classes. The sentences below each key are what an editor shows.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from finetune_sdk.job import DPO, SFT, Full, LoRA, QLoRA
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class Split(Table):
+    """Shares of `data` that are held back; the side of a row is the seeded hash of its content."""
+
+    validation: Share = 0.0
+    """Share of the rows on which the validation loss is taken."""
+    test: Share = 0.0
+    """Share of the rows that the evaluation asks."""
+    seed: int = 0
+    """Another seed draws other rows."""
+
+
+class PromptedBase(Table):
+    """The base behind its best prompt: what the tuned model has to beat."""
+
+    examples: Annotated[int, Field(ge=0)] = 0
+    """How many training examples stand before each question."""
+    system: str | None = None
+    """A system prompt in place of the cases' own."""
+    seed: int = 0
+    """Another seed draws other examples."""
+
+
+class JSONSchemaTable(Table):
+    """The answer is JSON that a JSON schema accepts."""
+
+    kind: Literal["json_schema"]
+    schema_: Annotated[str | dict[str, Any], Field(alias="schema")]
+    """The schema, or the path of a file that holds it."""
+    fenced: bool = False
+    """Accept JSON in a code fence too."""
+    name: Name = "JSONSchema"
+    """What the report calls it."""
+
+
+class ExactMatchTable(Table):
+    """The answer is the expected one, letter by letter."""
+
+    kind: Literal["exact_match"]
+    strip: bool = True
+    """Leave white space at both ends out of it."""
+    name: Name = "ExactMatch"
+    """What the report calls it."""
+
+
+class FieldMatchTable(Table):
+    """The fields of a JSON answer are the expected ones."""
+
+    kind: Literal["field_match"]
+    fields_: Annotated[tuple[str, ...] | None, Field(alias="fields", min_length=1)] = None
+    """Which fields; all of the expected answer's when left out."""
+    name: Name = "FieldMatch"
+    """What the report calls it."""
+
+
+class LengthTable(Table):
+    """The answer is neither too long nor too short."""
+
+    kind: Literal["length"]
+    max_characters: Annotated[int, Field(gt=0)] | None = None
+    """At most so many characters."""
+    min_characters: Annotated[int, Field(ge=0)] | None = None
+    """At least so many characters."""
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    """At most so many tokens, as the place counts them."""
+    min_tokens: Annotated[int, Field(ge=0)] | None = None
+    """At least so many tokens."""
+    name: Name = "Length"
+    """What the report calls it."""
+
+
+EvaluatorTable = JSONSchemaTable | ExactMatchTable | FieldMatchTable | LengthTable
+
+
+class EvaluationTable(Table):
+    """How the tuned model is judged, beside its base, on the test rows."""
+
+    evaluators: Annotated[tuple[Annotated[EvaluatorTable, Field(discriminator="kind")], ...], Field(min_length=1)]
+    """Each judges every answer; from the least to the most demanding: the verdict is spoken on the last but `length`."""
+    prompted: PromptedBase | None = None
+    """Judge also the base behind a prompt."""
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    """The longest answer that a model may give, in tokens."""
+    allow_leakage: bool = False
+    """Judge also on cases that a model was trained on; the report says so."""
+
+
+class JobTable(Table):
+    """A fine-tuning job: what is learnt, how, and how the result is judged."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """What people call this job."""
+    data: str | None = None
+    """A file of examples; `split` says what of it is held back."""
+    split: Split | None = None
+    """Shares of `data` for validation and test."""
+    train: str | None = None
+    """A file of training examples, in place of `data`."""
+    validation: str | None = None
+    """A file of validation examples."""
+    test: str | None = None
+    """A file of held-out examples, which the evaluation asks."""
+    base: str | None = None
+    """The model to start from; the settings' own when left out."""
+    method: Annotated[SFT | DPO, Field(discriminator="kind")] = SFT()
+    """What is optimised, and how."""
+    adapter: Annotated[LoRA | QLoRA | Full, Field(discriminator="kind")] | None = None
+    """Which weights move; the settings' choice when left out."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """The same seed, data and place give the same run."""
+    evaluation: EvaluationTable | None = None
+    """How the result is judged."""
+
+
+_HYPERPARAMETERS = {
+    "epochs": "Passes over the training data; or give `steps`.",
+    "steps": "Optimizer steps; or give `epochs`.",
+    "batch_size": "Examples in one optimizer step.",
+    "learning_rate": "The learning rate at its peak.",
+    "schedule": "How the learning rate falls after the warm-up.",
+    "warmup": "Share of all steps over which the learning rate rises.",
+    "weight_decay": "Decoupled weight decay (AdamW).",
+    "max_length": "Tokens a row; a longer row is cut at its end, and named.",
+    "loss_on": "Train the assistant's turns, or every token.",
+    "validate_every": "Take the validation loss every so many steps; each epoch when left out.",
+    "early_stopping": "End the run after so many validation losses without a better one.",
+    "beta": "Strength of the pull towards the base.",
+    "rank": "Rank of the adapter's matrices.",
+    "alpha": "Scale of the adapter is alpha / rank; twice the rank when left out.",
+    "dropout": "Dropout before the adapter.",
+    "targets": "Names of the layers beside which the adapter stands.",
+}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a job file, for editors."""
+    made = JobTable.model_json_schema()
+    for definition in made["$defs"].values():
+        properties = definition.get("properties", {})
+        if "kind" in properties:
+            definition["required"] = sorted({"kind", *definition.get("required", ())})
+        for name in properties.keys() & _HYPERPARAMETERS.keys():
+            properties[name].setdefault("description", _HYPERPARAMETERS[name])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "finetune job"}

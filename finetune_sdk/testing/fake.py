@@ -1,0 +1,324 @@
+"""FakeBackend: a place that trains on the clock. A peer of the real ones, it passes the same kit; no vendor, no GPU.
+
+Its runs are in SQLite under the SDK's folder, so they survive SIGKILL and are the same for every process.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from finetune_sdk.backend import OPTIONAL, Capabilities, Checkpoint, Event, Place, Resolved, Result, Status
+from finetune_sdk.data.checks import Finding
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.data.tokens import Counter
+from finetune_sdk.errors import BackendError, NotFoundError, RunError
+from finetune_sdk.estimate import Estimate, Price, Range
+from finetune_sdk.job import DPO, SFT, Job
+from finetune_sdk.model import Model, Origin
+from finetune_sdk.testing import clock
+from finetune_sdk.testing.options import Options
+from finetune_sdk.testing.records import Record, Records
+from finetune_sdk.testing.speech import BASES, Echo, Learnt, WordCounter, learnt, tokens
+
+_HYPERPARAMETERS = frozenset(
+    {
+        "beta",
+        "epochs",
+        "steps",
+        "batch_size",
+        "learning_rate",
+        "schedule",
+        "warmup",
+        "weight_decay",
+        "max_length",
+        "loss_on",
+        "validate_every",
+    }
+)
+_GAPS = {
+    "pause": "a run here is a clock, and a clock cannot stand still",
+    "deploy": "its models answer without it",
+    "export": "it has no weights to hand out",
+}
+_TAKEN = "its settings take this away (`without`)"
+_MEMORY = 1_000_000.0
+
+
+class FakeBackend:
+    """A place without a vendor. `testing.options.Options` says what it can be told in finetune.toml."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._options = Options.read(place)
+        self._records = Records(place.home / "fake")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        without = self._options.without
+        verbs = (OPTIONAL - _GAPS.keys()) - without
+        return Capabilities(
+            methods=frozenset({"sft", "dpo"}) - without,
+            adapters=frozenset({"lora", "qlora", "full"}) - without,
+            hyperparameters=_HYPERPARAMETERS - without,
+            verbs=verbs,
+            gaps={**_GAPS, **dict.fromkeys(OPTIONAL - verbs - _GAPS.keys(), _TAKEN)},
+            visible_within=self._options.visible_after,
+        )
+
+    @property
+    def address(self) -> str:
+        return f"fake:{self._records.path.parent}"
+
+    def resolve(self, job: Job) -> Resolved:
+        options = self._options
+        base = job.base or options.base
+        self._known(base)
+        adapter = job.adapter or options.adapter
+        method = _filled(job.method, self.capabilities.hyperparameters)
+        before = {"base": job.base, "adapter": job.adapter, **_fields(job.method)}
+        after = {"base": base, "adapter": adapter, **_fields(method)}
+        chosen = tuple(name for name, value in after.items() if value is not None and before[name] is None)
+        own = options.sft if method.kind == "sft" else options.dpo
+        return Resolved(job.resolved(base=base, adapter=adapter, method=method), own, chosen)
+
+    def check(self, resolved: Resolved) -> Sequence[Finding]:
+        job, minimum = resolved.job, self._options.minimum_rows
+        found = [*_rows_that_teach_nothing(job.train, job.method), *_rows_that_are_cut(job.train, job.method)]
+        if len(job.train) < minimum:
+            found.append(
+                Finding(
+                    "rows",
+                    "error",
+                    f"{job.train.name} has {len(job.train)} rows, and {self._place.name} takes {minimum} or more.",
+                    f"add {minimum - len(job.train)} rows",
+                )
+            )
+        return found
+
+    def estimate(self, resolved: Resolved) -> Estimate:
+        exact, basis = BASES[resolved.base]
+        total, trained = _volume(resolved.job)
+        spread = 0.0 if exact else 0.1
+        counted = [
+            Range(n * (1 - spread), n, n * (1 + spread), "tokens", f"all rows and epochs counted in {basis}")
+            for n in (total, trained)
+        ]
+        seconds = self._options.seconds
+        return Estimate(
+            tokens=counted[0],
+            trained_tokens=counted[1],
+            charge=self._charge(counted[0]),
+            time=Range(0.7 * seconds, seconds, 1.5 * seconds, "s", "the clock of the fake (its option `seconds`)"),
+            memory=Range(0.8 * _MEMORY, _MEMORY, 1.2 * _MEMORY, "bytes", "a fixed figure of the fake's"),
+            disk=Range(1_000, 10_000, 1_000_000_000, "bytes", "one row in a SQLite file, with the answers learnt"),
+            machine=Range.unknown("USD", "no price per hour is set for this machine"),
+            resolved=resolved.to_dict(),
+        )
+
+    def _charge(self, counted: Range) -> Range:
+        usd, dated = self._options.usd_per_million, self._options.priced
+        if usd is None:
+            return Range.unknown("USD", "nobody has told the fake its price (usd_per_million)")
+        if usd == 0:
+            return Range.exactly(0.0, "USD", "the fake charges nothing")
+        assert counted.low is not None
+        assert counted.expected is not None
+        assert counted.high is not None
+        each, basis = usd / 1e6, f"${usd:g} for a million tokens, from finetune.toml, dated {dated}; {counted.basis}"
+        return Range(counted.low * each, counted.expected * each, counted.high * each, "USD", basis)
+
+    def submit(self, resolved: Resolved, token: str) -> str:
+        options = self._options
+        if options.dies == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if options.hang_up == "before":
+            raise BackendError("the fake hung up before it made the run (hang_up).", code="hang_up", retryable=True)
+        run = self._records.make(token, self._record(resolved), careless=options.careless)
+        if options.dies == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if options.hang_up == "after":
+            raise BackendError("the fake hung up after it made the run (hang_up).", code="hang_up", retryable=True)
+        return run
+
+    def _record(self, resolved: Resolved) -> Record:
+        job, options = resolved.job, self._options
+        estimate = self.estimate(resolved)
+        total, trained = _volume(job)
+        steps = _steps(job)
+        method = job.method
+        each_epoch = math.ceil(len(job.train) / (method.batch_size or 1))
+        plan = clock.Plan(
+            method=method.kind,
+            steps=steps,
+            seconds=options.seconds,
+            learning_rate=method.learning_rate or 0.0,
+            schedule=method.schedule or "linear",
+            warmup=method.warmup or 0.0,
+            validate_every=(method.validate_every or each_epoch) if job.validation else 0,
+            trained_tokens=trained,
+            seed=job.seed,
+            running_as=options.running_as,
+            fails_after=None if options.fails_at is None else min(steps - 1, int(steps * options.fails_at)),
+        )
+        known, otherwise = learnt(job.train)
+        actual = {"time": options.seconds, "memory": _MEMORY, "tokens": total, "trained_tokens": trained}
+        if estimate.charge.expected is not None:
+            actual["charge"] = estimate.charge.expected
+        manifest = {"place": "fake", "rows": len(job.train), "steps": steps, "seed": job.seed}
+        return Record(plan, resolved.base, known, otherwise, actual, manifest)
+
+    def find(self, token: str) -> Sequence[str]:
+        return self._records.find(token, time.time() - self._options.visible_after)
+
+    def status(self, run: str) -> Status:
+        record, legs = self._records.read(run)
+        return clock.status(record.plan, legs, time.time())
+
+    def events(self, run: str, after: int = 0) -> Iterable[Event]:
+        record, legs = self._records.read(run)
+        return clock.events(record.plan, legs, time.time())[after:]
+
+    def cancel(self, run: str) -> None:
+        def cut(record: Record, legs: list[clock.Leg]) -> clock.Leg | None:
+            now = time.time()
+            return None if clock.status(record.plan, legs, now).terminal else replace(legs[-1], until=now)
+
+        self._records.change(run, cut)
+
+    def resume(self, run: str) -> None:
+        def go_on(record: Record, legs: list[clock.Leg]) -> clock.Leg | None:
+            now = time.time()
+            status = clock.status(record.plan, legs, now)
+            if not status.terminal or status == "succeeded":
+                return None
+            saved = clock.checkpoints(record.plan, legs, now)
+            return clock.Leg(now, saved[-1].step if saved else 0)
+
+        self._records.change(run, go_on)
+
+    def result(self, run: str) -> Result:
+        record, legs = self._records.read(run)
+        now = time.time()
+        status = clock.status(record.plan, legs, now)
+        saved = clock.checkpoints(record.plan, legs, now)
+        if status == "succeeded":
+            return Result(f"fake/{run}", record.actual, record.manifest)
+        if status == "cancelled" and saved:
+            share = saved[-1].step / record.plan.steps
+            actual = {name: value if name == "memory" else value * share for name, value in record.actual.items()}
+            return Result(f"fake/{run}@{saved[-1].id}", actual, record.manifest)
+        cure = "wait for it" if not status.terminal else "resume it, or see its events"
+        raise RunError(f"{run} is {status} and has left no model.", cure=cure)
+
+    def model(self, name: str) -> Model:
+        if name in BASES:
+            return Echo(name, Origin(backend=self._place.name, base=name))
+        if not name.startswith("fake/"):
+            raise self._unknown(name)
+        run, _, checkpoint = name.removeprefix("fake/").partition("@")
+        record, legs = self._records.read(run)
+        now = time.time()
+        kept = {saved.id for saved in clock.checkpoints(record.plan, legs, now)}
+        if checkpoint not in kept and (checkpoint or clock.status(record.plan, legs, now) != "succeeded"):
+            raise self._unknown(name)
+        return Learnt(name, Origin(self._place.name, record.base, run), record.learnt, record.otherwise)
+
+    def counter(self, base: str) -> Counter:
+        self._known(base)
+        return WordCounter(*BASES[base])
+
+    def prices(self) -> Sequence[Price]:
+        usd, dated = self._options.usd_per_million, self._options.priced
+        if not usd:
+            return []
+        return [Price(base, "training", usd, "1M tokens", dated, "finetune.toml") for base in BASES]
+
+    def runs(self) -> Sequence[str]:
+        return self._records.ids()
+
+    def checkpoints(self, run: str) -> Sequence[Checkpoint]:
+        record, legs = self._records.read(run)
+        return clock.checkpoints(record.plan, legs, time.time())
+
+    def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:
+        self._known(base)
+        text, ids, trained, spans = "", [], [], []
+        for word, is_learnt in tokens(dataset[index]):
+            start = len(text)
+            text += f"{word} "
+            ids.append(int.from_bytes(word.encode()[:3]))
+            trained.append(is_learnt)
+            if is_learnt:
+                spans.append((start, len(text)))
+        return {"ids": ids, "trained": trained, "text": text, "spans": spans}
+
+    def _known(self, base: str) -> None:
+        if base not in BASES:
+            raise self._unknown(base)
+
+    def _unknown(self, name: str) -> NotFoundError:
+        return NotFoundError(
+            f"there is no model {name!r} at {self._place.name}; it looked among its bases and the runs in "
+            f"{self._records.path}.",
+            cure=f"its bases are {', '.join(BASES)}",
+        )
+
+
+def _fields(method: SFT | DPO) -> dict[str, Any]:
+    return {name: getattr(method, name) for name in method.__dataclass_fields__ if name != "kind"}
+
+
+def _filled(method: SFT | DPO, declared: frozenset[str]) -> SFT | DPO:
+    choices: dict[str, Any] = {
+        "epochs": None if method.steps else 3, "batch_size": 8, "learning_rate": 1e-4, "schedule": "linear",
+        "warmup": 0.0, "weight_decay": 0.0, "max_length": 4096, "loss_on": "completions", "beta": 0.1,
+    }  # fmt: skip
+    own = _fields(method)
+    open_ones = {name for name in own.keys() & declared if own[name] is None}
+    return replace(method, **{name: value for name, value in choices.items() if name in open_ones})
+
+
+def _steps(job: Job) -> int:
+    batch = job.method.batch_size or 1
+    return job.method.steps or max(1, math.ceil((job.method.epochs or 1) * math.ceil(len(job.train) / batch)))
+
+
+def _volume(job: Job) -> tuple[int, int]:
+    """Tokens that pass through training, and those that are learnt, over all steps."""
+    kept = [_kept(example, job.method) for example in job.train]
+    passes = _steps(job) * (job.method.batch_size or 1) / len(kept) if job.method.steps else job.method.epochs or 1
+    return round(sum(len(row) for row in kept) * passes), round(sum(map(sum, kept)) * passes)
+
+
+def _kept(example: Any, method: SFT | DPO) -> list[bool]:
+    loss_on = method.loss_on if isinstance(method, SFT) else None
+    return [trained for _, trained in tokens(example, loss_on or "completions")][: method.max_length]
+
+
+def _rows_that_teach_nothing(data: Dataset, method: SFT | DPO) -> list[Finding]:
+    lines = [data.line(index) for index, example in enumerate(data) if not any(_kept(example, method))]
+    return [
+        Finding(
+            "trained-tokens",
+            "error",
+            f"{data.name} line {line}: nothing of this row is left to learn within max_length={method.max_length}.",
+            "raise max_length, or shorten the prompt",
+            (line,),
+        )
+        for line in lines
+    ]
+
+
+def _rows_that_are_cut(data: Dataset, method: SFT | DPO) -> list[Finding]:
+    limit = method.max_length
+    lines = [data.line(index) for index, example in enumerate(data) if limit and len(tokens(example)) > limit]
+    if not lines:
+        return []
+    cut = f"{len(lines)} of the rows of {data.name} are longer than max_length={limit} and are cut at the end."
+    return [Finding("cut", "warning", cut, "raise max_length", tuple(lines[:20]), len(lines))]

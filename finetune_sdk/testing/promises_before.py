@@ -1,0 +1,225 @@
+"""The kit's promises of what comes before a run: capabilities, resolving, checking, estimating. Nothing may be made."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from finetune_sdk.backend import OPTIONAL, Backend, Place, Resolved
+from finetune_sdk.client import Client
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.errors import InputError, NotFoundError, UnsupportedError
+from finetune_sdk.estimate import Estimate
+from finetune_sdk.job import DPO, SFT, Adapter, Full, Job, LoRA, Method, QLoRA
+
+Opened = Callable[[Place], Backend]
+NO_SUCH = "no-such-thing-4711"
+UNITS = {
+    "tokens": "tokens", "trained_tokens": "tokens", "charge": "USD", "time": "s", "memory": "bytes", "disk": "bytes",
+    "machine": "USD",
+}  # fmt: skip
+_METHODS: dict[str, type[SFT] | type[DPO]] = {"sft": SFT, "dpo": DPO}
+_ADAPTERS: tuple[Adapter, ...] = (LoRA(rank=4, alpha=12.0), QLoRA(rank=4, alpha=12.0), Full())
+_VALUES: dict[str, Any] = {
+    "beta": 0.25, "epochs": 2, "steps": 7, "batch_size": 3, "learning_rate": 3e-5, "schedule": "constant",
+    "warmup": 0.25, "weight_decay": 0.02, "max_length": 300, "loss_on": "all", "validate_every": 3, "early_stopping": 2,
+}  # fmt: skip
+
+
+class BeforeARun:
+    """What holds before anything is sent."""
+
+    # -- capabilities -------------------------------------------------------------------------------------------------
+
+    def test_capabilities_name_only_what_there_is(self, backend: Backend) -> None:
+        able = backend.capabilities
+        assert able.methods
+        assert able.methods <= _METHODS.keys()
+        assert able.adapters
+        assert able.adapters <= {adapter.kind for adapter in _ADAPTERS}
+        assert able.hyperparameters <= {field.name for method in _METHODS.values() for field in fields(method)}
+        assert able.visible_within >= 0
+
+    def test_capabilities_never_change(self, backend: Backend, place: Place, opened: Opened) -> None:
+        assert backend.capabilities == backend.capabilities == opened(place).capabilities
+
+    def test_each_optional_verb_is_declared_or_its_gap_has_a_reason(self, backend: Backend) -> None:
+        able = backend.capabilities
+        assert able.verbs | able.gaps.keys() == OPTIONAL
+        assert not able.verbs & able.gaps.keys()
+        for verb, reason in able.gaps.items():
+            assert len(reason.split()) >= 2, f"the gap {verb!r} needs a reason in words, not {reason!r}"
+
+    def test_the_address_is_the_same_each_time(self, backend: Backend, place: Place, opened: Opened) -> None:
+        assert backend.address
+        assert backend.address == opened(place).address
+
+    # -- resolve ------------------------------------------------------------------------------------------------------
+
+    def test_resolve_fills_in_base_adapter_and_method(self, resolved: Resolved) -> None:
+        assert resolved.base
+        assert resolved.adapter is not None
+        assert resolved.method.epochs is not None or resolved.method.steps is not None
+        json.dumps(resolved.to_dict())
+
+    def test_resolve_names_what_the_place_chose(self, resolved: Resolved, job: Job) -> None:
+        for name in ("base", "adapter"):
+            assert (name in resolved.chosen) <= (getattr(job, name) is None), f"the job sets {name} itself"
+        for name in _hyperparameters(job.method):
+            if getattr(job.method, name) is None and getattr(resolved.method, name) is not None:
+                assert name in resolved.chosen, f"the place chose {name} and does not say so"
+
+    def test_resolving_again_is_the_same_submission(
+        self, client: Client, backend: Backend, resolved: Resolved, job: Job
+    ) -> None:
+        address = backend.address
+        assert client.resolve(job).fingerprint(address) == resolved.fingerprint(address)
+        assert client.resolve(resolved.job).fingerprint(address) == resolved.fingerprint(address)
+
+    @pytest.mark.parametrize("name", sorted(_VALUES))
+    def test_a_declared_hyperparameter_is_done_exactly_or_refused(self, client: Client, job: Job, name: str) -> None:
+        if name not in client.backend.capabilities.hyperparameters & _hyperparameters(job.method):
+            pytest.skip(f"{name} is not declared, or not part of {type(job.method).__name__}")
+        resolved = _or_refused(client, replace(job, method=_with(job.method, name)))
+        assert resolved is None or getattr(resolved.method, name) == _VALUES[name]
+
+    @pytest.mark.parametrize("adapter", _ADAPTERS, ids=lambda adapter: adapter.kind)
+    def test_a_declared_adapter_is_done_exactly_or_refused(self, client: Client, job: Job, adapter: Adapter) -> None:
+        if adapter.kind not in client.backend.capabilities.adapters:
+            pytest.skip(f"{adapter.kind} is not declared")
+        resolved = _or_refused(client, replace(job, adapter=adapter))
+        assert resolved is None or resolved.adapter == adapter
+
+    def test_an_explicit_base_and_seed_stay_as_they_are(self, client: Client, resolved: Resolved, job: Job) -> None:
+        again = client.resolve(replace(job, base=resolved.base, seed=4711)).job
+        assert (again.base, again.seed, again.train, again.validation) == (
+            resolved.base,
+            4711,
+            job.train,
+            job.validation,
+        )
+
+    @pytest.mark.parametrize("name", sorted(_VALUES))
+    def test_a_hyperparameter_that_is_not_declared_is_refused(self, client: Client, job: Job, name: str) -> None:
+        if name in client.backend.capabilities.hyperparameters or name not in _hyperparameters(job.method):
+            pytest.skip(f"{name} is declared, or not part of {type(job.method).__name__}")
+        with _nothing_made(client), pytest.raises(UnsupportedError, match=name):
+            client.submit(replace(job, method=_with(job.method, name)))
+
+    @pytest.mark.parametrize("adapter", _ADAPTERS, ids=lambda adapter: adapter.kind)
+    def test_an_adapter_that_is_not_declared_is_refused(self, client: Client, job: Job, adapter: Adapter) -> None:
+        declared = client.backend.capabilities.adapters
+        if adapter.kind in declared:
+            pytest.skip(f"{adapter.kind} is declared")
+        with _nothing_made(client), pytest.raises(UnsupportedError, match=sorted(declared)[0]):
+            client.submit(replace(job, adapter=adapter))
+
+    @pytest.mark.parametrize("kind", sorted(_METHODS))
+    def test_a_method_that_is_not_declared_is_refused(self, client: Client, job: Job, kind: str) -> None:
+        declared = client.backend.capabilities.methods
+        if kind in declared:
+            pytest.skip(f"{kind} is declared")
+        with _nothing_made(client), pytest.raises(UnsupportedError, match=sorted(declared)[0]):
+            client.submit(_of_method(job, kind))
+
+    def test_an_unknown_base_is_not_found_saying_what_was_looked_for(self, client: Client, job: Job) -> None:
+        with _nothing_made(client), pytest.raises(NotFoundError, match=NO_SUCH) as caught:
+            client.submit(replace(job, base=NO_SUCH))
+        assert len(caught.value.message.split()) >= 8, "say what was looked for, and where"
+
+    # -- check and estimate -------------------------------------------------------------------------------------------
+
+    def test_check_says_the_same_twice_and_finds_no_error_in_a_good_job(
+        self, backend: Backend, resolved: Resolved
+    ) -> None:
+        found = list(backend.check(resolved))
+        assert found == list(backend.check(resolved))
+        assert [finding for finding in found if finding.severity == "error"] == []
+
+    def test_check_and_estimate_make_nothing(self, backend: Backend, client: Client, job: Job) -> None:
+        with _nothing_made(client):
+            resolved = client.resolve(replace(job, seed=job.seed + 4711))
+            backend.check(resolved)
+            backend.estimate(resolved)
+        assert list(backend.find(resolved.token(backend.address, 1))) == []
+
+    def test_estimate_says_the_same_twice(self, backend: Backend, resolved: Resolved, estimate: Estimate) -> None:
+        again = backend.estimate(resolved)
+        assert (again.tokens, again.trained_tokens, again.charge) == (
+            estimate.tokens,
+            estimate.trained_tokens,
+            estimate.charge,
+        )
+
+    def test_each_figure_of_an_estimate_is_a_range_in_its_unit_with_a_basis(self, estimate: Estimate) -> None:
+        for name, unit in UNITS.items():
+            figure = getattr(estimate, name)
+            assert figure.unit == unit, name
+            assert len(figure.basis.split()) >= 2, f"{name} rests on {figure.basis!r}"
+            if figure.known:
+                assert 0 <= figure.low <= figure.expected <= figure.high < math.inf, name
+        assert Estimate.from_dict(json.loads(json.dumps(estimate.to_dict()))) == estimate
+
+    def test_the_charge_is_nothing_or_dated_or_said_to_be_unknown(self, estimate: Estimate) -> None:
+        if estimate.charge.high:
+            assert re.search(r"\d{4}-\d\d-\d\d", estimate.charge.basis), estimate.charge.basis
+
+    def test_prices_are_dated_and_have_a_source(self, backend: Backend) -> None:
+        for price in backend.prices():
+            assert price.source
+            assert price.age_days(date.today()) >= 0
+
+    def test_tokens_are_counted_and_it_is_said_whether_exactly(
+        self, backend: Backend, resolved: Resolved, job: Job
+    ) -> None:
+        counter = backend.counter(resolved.base)
+        count = counter.count(job.train[0])
+        assert isinstance(counter.exact, bool)
+        assert counter.basis
+        assert 0 < count.trained <= count.total
+
+
+def _hyperparameters(method: Method) -> set[str]:
+    return {field.name for field in fields(method)} - {"kind"}
+
+
+def _with(method: Method, name: str) -> Method:
+    cleared = {"epochs": None, "steps": None} if name in ("epochs", "steps") else {}
+    return replace(method, **{**cleared, name: _VALUES[name]})
+
+
+def _of_method(job: Job, kind: str) -> Job:
+    good, bad = ({"role": "assistant", "content": word} for word in ("yes", "no"))
+    asked = {"messages": [{"role": "user", "content": "yes?"}]}
+    row = (
+        {"messages": [*asked["messages"], good]}
+        if kind == "sft"
+        else {"input": asked, "preferred_output": [good], "non_preferred_output": [bad]}
+    )
+    return replace(job, train=Dataset.of([row] * len(job.train)), validation=None, method=_METHODS[kind]())
+
+
+def _or_refused(client: Client, job: Job) -> Resolved | None:
+    try:
+        return client.resolve(job)
+    except InputError:
+        return None
+
+
+@contextmanager
+def _nothing_made(client: Client) -> Iterator[None]:
+    def made() -> tuple[int, list[str]]:
+        listed = list(client.backend.runs()) if "list" in client.backend.capabilities.verbs else []
+        return len(client.ledger.entries()), listed
+
+    before = made()
+    yield
+    assert made() == before, "something was made, or written in the ledger"

@@ -1,0 +1,46 @@
+"""A small random base, and jobs on it that take seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import finetune_sdk as ft
+from local_data import chats
+
+TINY = Path(__file__).parents[2] / "backends" / "finetune_sdk_local" / "tiny"
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a random Llama of 30,000 weights beside `tiny`'s tokenizer and template."""
+    torch = pytest.importorskip("torch")
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("small")
+    tokenizer = AutoTokenizer.from_pretrained(TINY)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def client(home: Path, small: str, monkeypatch: pytest.MonkeyPatch) -> ft.Client:
+    settings = ft.Settings(
+        "local", home, {"local": {"base": small, "device": "cpu", "threads": 1, "checkpoint_every": 2}}
+    )
+    return ft.Client(settings=settings)
+
+
+@pytest.fixture
+def job() -> ft.Job:
+    return ft.Job(
+        name="colours", train=chats(24), validation=chats(6, 100), method=ft.SFT(epochs=2, batch_size=4, learning_rate=1e-2)
+    )

@@ -1,0 +1,34 @@
+"""Data for jobs that take seconds."""
+
+from __future__ import annotations
+
+import finetune_sdk as ft
+
+LABELS = ("red", "green", "blue")
+
+
+def chats(count: int, first: int = 0) -> ft.Dataset:
+    """Questions of varied length whose answer is a colour."""
+    rows = [
+        {
+            "messages": [
+                {"role": "system", "content": "Name the colour."},
+                {"role": "user", "content": f"case {i} " + "word " * (i % 7)},
+                {"role": "assistant", "content": LABELS[i % 3]},
+            ]
+        }
+        for i in range(first, first + count)
+    ]
+    return ft.Dataset.of(rows, name="colours")
+
+
+def pairs(count: int, first: int = 0) -> ft.Dataset:
+    rows = [
+        {
+            "input": {"messages": [{"role": "user", "content": f"case {i} " + "word " * (i % 5)}]},
+            "preferred_output": [{"role": "assistant", "content": f"thank you, {LABELS[i % 3]}"}],
+            "non_preferred_output": [{"role": "assistant", "content": "no"}],
+        }
+        for i in range(first, first + count)
+    ]
+    return ft.Dataset.of(rows, name="pairs")

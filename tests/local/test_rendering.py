@@ -1,0 +1,119 @@
+"""What is trained of a row: decided on token ids, for any template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import finetune_sdk as ft
+from finetune_sdk_local import bases
+from finetune_sdk_local.rendering import Renderer
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+STRIPS_HISTORY = (
+    "{% for m in messages %}[{{ m.role }}]"
+    "{% if m.role == 'assistant' and not loop.last %}{{ m.content.split('</think>')[-1] }}{% else %}{{ m.content }}{% endif %}"
+    "<|end|>{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+
+
+@pytest.fixture
+def renderer(small: str) -> Renderer:
+    return Renderer(small, bases.tokenizer(small))
+
+
+def trained_text(renderer: Renderer, example: ft.ChatExample, max_length: int = 10_000) -> str:
+    made = renderer.sequences([example], max_length)
+    ids, marks = made.row(0)
+    return str(renderer.tokenizer.decode(ids[marks]))
+
+
+def talk(*turns: tuple[str, str], **options: Any) -> ft.ChatExample:
+    return ft.ChatExample(tuple(ft.Message(role, text) for role, text in turns), **options)  # type: ignore[arg-type]
+
+
+def test_the_answer_and_its_end_of_turn_are_trained_and_nothing_else(renderer: Renderer) -> None:
+    example = talk(("system", "Be brief."), ("user", "Hi there"), ("assistant", "Hello!"))
+    assert trained_text(renderer, example) == "Hello!<|end|>"
+
+
+def test_every_assistant_turn_is_trained(renderer: Renderer) -> None:
+    example = talk(("user", "a"), ("assistant", "one"), ("user", "b"), ("assistant", "two"))
+    assert trained_text(renderer, example) == "one<|end|>two<|end|>"
+
+
+def test_a_turn_of_weight_0_is_seen_but_not_trained(renderer: Renderer) -> None:
+    turns = (
+        ft.Message("user", "a"),
+        ft.Message("assistant", "one", weight=0),
+        ft.Message("user", "b"),
+        ft.Message("assistant", "two"),
+    )
+    assert trained_text(renderer, ft.ChatExample(turns)) == "two<|end|>"
+
+
+def test_a_tool_call_without_content_is_trained(renderer: Renderer) -> None:
+    call = ft.ToolCall("land", {"where": "home"})
+    turns = (ft.Message("user", "land it"), ft.Message("assistant", None, (call,)))
+    assert trained_text(renderer, ft.ChatExample(turns)) == (
+        '<tool_call>{"name": "land", "arguments": {"where": "home"}}</tool_call><|end|>'
+    )
+
+
+def test_the_prompt_of_an_answer_is_the_beginning_of_the_trained_text(renderer: Renderer) -> None:
+    example = talk(("system", "Be brief."), ("user", "Hi there"), ("assistant", "Hello!"))
+    asked = renderer.tokenizer(renderer.prompt(example.prompt), add_special_tokens=False)["input_ids"]
+    made = renderer.sequences([example], 10_000)
+    assert made.ids[: len(asked)].tolist() == asked
+    assert made.trained[: len(asked)].sum() == 0
+
+
+def test_a_cut_row_says_what_it_lost(renderer: Renderer) -> None:
+    example = talk(("user", "Hi"), ("assistant", "one two three four five six seven"))
+    whole = renderer.sequences([example], 10_000)
+    made = renderer.sequences([example], len(whole.ids) - 3)
+    assert made.cut.tolist() == [3]
+    assert made.lost.tolist() == [3]
+    assert made.trained_counts[0] == whole.trained_counts[0] - 3
+
+
+def test_a_template_with_a_line_break_after_the_end_of_turn_trains_the_end(small: str) -> None:
+    tokenizer = bases.tokenizer.__wrapped__(small)
+    tokenizer.chat_template = CHATML
+    text = trained_text(Renderer(small, tokenizer), talk(("user", "Hi"), ("assistant", "Hello")))
+    assert text.rstrip() == "Hello<|im_end|>"
+
+
+def test_a_template_that_rewrites_history_is_refused_with_the_row_and_the_cure(small: str) -> None:
+    tokenizer = bases.tokenizer.__wrapped__(small)
+    tokenizer.chat_template = STRIPS_HISTORY
+    example = talk(("user", "a"), ("assistant", "<think>x</think>one"), ("user", "b"), ("assistant", "two"))
+    with pytest.raises(ft.DatasetError, match=r"row 1.*message 2") as caught:
+        Renderer(small, tokenizer).sequences([example], 10_000)
+    assert "weight 0" in str(caught.value.cure)
+
+
+def test_a_bos_that_the_template_writes_is_there_once(small: str) -> None:
+    tokenizer = bases.tokenizer.__wrapped__(small)
+    tokenizer.chat_template = "<|system|>" + CHATML
+    made = Renderer(small, tokenizer).sequences([talk(("user", "Hi"), ("assistant", "Hello"))], 10_000)
+    bos = tokenizer.convert_tokens_to_ids("<|system|>")
+    assert (made.ids == bos).sum() == 1
+
+
+def test_a_base_without_a_template_is_refused(small: str) -> None:
+    tokenizer = bases.tokenizer.__wrapped__(small)
+    tokenizer.chat_template = None
+    with pytest.raises(ft.UnsupportedError, match="no chat template"):
+        Renderer(small, tokenizer)
+
+
+def test_images_are_refused_by_name(renderer: Renderer) -> None:
+    parts = ({"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": "data:,"}})
+    example = ft.ChatExample((ft.Message("user", parts), ft.Message("assistant", "a cat")))
+    with pytest.raises(ft.DatasetError, match="image_url"):
+        renderer.sequences([example], 10_000)
