@@ -172,7 +172,7 @@ def test_the_page_has_its_parts_in_the_order_of_their_weight() -> None:
         "The training",
         "Estimated and actual",
         "two steps of the longest batch, timed on this machine",
-        "None of the 160 cases has the same input as a training row.",
+        "None of the 160 cases is a training row.",
         "Examples",
         "For the record",
     ]

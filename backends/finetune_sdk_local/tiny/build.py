@@ -1,0 +1,281 @@
+"""Makes `tiny` from nothing: writes its corpus, trains its tokenizer, trains its weights. The same seed gives the same files.
+
+`PYTHONPATH=backends python -m finetune_sdk_local.tiny.build --out DIR`
+"""
+
+import argparse
+import copy
+import json
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from finetune_sdk_local.tiny.corpus import long_talks, talks
+from finetune_sdk_local.tiny.grammar import strip_codes
+from finetune_sdk_local.tiny.muon import Muon
+from finetune_sdk_local.tiny.talks import Talk, dumps
+
+HERE = Path(__file__).parent
+PAD, END = "<|pad|>", "<|end|>"
+MARKS = (PAD, END, "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
+CALL_MARKS = ("<tool_call>", "</tool_call>")
+VOCABULARY = 2048
+# A digit is a token by itself, and so is each capital of a code such as KX-48213, with or without a space in front: copying needs no re-spelling.
+WORDS = r"\p{N}|[A-Z]{1,4}(?=-?\p{N})| (?=[A-Z]{1,4}-?\p{N})| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+WORKERS = 2
+Row = tuple[list[int], list[int]]
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how hard the training is. `tokens` is the size of one batch with its padding."""
+
+    steps: int = 1050
+    tokens: int = 3072
+    long_steps: int = 40
+    matrix_rate: float = 0.02
+    other_rate: float = 4e-3
+    prompt_weight: float = 0.15
+    seed: int = 1
+
+
+def texts_of(talk: Talk) -> list[str]:
+    """What is written in a talk, tools and calls included, without the marks between turns."""
+    calls = [dumps(call["function"]) for message in talk.messages for call in message.get("tool_calls", [])]
+    return (
+        [message["content"] for message in talk.messages if message["content"]]
+        + calls
+        + [dumps(tool) for tool in talk.tools[:1]]
+    )
+
+
+def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of the corpus' own words; random codes are left out, so that no merge is spent on them."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - len(CALL_MARKS),
+        special_tokens=[AddedToken(mark, special=True, normalized=False) for mark in MARKS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    texts = (strip_codes(text) for talk in islice(talks(seed), 12_000) for text in texts_of(talk))
+    tokenizer.train_from_iterator(texts, trainer)
+    # Not special: who decodes an answer must still see the call in it.
+    tokenizer.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in CALL_MARKS])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        model_max_length=4096,
+        clean_up_tokenization_spaces=False,
+    )
+    fast.chat_template = (HERE / "chat_template.jinja").read_text().rstrip("\n")
+    return fast
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """Random weights in the shape of a Llama: few layers, since each costs time at every generated token."""
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=192,
+            intermediate_size=512,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=4096,
+            rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, batch: list[Talk]) -> list[Row]:
+    """Token ids of each talk, and beside each id whether the assistant wrote it."""
+    texts = [tokenizer.apply_chat_template(talk.messages, tools=talk.tools or None, tokenize=False) for talk in batch]
+    start, end = tokenizer.convert_tokens_to_ids("<|assistant|>"), tokenizer.eos_token_id
+    encoded = []
+    for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]:
+        inside, mask = False, []
+        for token in ids:
+            mask.append(int(inside))
+            inside = token == start or (inside and token != end)
+        encoded.append((ids, mask))
+    return encoded
+
+
+def padded(rows: list[Row]) -> Batch:
+    """Rows side by side; padding is 0 in ids and mask, which is never an assistant's token."""
+    width = max(len(ids) for ids, _ in rows)
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    mask = torch.zeros(len(rows), width)
+    for at, (row, told) in enumerate(rows):
+        ids[at, : len(row)] = torch.tensor(row)
+        mask[at, : len(row)] = torch.tensor(told)
+    return ids, mask
+
+
+def short_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[list[Batch]]:
+    """Batches of about `plan.tokens`, rows of like length together, each dealt out to the workers."""
+    rng, source = random.Random(plan.seed), talks(plan.seed)
+    while True:
+        rows = sorted(encode(tokenizer, list(islice(source, 2000))), key=lambda row: len(row[0]))
+        groups: list[list[Row]] = [[]]
+        for row in rows:
+            if len(groups[-1]) >= WORKERS and (len(groups[-1]) + 1) * len(row[0]) > plan.tokens:
+                groups.append([])
+            groups[-1].append(row)
+        for group in rng.sample(groups, len(groups)):
+            if len(group) >= WORKERS:
+                yield [padded(group[at::WORKERS]) for at in range(WORKERS)]
+
+
+def long_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[list[Batch]]:
+    """One long conversation for each worker."""
+    source = long_talks(plan.seed)
+    while True:
+        rows = [row for row in encode(tokenizer, list(islice(source, WORKERS))) if len(row[0]) <= 4096]
+        if len(rows) == WORKERS:
+            yield [padded([row]) for row in rows]
+
+
+class Learner:
+    """The model and its optimizers, and one copy of the model for each worker.
+
+    Each worker is a thread that computes alone: torch's own threads wait for each other at every operation, which is ten
+    times slower as soon as another program wants one of the processors. The copies share the weights; gradients are their own.
+    """
+
+    def __init__(self, model: LlamaForCausalLM, plan: Plan) -> None:
+        torch.set_num_threads(1)
+        self.plan = plan
+        self.copies = [model, *(copy.deepcopy(model) for _ in range(WORKERS - 1))]
+        for other in self.copies[1:]:
+            for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+                theirs.data = ours.data
+        self.parameters = list(model.parameters())
+        named = [(name, weight) for name, weight in model.named_parameters()]
+        self.matrices = [weight for name, weight in named if weight.ndim == 2 and "embed" not in name]
+        rest = [weight for name, weight in named if weight.ndim != 2 or "embed" in name]
+        halves = [self.matrices[at::WORKERS] for at in range(WORKERS)]
+        self.optimizers: list[tuple[torch.optim.Optimizer, float]] = [
+            (Muon(half, lr=plan.matrix_rate), plan.matrix_rate) for half in halves
+        ]
+        self.optimizers.append(
+            (torch.optim.AdamW(rest, lr=plan.other_rate, betas=(0.9, 0.98), weight_decay=0.0), plan.other_rate)
+        )
+        self.threads = ThreadPoolExecutor(WORKERS)
+
+    def step(self, parts: list[Batch], scale: float) -> float:
+        """One update on the parts of a batch, at `scale` times the plan's rates. Returns the mean loss of the assistant's tokens."""
+        weight = sum(float(weights_of(mask, ids, self.plan.prompt_weight).sum()) for ids, mask in parts)
+        sums = list(
+            self.threads.map(lambda at: self._gradients(self.copies[at], *parts[at], weight), range(len(parts)))
+        )
+        for other in self.copies[1:]:
+            for ours, theirs in zip(self.parameters, other.parameters(), strict=True):
+                if ours.grad is not None and theirs.grad is not None:
+                    ours.grad += theirs.grad
+                theirs.grad = None
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        list(self.threads.map(lambda entry: self._update(entry[0], entry[1] * scale), self.optimizers))
+        return sum(told for told, _ in sums) / max(1.0, sum(count for _, count in sums))
+
+    def _gradients(
+        self, model: LlamaForCausalLM, ids: torch.Tensor, mask: torch.Tensor, weight: float
+    ) -> tuple[float, float]:
+        """Adds this part's gradients. Padding stands right of the text, so the causal mask hides it and no attention mask is needed."""
+        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+        real = ids[:, 1:] != 0
+        told = mask[:, 1:][real]
+        losses = torch.nn.functional.cross_entropy(model.lm_head(hidden[real]), ids[:, 1:][real], reduction="none")
+        ((losses * (told + self.plan.prompt_weight * (1 - told))).sum() / weight).backward()  # type: ignore[no-untyped-call]
+        return float((losses.detach() * told).sum()), float(told.sum())
+
+    def _update(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def weights_of(mask: torch.Tensor, ids: torch.Tensor, prompt_weight: float) -> torch.Tensor:
+    """How much each predicted token counts: the assistant's 1, the others' `prompt_weight`, padding 0."""
+    told, real = mask[:, 1:], (ids[:, 1:] != 0).float()
+    return told + prompt_weight * (real - told)
+
+
+def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, out: Path) -> float:
+    """Trains in place, and saves into `out` now and then; near the end every second step is a long one, `long_steps` in all. Returns the loss of the assistant's tokens at the end."""
+    learner = Learner(model, plan)
+    short, long = short_batches(tokenizer, plan), long_batches(tokenizer, plan)
+    recent, started, seen = 0.0, time.monotonic(), 0
+    model.train()
+    for step in range(plan.steps):
+        left = plan.steps - step
+        parts = next(long if left <= 2 * plan.long_steps and left % 2 else short)
+        loss = learner.step(parts, min(1.0, (step + 1) / 30, 1.7 * left / plan.steps))
+        seen += sum(ids.numel() for ids, _ in parts)
+        recent = loss if step == 0 else 0.97 * recent + 0.03 * loss
+        if step % 25 == 0 or left == 1:
+            spent = time.monotonic() - started
+            print(
+                f"step {step + 1}/{plan.steps}  loss {recent:.3f}  {seen / spent:.0f} tokens/s  {spent:.0f} s",
+                flush=True,
+            )
+        if step % 150 == 149 or left == 1:
+            save(model, tokenizer, out)
+    return recent
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    """The folder that `from_pretrained` reads: weights in bfloat16, one file each."""
+    out.mkdir(parents=True, exist_ok=True)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def main() -> None:
+    """Builds into `--out`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=Plan().steps)
+    parser.add_argument("--seed", type=int, default=Plan().seed)
+    options = parser.parse_args()
+    plan = Plan(steps=options.steps, seed=options.seed)
+    tokenizer = train_tokenizer(plan.seed)
+    model = new_model(tokenizer, plan.seed)
+    print(
+        f"{len(tokenizer)} tokens, {sum(parameter.numel() for parameter in model.parameters()):,} parameters",
+        flush=True,
+    )
+    started = time.monotonic()
+    loss = train(model, tokenizer, plan, options.out)
+    print(json.dumps({"answer_loss": round(loss, 4), "seconds": round(time.monotonic() - started)}))
+
+
+if __name__ == "__main__":
+    main()

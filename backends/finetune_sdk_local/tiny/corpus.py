@@ -1,0 +1,52 @@
+"""What `tiny` reads: conversations written by this program alone, the same ones for the same seed.
+
+Nothing from outside enters: no file, no network, no other model's text. `python -m finetune_sdk_local.tiny.corpus` shows some.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+
+from finetune_sdk_local.tiny import lexicon
+from finetune_sdk_local.tiny import tasks_shop as shop
+from finetune_sdk_local.tiny import tasks_tools as tools
+from finetune_sdk_local.tiny import tasks_world as world
+from finetune_sdk_local.tiny.long import long_talk
+from finetune_sdk_local.tiny.talks import Talk
+from finetune_sdk_local.tiny.tasks_reading import reading
+
+Task = Callable[[random.Random], Talk]
+
+MIXTURE: tuple[tuple[Task, float], ...] = (
+    (shop.sort_message, 12), (shop.gist, 9), (shop.is_it, 4), (shop.same_reason, 2), (shop.tone, 6), (shop.find_one, 7), (shop.to_json, 12), (shop.reply, 4),
+    (shop.made_up_labels, 3), (lexicon.sort_words, 9), (lexicon.urgency_words, 3), (lexicon.neighbours, 3), (world.fact, 6), (world.arithmetic, 3), (world.lists, 5), (world.copying, 6), (world.rewrite, 3), (world.odd_one, 4), (reading, 5),
+    (world.sentiment, 4), (world.pattern, 5), (world.small_talk, 2), (tools.tool_call, 4), (tools.tool_by_name, 3), (tools.device, 3), (tools.route, 1),
+)  # fmt: skip
+
+
+def talks(seed: int) -> Iterator[Talk]:
+    """Conversations without end, drawn from the mixture."""
+    rng = random.Random(seed)
+    tasks, weights = zip(*MIXTURE, strict=True)
+    while True:
+        yield rng.choices(tasks, weights)[0](rng)
+
+
+def long_talks(seed: int) -> Iterator[Talk]:
+    """Conversations without end whose question stands behind some 1,000 to 4,000 tokens of other text."""
+    rng = random.Random(seed)
+    while True:
+        yield long_talk(rng)
+
+
+if __name__ == "__main__":
+    from itertools import islice
+
+    for shown in islice(talks(0), 40):
+        print(
+            *(
+                f"{message['role']}: {message.get('content')} {message.get('tool_calls', '')}"
+                for message in shown.messages
+            ),
+            sep="\n",
+            end="\n\n",
+        )

@@ -1,0 +1,68 @@
+"""Fixtures for all tests: a folder of one's own, and small data in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_sdk.data.dataset import Dataset
+
+Writer = Callable[..., Path]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """FINETUNE_HOME in an empty folder, which is also the working folder; no other setting."""
+    for name in ("FINETUNE_BACKEND", "FINETUNE_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("FINETUNE_HOME", str(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Writer:
+    """Writes JSON lines: rows as objects, or lines as they stand where they are text."""
+
+    def lines(*rows: Any, name: str = "rows.jsonl") -> Path:
+        path = tmp_path / name
+        texts = (row if isinstance(row, str) else json.dumps(row) for row in rows)
+        path.write_text("".join(f"{text}\n" for text in texts), "utf-8")
+        return path
+
+    return lines
+
+
+@pytest.fixture
+def chats(write: Writer) -> Path:
+    """A file of 24 chats, each its own."""
+    texts = ((f"What is {n} and {n}?", f"It is {2 * n}.") for n in range(24))
+    rows = (
+        {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]}
+        for asked, answer in texts
+    )
+    return write(*rows, name="chats.jsonl")
+
+
+@pytest.fixture
+def pairs(write: Writer) -> Path:
+    """A file of 24 preference pairs."""
+    rows = (
+        {
+            "input": {"messages": [{"role": "user", "content": f"What is {n}?"}]},
+            "preferred_output": [{"role": "assistant", "content": f"It is {n}."}],
+            "non_preferred_output": [{"role": "assistant", "content": "No idea."}],
+        }
+        for n in range(24)
+    )
+    return write(*rows, name="pairs.jsonl")
+
+
+@pytest.fixture
+def train(chats: Path) -> Dataset:
+    return Dataset.load(chats)

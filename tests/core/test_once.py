@@ -1,0 +1,416 @@
+"""What a client promises: priced before, sent once whatever fails, found again, and never paid for twice."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rows import chat
+
+from finetune_sdk.backend import Place
+from finetune_sdk.client import Client
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.errors import (
+    BackendError,
+    BudgetError,
+    DatasetError,
+    NotFoundError,
+    RunError,
+    SettingsError,
+    UnsupportedError,
+)
+from finetune_sdk.job import SFT, Job, LoRA
+from finetune_sdk.ledger import Ledger
+from finetune_sdk.settings import Settings
+from finetune_sdk.testing import FakeBackend
+
+Open = Callable[..., Client]
+
+
+@pytest.fixture
+def job(train: Dataset) -> Job:
+    return Job(name="numbers", train=train)
+
+
+@pytest.fixture
+def at(home: Path) -> Open:
+    """A client of the fake place with these options."""
+    return lambda **options: Client(settings=Settings("fake", home, {"fake": {"seconds": 0.1, **options}}))
+
+
+def runs_at(home: Path) -> list[str]:
+    """All that the fake place has ever made."""
+    return list(FakeBackend(Place("fake", {}, home)).runs())
+
+
+# -- one job, one run ---------------------------------------------------------------------------------------------------
+
+
+def test_the_same_job_twice_is_the_same_run(at: Open, job: Job, home: Path) -> None:
+    first = at().submit(job)
+    assert at().submit(replace(job, name="another name")).id == first.id
+    first.wait(10)
+    assert at().submit(job).id == first.id
+    assert runs_at(home) == [first.key]
+
+
+def test_another_job_is_another_run(at: Open, job: Job, home: Path) -> None:
+    at().submit(job)
+    at().submit(replace(job, seed=1))
+    at().submit(replace(job, adapter=LoRA(rank=4)))
+    assert len(runs_at(home)) == 3
+
+
+def test_the_places_own_words_make_another_run(at: Open, job: Job) -> None:
+    assert at().submit(job).id != at(sft={"learning_rate_multiplier": 2}).submit(job).id
+
+
+def test_the_argument_the_setting_and_the_environment_give_the_same_run(
+    home: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_argument = Client("fake").submit(job)
+    monkeypatch.setenv("FINETUNE_BACKEND", "fake")
+    by_environment = Client().submit(job)
+    monkeypatch.delenv("FINETUNE_BACKEND")
+    (home.parent / "finetune.toml").write_text('backend = "fake"')
+    by_setting = Client().submit(job)
+    assert by_argument.id == by_environment.id == by_setting.id
+    assert by_setting.wait(10).answer("What is 3 and 3?").text == "It is 6."
+
+
+def test_submitting_from_many_threads_is_one_run(at: Open, job: Job, home: Path) -> None:
+    started, ids = threading.Barrier(6), []
+
+    def submit() -> None:
+        started.wait()
+        ids.append(at().submit(job).id)
+
+    threads = [threading.Thread(target=submit) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 6
+    assert len(set(ids)) == len(runs_at(home)) == 1
+
+
+# -- doubt --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_reply_that_never_came_is_found_at_once(at: Open, job: Job, home: Path) -> None:
+    run = at(hang_up="after").submit(job)
+    assert runs_at(home) == [run.key]
+
+
+def test_a_crash_after_the_send_does_not_pay_twice(at: Open, job: Job, home: Path) -> None:
+    place: dict[str, Any] = {"hang_up": "after", "visible_after": 0.4}
+    with pytest.raises(BackendError, match="hung up after"):
+        at(**place).submit(job)
+    assert len(runs_at(home)) == 1
+    run = at(**place).submit(job)
+    assert runs_at(home) == [run.key]
+    assert at(**place).submit(job).id == run.id
+
+
+def test_an_intent_of_long_ago_may_have_been_sent_a_moment_ago(at: Open, job: Job, home: Path) -> None:
+    """The process died at the end of a long upload: its intent is old, its run so young that `find` has not got it."""
+    client = at(visible_after=0.4)
+    resolved, address = client.resolve(job), client.backend.address
+    client._entry(resolved, client.estimate(job), resolved.fingerprint(address), again=False)
+    with sqlite3.connect(client.ledger.path) as connection:
+        connection.execute("UPDATE submissions SET updated = updated - 600, created = created - 600")
+    connection.close()
+    made = client.backend.submit(resolved, resolved.token(address, 1))
+    assert at(visible_after=0.4, careless=True).submit(job).key == made
+    assert runs_at(home) == [made]
+
+
+def test_a_send_that_never_arrived_is_sent_again(at: Open, job: Job, home: Path) -> None:
+    with pytest.raises(BackendError, match="hung up before") as caught:
+        at(hang_up="before", visible_after=0.2).submit(job)
+    assert caught.value.retryable
+    assert runs_at(home) == []
+    assert [entry.state for entry in at().ledger.entries()] == ["unknown"]
+    started = time.monotonic()
+    run = at(visible_after=0.2).submit(job)
+    assert time.monotonic() - started < 5
+    assert runs_at(home) == [run.key]
+    (entry,) = at().ledger.entries()
+    assert (entry.state, entry.attempt, entry.run) == ("sent", 1, run.key)
+
+
+def test_of_two_runs_with_one_token_the_oldest_is_kept_and_the_other_cancelled(at: Open, job: Job) -> None:
+    client = at(careless=True, seconds=20)
+    resolved = client.resolve(job)
+    token = resolved.token(client.backend.address, 1)
+    elder, younger = (client.backend.submit(resolved, token) for _ in range(2))
+    with pytest.raises(BackendError):
+        at(careless=True, hang_up="before", visible_after=60).submit(job)
+    assert client.submit(job).key == elder
+    assert (client.backend.status(elder).terminal, client.backend.status(younger)) == (False, "cancelled")
+
+
+def test_nothing_is_sent_without_an_intent_in_the_ledger(at: Open, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, seen = at(), []
+    send = FakeBackend.submit
+
+    def watched(backend: FakeBackend, resolved: Any, token: str) -> str:
+        seen.extend(entry.state for entry in client.ledger.entries() if entry.token == token)
+        return send(backend, resolved, token)
+
+    monkeypatch.setattr(FakeBackend, "submit", watched)
+    client.submit(job)
+    assert seen == ["intent"]
+
+
+# -- runs that end badly ------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_run_raises_and_names_resume_and_another_attempt(at: Open, job: Job) -> None:
+    run = at(fails_at=0.5).submit(job)
+    with pytest.raises(RunError, match="ended as failed: the fake failed after step") as caught:
+        run.wait(10)
+    assert f"finetune resume {run.id}" in str(caught.value.cure)
+    assert "again=True" in str(caught.value.cure)
+
+
+def test_submitting_after_a_failed_run_raises_and_again_counts_the_attempt_up(at: Open, job: Job, home: Path) -> None:
+    run = at(fails_at=0.5).submit(job)
+    with pytest.raises(RunError):
+        run.wait(10)
+    with pytest.raises(RunError, match="same definition and ended as failed") as caught:
+        at().submit(job)
+    assert "resume" in str(caught.value.cure)
+    assert "again=True" in str(caught.value.cure)
+    second = at().submit(job, again=True)
+    assert second.id != run.id
+    assert [entry.attempt for entry in at().ledger.entries()] == [2, 1]
+    assert at().submit(job, again=True).id == second.id, "an active or succeeded run is never paid for again"
+    second.wait(10)
+    assert at().submit(job, again=True).id == second.id
+    assert len(runs_at(home)) == 2
+
+
+def test_a_failed_run_goes_on_after_resume(at: Open, job: Job, home: Path) -> None:
+    run = at(fails_at=0.6).submit(job)
+    with pytest.raises(RunError):
+        run.wait(10)
+    assert run.resume().wait(10).answer("What is 3 and 3?").text == "It is 6."
+    assert at().submit(job).id == run.id
+    assert runs_at(home) == [run.key]
+    steps = [event.data["step"] for event in run.events() if event.kind == "checkpoint"]
+    assert steps == sorted(set(steps)), "what was finished before is not trained again"
+
+
+def test_a_cancelled_run_raises_and_names_the_way_on(at: Open, job: Job) -> None:
+    run = at(seconds=20).submit(job)
+    run.cancel()
+    with pytest.raises(RunError, match="ended as cancelled"):
+        run.wait(10)
+    with pytest.raises(RunError, match="ended as cancelled") as caught:
+        at(seconds=20).submit(job)
+    assert "again=True" in str(caught.value.cure)
+
+
+def test_a_run_whose_place_was_deleted_is_said_to_be_gone(at: Open, job: Job, home: Path) -> None:
+    client = at()
+    run = client.submit(job)
+    shutil.rmtree(home / "fake")
+    for ask in (lambda: run.status, lambda: run.wait(10), lambda: client.submit(job)):
+        with pytest.raises(RunError, match=r"\(numbers\) was submitted on \d{4}-.* and is gone") as caught:
+            ask()
+        assert "again=True" in str(caught.value.cure)
+    assert client.submit(job, again=True).id != run.id
+
+
+def test_a_run_that_nobody_submitted_is_not_found(at: Open) -> None:
+    run = at().get_run("fake:run-4711")
+    with pytest.raises(RunError, match="run-4711"):
+        run.status  # noqa: B018
+    with pytest.raises(NotFoundError):
+        run.cancel()
+    with pytest.raises(SettingsError, match="'4711' is not a run id"):
+        at().get_run("4711")
+
+
+def test_waiting_too_long_leaves_the_run_alone(at: Open, job: Job) -> None:
+    run = at(seconds=20).submit(job)
+    with pytest.raises(TimeoutError, match="it goes on"):
+        run.wait(0.05)
+    assert not run.status.terminal
+    run.cancel()
+
+
+def test_a_status_that_nobody_knows_is_waited_out(at: Open, job: Job) -> None:
+    run = at(running_as="polishing", seconds=0.4).submit(job)
+    seen = set()
+    while not (status := run.status).terminal:
+        seen.add(status)
+        time.sleep(0.01)
+    assert "polishing" in seen
+    assert run.wait(10)
+
+
+# -- money --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_fake_charges_exactly_nothing(at: Open, job: Job) -> None:
+    assert at().estimate(job).charge.holds(0.0)
+    assert str(at().estimate(job).charge) == "$0.00"
+    at().submit(job, max_cost=0)
+
+
+def test_a_cap_below_the_high_end_refuses_before_anything_is_sent(at: Open, job: Job, home: Path) -> None:
+    client = at(usd_per_million=1000, base="shout")
+    charge = client.estimate(job).charge
+    assert charge.low is not None
+    assert charge.expected is not None
+    assert charge.high is not None
+    assert charge.low < charge.expected < charge.high
+    with pytest.raises(BudgetError, match="high end is above max_cost"):
+        client.submit(job, max_cost=charge.expected)
+    assert runs_at(home) == []
+    assert client.ledger.entries() == []
+    assert client.submit(job, max_cost=charge.high)
+
+
+def test_an_unknown_price_refuses_any_cap(at: Open, job: Job, home: Path) -> None:
+    client = at(usd_per_million="unknown")
+    with pytest.raises(BudgetError, match="the charge is unknown"):
+        client.submit(job, max_cost=1_000_000)
+    assert runs_at(home) == []
+    assert client.submit(job)
+
+
+def test_what_a_run_took_stands_beside_its_estimate(at: Open, job: Job) -> None:
+    run = at(usd_per_million=8).submit(job)
+    origin = run.wait(10).origin
+    assert origin.actual is not None
+    assert run.estimate is not None
+    assert origin.actual.keys() == {"charge", "time", "memory", "tokens", "trained_tokens"}
+    for name, figure in origin.actual.items():
+        assert getattr(run.estimate, name).holds(figure), name
+    assert run.entry is not None
+    assert run.entry.actual == origin.actual
+
+
+# -- refused before anything is sent ------------------------------------------------------------------------------------
+
+
+def test_too_few_rows_are_refused(at: Open, job: Job, home: Path) -> None:
+    with pytest.raises(DatasetError, match="has 9 rows, and fake takes 10 or more") as caught:
+        at().submit(replace(job, train=job.train[:9]))
+    assert caught.value.cure == "add 1 rows"
+    assert runs_at(home) == []
+
+
+def test_a_row_that_would_train_nothing_is_named(at: Open, job: Job) -> None:
+    with pytest.raises(DatasetError, match="line 1: nothing of this row is left to learn within max_length=4"):
+        at().submit(replace(job, method=SFT(max_length=4)))
+
+
+def test_rows_that_are_cut_are_a_warning_with_their_lines(at: Open, job: Job) -> None:
+    warning = next(finding for finding in at().check(replace(job, method=SFT(max_length=9))) if finding.check == "cut")
+    assert (warning.severity, warning.count, warning.rows[:3]) == ("warning", 24, (1, 2, 3))
+
+
+def test_validation_rows_that_are_also_in_train_are_refused(at: Open, job: Job) -> None:
+    leaking = replace(job, validation=job.train[:2])
+    with pytest.raises(DatasetError, match="2 validation rows are also in train"):
+        at().submit(leaking)
+    assert at().submit(leaking, allow_leakage=True)
+
+
+def test_what_the_place_cannot_do_is_refused_naming_what_it_can(at: Open, job: Job, home: Path) -> None:
+    with pytest.raises(UnsupportedError, match="no 'early_stopping', which the job sets to 3"):
+        at().submit(replace(job, method=SFT(early_stopping=3)))
+    with pytest.raises(UnsupportedError, match="cannot do LoRA") as caught:
+        at(without=["lora"], adapter={"kind": "full"}).submit(replace(job, adapter=LoRA()))
+    assert caught.value.cure == "it can do full, qlora"
+    assert runs_at(home) == []
+
+
+def test_an_unknown_base_says_what_was_looked_for_and_where(at: Open, job: Job, home: Path) -> None:
+    with pytest.raises(NotFoundError, match="no model 'parrot' at fake; it looked among its bases and the runs in"):
+        at().submit(replace(job, base="parrot"))
+
+
+# -- what is kept -------------------------------------------------------------------------------------------------------
+
+
+def test_a_tuned_model_knows_where_it_comes_from(at: Open, job: Job) -> None:
+    run = at().submit(job)
+    model = run.wait(10)
+    assert model.name == "numbers"
+    origin = model.origin
+    assert (origin.run, origin.backend, origin.base) == (run.id, "fake", "echo")
+    assert origin.job["method"]["epochs"] == 3
+    assert "learning_rate" in origin.job["chosen"]
+    assert origin.sketch == frozenset(job.train.sketch())
+    losses = [loss for _, loss in origin.curves["loss"]]
+    assert losses[-1] < losses[0]
+
+
+def test_a_tuned_model_says_what_it_learnt_and_the_base_does_not(at: Open) -> None:
+    rows = [chat(f"What is {n}?", f"It is {n}.") for n in range(9)] + [
+        chat(f"Who is {n}?", "No idea.") for n in range(3)
+    ]
+    client, job = at(), Job(name="answers", train=Dataset.of(rows))
+    tuned, base = client.submit(job).wait(10), client.base(job)
+    asked = ["What is 3?", "Where is 3?", "What is 8?"]
+    assert [answer.text for answer in tuned.answers(asked)] == ["It is 3.", "No idea.", "It is 8."]
+    assert [answer.text for answer in base.answers(asked)] == asked
+
+
+def test_all_runs_are_listed_and_a_model_is_found_by_its_run(at: Open, job: Job) -> None:
+    client = at()
+    run, other = client.submit(job), client.submit(replace(job, seed=1))
+    assert [one.id for one in client.runs()] == [other.id, run.id]
+    run.wait(10)
+    assert client.model(run.id).answer("What is 3 and 3?").text == "It is 6."
+    assert client.model("echo").answer("hello").text == "hello"
+
+
+def test_a_ledger_that_cannot_be_written_stops_the_submission(tmp_path: Path, at: Open, job: Job) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    with pytest.raises(SettingsError, match=r"ledger\.sqlite cannot be written") as caught:
+        Ledger(in_the_way / "home")
+    assert "FINETUNE_HOME" in str(caught.value.cure)
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(home: Path) -> None:
+    path = Ledger(home).path
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(SettingsError, match="newer version"):
+        Ledger(home)
+
+
+def test_many_may_open_a_new_ledger_at_once(tmp_path: Path) -> None:
+    for attempt in range(5):
+        started, faults = threading.Barrier(8), []
+
+        def open_ledger(
+            home: Path = tmp_path / str(attempt), at: threading.Barrier = started, seen: Any = faults
+        ) -> None:
+            at.wait()
+            try:
+                Ledger(home)
+            except SettingsError as fault:
+                seen.append(fault)
+
+        threads = [threading.Thread(target=open_ledger) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert faults == []
