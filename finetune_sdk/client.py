@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ from finetune_sdk.run import Run
 from finetune_sdk.settings import Settings
 
 _SHOWN = 10
+_log = logging.getLogger("finetune_sdk")
 
 
 class Client:
@@ -171,8 +173,18 @@ class Client:
                 raise
             except BackendError as fault:
                 key = self._after_doubt(entry, fault)
+            else:
+                key = self._only(entry, key)
         self.ledger.settle(entry.token, "sent", key)
         return self._run(self.name, key)
+
+    def _only(self, entry: Entry, key: str) -> str:
+        """The run to keep after a creation that was answered: another machine may have made one with the same token."""
+        try:
+            found = self.backend.find(entry.token)
+        except BackendError:
+            return key
+        return self._oldest(found) if len(found) > 1 else key
 
     def _after_doubt(self, entry: Entry, fault: BackendError) -> str:
         self.ledger.settle(entry.token, "unknown")
@@ -202,7 +214,13 @@ class Client:
     def _oldest(self, found: Sequence[str]) -> str:
         for extra in found[1:]:
             self.backend.cancel(extra)
+            _log.warning("%s:%s was a second run of the same submission and was cancelled", self.name, extra)
         return found[0]
+
+    def find_run(self, job: Job) -> Run | None:
+        """The run of the last attempt at the same job here, whatever became of it; None when there was none."""
+        attempts = self.ledger.attempts(self.name, self.resolve(job).fingerprint(self.backend.address))
+        return self._run(self.name, attempts[-1].run) if attempts and attempts[-1].run else None
 
     def _run(self, place: str, key: str) -> Run:
         return Run(place, key, self._backend(place), self.ledger)

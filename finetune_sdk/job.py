@@ -20,7 +20,15 @@ Schedule = Literal["linear", "cosine", "constant"]
 LossOn = Literal["completions", "all"]
 
 
+def _numbers(owner: object, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise JobError(f"{type(owner).__name__}({name}={value!r}) makes no sense.", cure=f"give {name} a number")
+
+
 def _positive(owner: object, *names: str) -> None:
+    _numbers(owner, *names)
     for name in names:
         value = getattr(owner, name)
         if value is not None and not (value > 0 and isfinite(value)):
@@ -43,6 +51,7 @@ def _one_of(owner: object, name: str, allowed: tuple[str, ...]) -> None:
 
 
 def _share(owner: object, *names: str) -> None:
+    _numbers(owner, *names)
     for name in names:
         value = getattr(owner, name)
         if value is not None and not 0 <= value < 1:
@@ -118,6 +127,7 @@ def _check_optimisation(method: Method) -> None:
     _whole(method, "steps", "batch_size", "max_length", "validate_every", "early_stopping")
     _one_of(method, "schedule", get_args(Schedule))
     _share(method, "warmup")
+    _numbers(method, "weight_decay")
     if method.weight_decay is not None and not (method.weight_decay >= 0 and isfinite(method.weight_decay)):
         raise JobError(f"weight_decay={method.weight_decay} makes no sense.", cure="give weight_decay 0 or more")
     if method.epochs is not None and method.steps is not None:

@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from finetune_sdk.errors import SettingsError
 
 FILE = "finetune.toml"
 DEFAULT_BACKEND = "local"
+_KEYS = ("backend", "home", "backends")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Settings:
     places: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     file: Path | None = None
     backend_from: str = "the default"
+    home_from: str = "the default"
 
     @classmethod
     def load(
@@ -43,25 +46,37 @@ class Settings:
         path = Path(named) if named else _find(Path.cwd())
         raw = _read(path) if path else {}
         places = _places(raw, path)
-        chosen, source = next(
-            (value, source)
-            for value, source in (
-                (backend, "the argument"),
-                (env.get("FINETUNE_BACKEND"), "FINETUNE_BACKEND"),
-                (raw.get("backend"), str(path)),
-                (DEFAULT_BACKEND, "the default"),
-            )
-            if value
+        chosen, source = _first(
+            (backend, "the argument"),
+            (env.get("FINETUNE_BACKEND"), "FINETUNE_BACKEND"),
+            (raw.get("backend"), str(path)),
+            (DEFAULT_BACKEND, "the default"),
         )
         if not isinstance(chosen, str):
             raise SettingsError(f"{path}: `backend` is not text.", cure='write it as backend = "local"')
         if not isinstance(raw.get("home", ""), str):
             raise SettingsError(f"{path}: `home` is not text.", cure='write it as home = "/a/folder"')
-        return cls(chosen, Path(home or env.get("FINETUNE_HOME") or raw.get("home") or _home()), places, path, source)
+        folder, home_from = _first(
+            (home, "the argument"),
+            (env.get("FINETUNE_HOME"), "FINETUNE_HOME"),
+            (_beside(raw.get("home"), path), str(path)),
+        )
+        where = Path(folder or _home()).expanduser().absolute()
+        return cls(chosen, where, places, path, source or "the default", home_from or "the default")
 
     def place(self, name: str) -> Mapping[str, Any]:
         """The raw table of one backend."""
         return self.places.get(name, {})
+
+
+def _first(*choices: tuple[Any, str]) -> tuple[Any, str]:
+    """The first value that is set, and where it was."""
+    return next(((value, source) for value, source in choices if value), (None, ""))
+
+
+def _beside(home: str | None, file: Path | None) -> Path | None:
+    """A home that finetune.toml names is relative to that file."""
+    return file.absolute().parent / Path(home).expanduser() if home and file else None
 
 
 def _find(folder: Path) -> Path | None:
@@ -78,11 +93,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _places(raw: Mapping[str, Any], path: Path | None) -> dict[str, Mapping[str, Any]]:
-    unknown = raw.keys() - {"backend", "home", "backends"}
+    unknown = sorted(raw.keys() - set(_KEYS))
     if unknown:
+        near = get_close_matches(unknown[0], _KEYS, 1)
         raise SettingsError(
-            f"{path}: the key {sorted(unknown)[0]!r} is read by nothing.",
-            cure="use `backend`, `home`, and one table [backends.NAME] for each place",
+            f"{path}: the key {unknown[0]!r} is read by nothing.",
+            cure=f"write {near[0]!r}"
+            if near
+            else "use `backend`, `home`, and one table [backends.NAME] for each place",
         )
     places = raw.get("backends", {})
     if not isinstance(places, dict) or not all(isinstance(table, dict) for table in places.values()):

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +25,7 @@ from finetune_sdk.errors import (
     SettingsError,
 )
 from finetune_sdk.estimate import Estimate, Price
-from finetune_sdk.job import DPO, SFT, Job, table
+from finetune_sdk.job import DPO, SFT, Job
 from finetune_sdk.messages import Example
 from finetune_sdk.model import Model
 from finetune_sdk_local.runs import RunFolder
@@ -50,7 +51,7 @@ MICRO_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
 CAPABILITIES = Capabilities(
     methods=frozenset({"sft", "dpo"}),
     adapters=frozenset({"lora", "qlora", "full"}),
-    hyperparameters=frozenset((SFT.__dataclass_fields__.keys() | DPO.__dataclass_fields__.keys()) - {"kind"}),
+    hyperparameters=frozenset({field.name for method in (SFT, DPO) for field in fields(method)} - {"kind"}),
     verbs=frozenset({"list", "checkpoints", "resume", "render"}),
     gaps={
         "pause": "a local run is ended with cancel and goes on with resume, which loses nothing",
@@ -313,6 +314,3 @@ def _signal(run: RunFolder, number: int) -> None:
             os.kill(worker, number)
         except ProcessLookupError:
             return
-
-
-__all__ = ["LocalBackend", "table"]

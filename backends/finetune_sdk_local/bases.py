@@ -6,13 +6,17 @@ Code that comes with a base is never run, and weights are read from safetensors 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from finetune_sdk.errors import MissingDependencyError, NotFoundError, UnsupportedError
 from finetune_sdk.job import Adapter, Full, LoRA, QLoRA
@@ -65,7 +69,7 @@ def tokenizer(base: str) -> Any:
 def _fetched(base: str, loader: Any) -> Any:
     where = locate(base)
     try:
-        return loader.from_pretrained(where, trust_remote_code=False)
+        return loader.from_pretrained(where, trust_remote_code=False, local_files_only=hub_is_out_of_reach())
     except (OSError, ValueError) as fault:
         why = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
         if "trust_remote_code" in str(fault):
@@ -76,6 +80,32 @@ def _fetched(base: str, loader: Any) -> Any:
             f"looked for an embedded base, the folder {Path(base).absolute()}, and {base!r} on the hub and in its cache"
         )
         raise _unknown(base, f"{looked} ({why})") from None
+
+
+@lru_cache(maxsize=1)
+def hub_is_out_of_reach() -> bool:
+    """Whether the hub's name cannot be resolved here: then its cache is all there is, and 20 s of retries are spared."""
+    from huggingface_hub.constants import ENDPOINT
+
+    if getproxies():
+        return False
+    try:
+        socket.getaddrinfo(urlsplit(ENDPOINT).hostname, 443)
+    except OSError:
+        return True
+    return False
+
+
+def identity(base: str) -> str:
+    """Stands for the base's weights: the files' names, sizes and times of a folder, the commit of a hub's model."""
+    where = Path(locate(base))
+    if not where.is_dir():
+        return str(getattr(config(base), "_commit_hash", None) or "unknown")
+    if base in EMBEDDED:
+        return sha256((where / "model.safetensors").read_bytes()).hexdigest()[:16]
+    files = sorted(file for pattern in ("*.safetensors", "*.json", "*.jinja") for file in where.glob(pattern))
+    listed = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return sha256(repr(listed).encode()).hexdigest()[:16]
 
 
 def tokenizer_in(folder: Path) -> Any:
@@ -109,6 +139,7 @@ def load(base: str, device: Device, adapter: Adapter | None = None, *, train: bo
     causal(base)
     dtype = torch.float32 if train and isinstance(adapter, Full) else device.torch_dtype
     options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False, "use_safetensors": True}
+    options["local_files_only"] = hub_is_out_of_reach()
     if isinstance(adapter, QLoRA):
         options["quantization_config"] = _four_bits(device)
         options["device_map"] = {"": device.kind}

@@ -35,7 +35,8 @@ def resolve(job: Job, options: Mapping[str, Any], device: Device) -> Resolved:
     if job.base is None:
         chosen = ("base", *chosen)
     whole = job.resolved(base=str(base), adapter=adapter, method=method)
-    return Resolved(whole, {"device": device.kind, "dtype": device.dtype}, chosen)
+    own = {"device": device.kind, "dtype": device.dtype, "weights": bases.identity(str(base))}
+    return Resolved(whole, own, chosen)
 
 
 def _method(method: Method, options: Mapping[str, Any], base: str, adapter: Adapter) -> tuple[Method, tuple[str, ...]]:

@@ -99,10 +99,9 @@ def _run(
 
 def _ended_badly(client: Client, job: Job) -> bool:
     """Whether an earlier demo failed, was cancelled or is gone; another attempt costs nothing here."""
-    from finetune_sdk.cli.submission import earlier_run
     from finetune_sdk.errors import RunError
 
-    run = earlier_run(client, job)
+    run = client.find_run(job)
     try:
         return run is not None and run.status.terminal and run.status != "succeeded"
     except RunError:

@@ -109,17 +109,13 @@ def _gpus() -> list[str]:
 
 def _settings(settings: Settings, config: Path | None) -> dict[str, Any]:
     """What is set and where it comes from. Of a place's table only the keys: a value may be a secret."""
-    from finetune_sdk.settings import Settings
 
-    plain = Settings.load(file=settings.file or os.devnull, environment={})
-    bare = Settings.load(file=os.devnull, environment={})
-    home_from = "FINETUNE_HOME" if settings.home != plain.home else str(settings.file)
     return {
         "file": str(settings.file) if settings.file else None,
         "backend": settings.backend,
         "backend_from": settings.backend_from,
         "home": str(settings.home),
-        "home_from": "the default" if settings.home == bare.home else home_from,
+        "home_from": settings.home_from,
         "places": {name: sorted(options) for name, options in settings.places.items()},
     }
 

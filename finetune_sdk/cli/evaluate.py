@@ -24,7 +24,6 @@ def evaluate(
     """Evaluate the base, the prompted base and the model of the job's run, and write the report. Trains nothing."""
     with screen(as_json) as out:
         from finetune_sdk.cli.judging import judge, report_path
-        from finetune_sdk.cli.submission import earlier_run
         from finetune_sdk.client import Client
         from finetune_sdk.errors import JobError, RunError
         from finetune_sdk.jobfile import JobFile
@@ -38,7 +37,7 @@ def evaluate(
             )
         path = report_path(job_file, report)
         client = Client(backend, config=config)
-        judged = client.get_run(run) if run else earlier_run(client, job_file.job())
+        judged = client.get_run(run) if run else client.find_run(job_file.job())
         if judged is None:
             raise RunError(
                 f"{file} has not run at {client.name}.", cure=f"run it with `finetune run {file}`, or name a --run"

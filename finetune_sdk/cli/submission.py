@@ -42,20 +42,11 @@ class Submission:
     earlier: Status | None
 
 
-def earlier_run(client: Client, job: Job) -> Run | None:
-    """The run of the last attempt at the same resolved job at the same place."""
-    fingerprint = client.resolve(job).fingerprint(client.backend.address)
-    attempts = client.ledger.attempts(client.name, fingerprint)
-    if not attempts or attempts[-1].run is None:
-        return None
-    return client.get_run(f"{client.name}:{attempts[-1].run}")
-
-
 def submit(client: Client, job: Job, terms: Terms, out: Screen) -> Submission:
     """Checks, shows the estimate, asks unless `terms.yes` or the job has a run already, and submits."""
     findings = client.check(job, allow_leakage=terms.allow_leakage)
     estimate = client.estimate(job)
-    known = None if terms.again else earlier_run(client, job)
+    known = None if terms.again else client.find_run(job)
     status = known.status if known is not None else None
     wrong = any(finding.severity == "error" for finding in findings)
     if not wrong:

@@ -25,7 +25,7 @@ from finetune_sdk.messages import ChatExample, Example, Kind, PreferenceExample
 
 HASH_BYTES = 16
 DETECT_ROWS = 20
-SHOWN_FAULTS = 200
+KEPT_FAULTS = 10_000
 ARRAY_LIMIT = 512 * 1024 * 1024
 
 
@@ -168,7 +168,12 @@ def _not_json(line: bytes, fault: orjson.JSONDecodeError) -> str:
 
 
 def _fault(faults: list[Finding], number: int, message: str, cure: str) -> None:
-    faults.append(Finding("structure", "error", message, cure, (number,)))
+    if len(faults) < KEPT_FAULTS:
+        faults.append(Finding("structure", "error", message, cure, (number,)))
+        return
+    more = faults[-1].count + 1 if faults[-1].check == "more" else 2
+    said = f"{more:,} more rows cannot be used."
+    faults[-1] = Finding("more", "error", said, "mend the rows above first", (number,), more)
 
 
 def open_source(path: Path, name: str | None) -> tuple[Source, list[Finding]]:

@@ -205,7 +205,7 @@ def _lowered(text: str) -> str:
 
 def _typos(text: str, rng: random.Random) -> str:
     """One to three slips of the finger, in words of at least five letters."""
-    words = [match for match in re.finditer(r"(?<![\w@.#-])[a-zA-Z]{5,}(?![\w@-])", text)]
+    words = list(re.finditer(r"(?<![\w@.#-])[a-zA-Z]{5,}(?![\w@-])", text))
     for word in sorted(rng.sample(words, min(len(words), rng.randint(1, 3))), key=lambda match: -match.start()):
         at = word.start() + rng.randint(1, len(word[0]) - 3)
         slip = rng.choice((text[at + 1] + text[at], text[at], text[at] * 2 + text[at + 1]))

@@ -6,9 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
-from shell import Shell
-
 import finetune_sdk.cli
+from shell import Shell
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
 ANY_RUN = "local:7f3a…"

@@ -12,9 +12,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from shell import JOB, Shell, tickets
 
 from finetune_sdk.backend import GROUP
+from shell import JOB, Shell, tickets
 
 
 def test_a_run_goes_from_its_file_to_its_report(finetune: Shell) -> None:

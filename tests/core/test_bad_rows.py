@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows import chat, pair
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError
+from rows import chat, pair
 
 USER, ANSWER = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}
 

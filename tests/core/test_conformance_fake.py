@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
-from rows import chat, pair
 
 from finetune_sdk.backend import Place
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.job import DPO, SFT, Job
 from finetune_sdk.testing import BackendConformance
+from rows import chat, pair
 
 
 class TestFake(BackendConformance):

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rows import chat, pair
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import ChatExample, Message, PreferenceExample, TextExample
+from rows import chat, pair
 
 
 def numbered(count: int) -> list[dict[str, Any]]:

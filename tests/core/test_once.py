@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows import chat
 
 from finetune_sdk.backend import Place
 from finetune_sdk.client import Client
@@ -30,6 +29,7 @@ from finetune_sdk.job import SFT, Job, LoRA
 from finetune_sdk.ledger import Ledger
 from finetune_sdk.settings import Settings
 from finetune_sdk.testing import FakeBackend
+from rows import chat
 
 Open = Callable[..., Client]
 

@@ -42,5 +42,8 @@ def client(home: Path, small: str, monkeypatch: pytest.MonkeyPatch) -> ft.Client
 @pytest.fixture
 def job() -> ft.Job:
     return ft.Job(
-        name="colours", train=chats(24), validation=chats(6, 100), method=ft.SFT(epochs=2, batch_size=4, learning_rate=1e-2)
+        name="colours",
+        train=chats(24),
+        validation=chats(6, 100),
+        method=ft.SFT(epochs=2, batch_size=4, learning_rate=1e-2),
     )

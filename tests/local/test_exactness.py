@@ -46,7 +46,9 @@ def model(base: str, adapter: Any) -> Any:
     return bases.adapt(bases.load(base, CPU, adapter, train=True), adapter, seed=1)
 
 
-def run(base: str, kind: Any, adapter: Any, folder: Path, micro_tokens: int = 10_000) -> tuple[list[float], dict[str, Any]]:
+def run(
+    base: str, kind: Any, adapter: Any, folder: Path, micro_tokens: int = 10_000
+) -> tuple[list[float], dict[str, Any]]:
     seen.clear()
     made = training(base, method(kind), folder, model(base, adapter), micro_tokens)
     made.run()
@@ -72,7 +74,10 @@ def trl_run(base: str, kind: Any, adapter: Any, folder: Path) -> tuple[list[floa
         if kind is ft.DPO:
             data = [{"prompt": r["prompt"]["messages"], "chosen": r["chosen"], "rejected": r["rejected"]} for r in rows]
             trainer = DPOTrainer(
-                wrapped, args=DPOConfig(beta=0.1, **common), train_dataset=Dataset.from_list(data), processing_class=tokenizer
+                wrapped,
+                args=DPOConfig(beta=0.1, **common),
+                train_dataset=Dataset.from_list(data),
+                processing_class=tokenizer,
             )
         else:
             data = [{"prompt": r["messages"][:-1], "completion": r["messages"][-1:]} for r in rows]

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sample import sample
 
 from finetune_sdk.report import cases, html
 from finetune_sdk.report.visible import visible
+from sample import sample
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from sample import sample
 
 from finetune_sdk.report import terminal
+from sample import sample
 
 EVIL = "[bold red]x[/] [link=http://evil.example]y[/link] :smile: [/nothing]"
 

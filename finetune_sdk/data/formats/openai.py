@@ -6,7 +6,8 @@ in these files and objects in the canonical form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -158,25 +159,32 @@ def _call(call: Any, number: int) -> dict[str, Any]:
 
 
 def write_chat(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "messages": [write_message(message) for message in row["messages"]]}
+    return {**row, "messages": write_messages(row["messages"])}
 
 
-def write_message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A canonical message as the protocol has it: arguments as text, no content key beside tool calls alone."""
-    written = {key: value for key, value in message.items() if key != "tool_calls"}
-    calls = message.get("tool_calls")
-    if calls:
-        if written["content"] is None:
-            del written["content"]
-        written["tool_calls"] = [
-            {
-                "id": call.get("id", f"call_{n}"),
-                "type": "function",
-                "function": {"name": call["name"], "arguments": orjson.dumps(call["arguments"]).decode()},
-            }
-            for n, call in enumerate(calls)
-        ]
+def write_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Canonical messages as the protocol has them: arguments as text, no content key beside tool calls alone.
+
+    The protocol wants an id on every call; one that has none gets one here, and so does the tool's reply to it.
+    """
+    written, given = list[dict[str, Any]](), deque[str]()
+    for number, message in enumerate(messages):
+        plain = {key: value for key, value in message.items() if key != "tool_calls"}
+        calls = [{"id": f"call_{number}_{n}", **call} for n, call in enumerate(message.get("tool_calls", ()))]
+        if calls:
+            given = deque(call["id"] for call in calls)
+            if plain["content"] is None:
+                del plain["content"]
+            plain["tool_calls"] = [_written_call(call) for call in calls]
+        elif message["role"] == "tool" and "tool_call_id" not in plain and given:
+            plain["tool_call_id"] = given.popleft()
+        written.append(plain)
     return written
+
+
+def _written_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = {"name": call["name"], "arguments": orjson.dumps(call["arguments"]).decode()}
+    return {"id": call["id"], "type": "function", "function": function}
 
 
 def read_preference(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,6 +209,6 @@ def _output(row: Mapping[str, Any], key: str, older: str) -> list[dict[str, Any]
 def write_preference(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "input": write_chat(row["prompt"]),
-        "preferred_output": [write_message(message) for message in row["chosen"]],
-        "non_preferred_output": [write_message(message) for message in row["rejected"]],
+        "preferred_output": write_messages(row["chosen"]),
+        "non_preferred_output": write_messages(row["rejected"]),
     }
