@@ -7,6 +7,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.child import call
@@ -70,7 +71,7 @@ def pass_over(path: str) -> dict[str, float]:
     train, validation, test = loaded.split(validation=0.1, test=0.1, seed=7)
     times.append(time.perf_counter())
     assert len(train) + len(validation) + len(test) == len(loaded)
-    load, check, split = (end - start for start, end in zip(times, times[1:], strict=False))
+    load, check, split = (end - start for start, end in pairwise(times))
     return {"load": load, "check": check, "split": split}
 
 
@@ -88,7 +89,7 @@ def _lines(rows: int, source: random.Random) -> Iterator[str]:
     for number in range(rows):
         at = number - 500 if number % 1000 == 999 else number
         source.seed(at)
-        text = f"{at}: " + " ".join(source.choices(said, k=5))
+        text = f"{at}: " + " ".join(source.choices(said, k=6))
         answer = (
             f'{{"role": "assistant", "content": "{{\\"category\\": \\"{CATEGORIES[at % 6]}\\", '
             f'\\"priority\\": \\"normal\\", \\"order\\": \\"AB-{at:07d}\\"}}"}}'

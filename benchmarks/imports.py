@@ -12,7 +12,9 @@ from pathlib import Path
 from benchmarks.figures import Row, Spread
 
 TITLE = "Imports"
-GOAL = "`import finetune_sdk` at most 50 ms above a bare interpreter, with the first use of Dataset and Job at most 150 ms"
+GOAL = (
+    "`import finetune_sdk` at most 50 ms above a bare interpreter, with the first use of Dataset and Job at most 150 ms"
+)
 BARE = "pass"
 CASES = (
     ("import finetune_sdk", "import finetune_sdk", 50.0),

@@ -47,6 +47,8 @@ OPTIONS = frozenset(
 )
 NEEDED = ("torch", "transformers", "peft", "safetensors", "psutil")
 CANCEL_SECONDS = 8.0
+# Threads that spin while they wait for each other slow a run down several times over on cores that others use too.
+_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 MICRO_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
 CAPABILITIES = Capabilities(
     methods=frozenset({"sft", "dpo"}),
@@ -127,7 +129,8 @@ class LocalBackend:
         return self._sequences[key]
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
-        from finetune_sdk_local.checks import lengths
+        from finetune_sdk_local import estimates
+        from finetune_sdk_local.checks import lengths, room
 
         job = resolved.job
         width = 2 if isinstance(job.method, DPO) else 1
@@ -135,6 +138,7 @@ class LocalBackend:
         if job.validation is not None:
             made = self._tokens(resolved, job.validation)
             found += lengths(job.validation, made, width, resolved.method.max_length or 0)
+        found += room(self._runs, estimates.disk(resolved, self._tokens(resolved, job.train)))
         return found
 
     def estimate(self, resolved: Resolved) -> Estimate:
@@ -295,7 +299,7 @@ def _start(run: RunFolder) -> None:
         os.posix_spawn(
             sys.executable,
             command,
-            {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+            {**_PATIENT, **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(run.log), append, 0o644),

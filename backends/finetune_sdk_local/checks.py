@@ -1,14 +1,17 @@
-"""What this place would reject or cut, found from the token sequences before anything runs."""
+"""What this place would reject or cut, found before anything runs."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.estimate import Range, quantity
 from finetune_sdk_local.prepare import untrained_rows
 from finetune_sdk_local.rendering import Sequences
 
@@ -42,4 +45,18 @@ def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> I
             "raise max_length if the base allows it, or shorten the rows",
             tuple(dataset.line(row) for row in rows[:SHOWN]),
             len(rows),
+        )
+
+
+def room(folder: Path, needed: Range) -> Iterator[Finding]:
+    """An error where the disk has less room than the run is expected to take."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if needed.expected is not None and free < needed.expected:
+        yield Finding(
+            "job",
+            "error",
+            f"{folder} has {quantity(free, 'bytes')} free, and the run is expected to take "
+            f"{quantity(needed.expected, 'bytes')}.",
+            "free some disk, or set FINETUNE_HOME to a folder with room",
         )

@@ -48,7 +48,7 @@ def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None,
         charge=Range.exactly(0.0, "USD", "own hardware: no provider charges for it"),
         time=time,
         memory=_memory(resolved, train, steps, width, shape, machine),
-        disk=_disk(resolved, train, shape),
+        disk=disk(resolved, train),
         machine=_times(time, price / 3600, f"${price:.2f} an hour, as finetune.toml says")
         if price is not None
         else Range.unknown("USD", "set usd_per_hour under the backend in finetune.toml to know it"),
@@ -140,8 +140,9 @@ def _moving(resolved: Resolved, shape: Shape) -> int:
     return shape.lora(adapter.rank) if isinstance(adapter, LoRA | QLoRA) else shape.parameters
 
 
-def _disk(resolved: Resolved, train: Sequences, shape: Shape) -> Range:
-    moving = _moving(resolved, shape)
+def disk(resolved: Resolved, train: Sequences) -> Range:
+    """What the run's folder will take: float32 weights and two moments a checkpoint."""
+    moving = _moving(resolved, Shape.of(resolved.base))
     data = float(train.lengths.sum()) * 6
     expected = KEPT_CHECKPOINTS * 12.0 * moving + 4.0 * moving + data + 8e6
     return Range(

@@ -21,6 +21,7 @@ from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import BackendError, NotFoundError
 
 START_SECONDS = 60.0
+_STATUS = b'"kind": "status"'
 
 
 class RunFolder:
@@ -98,7 +99,8 @@ class RunFolder:
             _drop_unfinished(file)
             file.write(json.dumps(row).encode() + b"\n")
             file.flush()
-            os.fsync(file.fileno())
+            if kind == "status":
+                os.fsync(file.fileno())
 
     def status(self) -> tuple[Status, str]:
         """The status last written, and its message; a run whose worker died without a word has failed."""
@@ -110,11 +112,13 @@ class RunFolder:
         return self._note_death()
 
     def _last_status(self) -> tuple[str, str]:
-        last = ("queued", "")
-        for event in self.events():
-            if event.kind == "status":
-                last = (str(event.data["status"]), event.message)
-        return last
+        """Found from the end, so that asking costs little however long the run is."""
+        raw = self.require().events_file.read_bytes()
+        found = raw.rfind(_STATUS, 0, raw.rfind(b"\n") + 1)
+        if found < 0:
+            return "queued", ""
+        row = json.loads(raw[raw.rfind(b"\n", 0, found) + 1 : raw.index(b"\n", found)])
+        return str(row["data"]["status"]), str(row["message"])
 
     def ended(self) -> bool:
         return Status(self._last_status()[0]).terminal

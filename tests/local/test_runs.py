@@ -224,3 +224,13 @@ def test_the_manifest_says_what_a_run_was_made_with(client: ft.Client, job: ft.J
     assert manifest["packages"]["torch"]
     assert manifest["job"]["train"]["fingerprint"] == job.train.fingerprint
     assert manifest["hardware"]["threads"] == 1
+
+
+def test_a_disk_without_room_is_an_error_before_anything_is_written(
+    client: ft.Client, job: ft.Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(ft.JobError, match=r"1\.0 kB free"):
+        client.submit(job)
+    assert client.backend.runs() == []

@@ -20,6 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from finetune_sdk_local.tiny.corpus import long_talks, talks
 from finetune_sdk_local.tiny.grammar import strip_codes
+from finetune_sdk_local.tiny.induction import give_induction
 from finetune_sdk_local.tiny.muon import Muon
 from finetune_sdk_local.tiny.talks import Talk, dumps
 
@@ -41,9 +42,10 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class Plan:
     """How long and how hard the training is. `tokens` is the size of one batch with its padding."""
 
-    steps: int = 1050
+    steps: int = 1500
+    echo_steps: int = 40
     tokens: int = 3072
-    long_steps: int = 40
+    long_every: int = 14
     matrix_rate: float = 0.02
     other_rate: float = 4e-3
     prompt_weight: float = 0.15
@@ -94,7 +96,7 @@ def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
     """Random weights in the shape of a Llama: few layers, since each costs time at every generated token."""
     torch.manual_seed(seed)
-    return LlamaForCausalLM(
+    model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=VOCABULARY,
             hidden_size=192,
@@ -110,6 +112,8 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+    give_induction(model, seed)
+    return model
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, batch: list[Talk]) -> list[Row]:
@@ -152,6 +156,28 @@ def short_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[li
                 yield [padded(group[at::WORKERS]) for at in range(WORKERS)]
 
 
+def echo_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[list[Batch]]:
+    """Random tokens from the user, and the assistant repeats a stretch of them.
+
+    Copying is what most answers rest on, and it is learnt from this within a hundred steps, but hardly from sentences.
+    """
+    rng = random.Random(plan.seed)
+    user, assistant, end = (tokenizer.convert_tokens_to_ids(mark) for mark in ("<|user|>", "<|assistant|>", END))
+    while True:
+        longest = rng.choice((8, 16, 24, 40))
+        rows: list[Row] = []
+        for _ in range(plan.tokens // (2 * longest)):
+            said = [rng.randrange(end + 1, VOCABULARY) for _ in range(rng.randrange(longest // 2, longest))]
+            start = rng.choice((0, rng.randrange(len(said))))
+            rows.append(
+                (
+                    [user, *said, end, assistant, *said[start:], end],
+                    [0] * (len(said) + 4 - (start == 0)) + [1] * (len(said) - start + (start == 0)),
+                )
+            )
+        yield [padded(rows[at::WORKERS]) for at in range(WORKERS)]
+
+
 def long_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[list[Batch]]:
     """One long conversation for each worker."""
     source = long_talks(plan.seed)
@@ -190,10 +216,14 @@ class Learner:
 
     def step(self, parts: list[Batch], scale: float) -> float:
         """One update on the parts of a batch, at `scale` times the plan's rates. Returns the mean loss of the assistant's tokens."""
-        weight = sum(float(weights_of(mask, ids, self.plan.prompt_weight).sum()) for ids, mask in parts)
-        sums = list(
-            self.threads.map(lambda at: self._gradients(self.copies[at], *parts[at], weight), range(len(parts)))
+        told = sum(float(mask[:, 1:].sum()) for _, mask in parts)
+        asked = sum(float((ids[:, 1:] != 0).sum()) for ids, _ in parts) - told
+        prompt_weight = min(self.plan.prompt_weight, told / asked)  # long prompts would drown their few answers
+        weight = told + prompt_weight * asked
+        losses = self.threads.map(
+            lambda at: self._gradients(self.copies[at], *parts[at], prompt_weight, weight), range(WORKERS)
         )
+        loss = sum(losses) / max(1.0, told)
         for other in self.copies[1:]:
             for ours, theirs in zip(self.parameters, other.parameters(), strict=True):
                 if ours.grad is not None and theirs.grad is not None:
@@ -201,18 +231,18 @@ class Learner:
                 theirs.grad = None
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         list(self.threads.map(lambda entry: self._update(entry[0], entry[1] * scale), self.optimizers))
-        return sum(told for told, _ in sums) / max(1.0, sum(count for _, count in sums))
+        return loss
 
     def _gradients(
-        self, model: LlamaForCausalLM, ids: torch.Tensor, mask: torch.Tensor, weight: float
-    ) -> tuple[float, float]:
+        self, model: LlamaForCausalLM, ids: torch.Tensor, mask: torch.Tensor, prompt_weight: float, weight: float
+    ) -> float:
         """Adds this part's gradients. Padding stands right of the text, so the causal mask hides it and no attention mask is needed."""
         hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
         real = ids[:, 1:] != 0
         told = mask[:, 1:][real]
         losses = torch.nn.functional.cross_entropy(model.lm_head(hidden[real]), ids[:, 1:][real], reduction="none")
-        ((losses * (told + self.plan.prompt_weight * (1 - told))).sum() / weight).backward()  # type: ignore[no-untyped-call]
-        return float((losses.detach() * told).sum()), float(told.sum())
+        ((losses * (told + prompt_weight * (1 - told))).sum() / weight).backward()  # type: ignore[no-untyped-call]
+        return float((losses.detach() * told).sum())
 
     def _update(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
         optimizer.param_groups[0]["lr"] = rate
@@ -220,28 +250,25 @@ class Learner:
         optimizer.zero_grad()
 
 
-def weights_of(mask: torch.Tensor, ids: torch.Tensor, prompt_weight: float) -> torch.Tensor:
-    """How much each predicted token counts: the assistant's 1, the others' `prompt_weight`, padding 0."""
-    told, real = mask[:, 1:], (ids[:, 1:] != 0).float()
-    return told + prompt_weight * (real - told)
-
-
 def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, out: Path) -> float:
-    """Trains in place, and saves into `out` now and then; near the end every second step is a long one, `long_steps` in all. Returns the loss of the assistant's tokens at the end."""
+    """Trains in place, and saves into `out` now and then: first echoes alone, then short talks, with a long one or an echo now and then. Returns the loss of the assistant's tokens at the end."""
     learner = Learner(model, plan)
-    short, long = short_batches(tokenizer, plan), long_batches(tokenizer, plan)
-    recent, started, seen = 0.0, time.monotonic(), 0
+    short, long, echo = short_batches(tokenizer, plan), long_batches(tokenizer, plan), echo_batches(tokenizer, plan)
+    recent, started = 0.0, time.monotonic()
     model.train()
     for step in range(plan.steps):
         left = plan.steps - step
-        parts = next(long if left <= 2 * plan.long_steps and left % 2 else short)
-        loss = learner.step(parts, min(1.0, (step + 1) / 30, 1.7 * left / plan.steps))
-        seen += sum(ids.numel() for ids, _ in parts)
-        recent = loss if step == 0 else 0.97 * recent + 0.03 * loss
+        is_long = step > plan.steps // 3 and step % plan.long_every == 0
+        is_echo = step < plan.echo_steps or step % 25 == 1
+        loss = learner.step(
+            next(long if is_long else echo if is_echo else short), min(1.0, (step + 1) / 20, 1.9 * left / plan.steps)
+        )
+        if not is_long and (not is_echo or step < plan.echo_steps):
+            recent = loss if step in (0, plan.echo_steps) else 0.96 * recent + 0.04 * loss
         if step % 25 == 0 or left == 1:
             spent = time.monotonic() - started
             print(
-                f"step {step + 1}/{plan.steps}  loss {recent:.3f}  {seen / spent:.0f} tokens/s  {spent:.0f} s",
+                f"step {step + 1}/{plan.steps}  loss {recent:.3f}  {spent:.0f} s",
                 flush=True,
             )
         if step % 150 == 149 or left == 1:

@@ -17,9 +17,9 @@ from finetune_sdk_local.tiny.tasks_reading import reading
 Task = Callable[[random.Random], Talk]
 
 MIXTURE: tuple[tuple[Task, float], ...] = (
-    (shop.sort_message, 12), (shop.gist, 9), (shop.is_it, 4), (shop.same_reason, 2), (shop.tone, 6), (shop.find_one, 7), (shop.to_json, 12), (shop.reply, 4),
-    (shop.made_up_labels, 3), (lexicon.sort_words, 9), (lexicon.urgency_words, 3), (lexicon.neighbours, 3), (world.fact, 6), (world.arithmetic, 3), (world.lists, 5), (world.copying, 6), (world.rewrite, 3), (world.odd_one, 4), (reading, 5),
-    (world.sentiment, 4), (world.pattern, 5), (world.small_talk, 2), (tools.tool_call, 4), (tools.tool_by_name, 3), (tools.device, 3), (tools.route, 1),
+    (shop.sort_message, 13), (shop.gist, 7), (shop.is_it, 4), (shop.same_reason, 2), (shop.tone, 6), (shop.find_one, 9), (shop.to_json, 14), (shop.reply, 3),
+    (shop.made_up_labels, 3), (lexicon.sort_words, 12), (lexicon.urgency_words, 3), (lexicon.neighbours, 2), (world.fact, 4), (world.arithmetic, 2), (world.lists, 4), (world.copying, 8), (world.rewrite, 2), (world.odd_one, 2), (reading, 5),
+    (world.sentiment, 3), (world.pattern, 4), (world.small_talk, 1), (tools.tool_call, 3), (tools.tool_by_name, 2), (tools.device, 2), (tools.route, 1),
 )  # fmt: skip
 
 

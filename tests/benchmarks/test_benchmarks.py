@@ -1,0 +1,142 @@
+"""Each benchmark at toy size: it runs, and says what its table promises. The figures themselves are `make bench`'s."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import dataset, imports
+from benchmarks.__main__ import NAMES, main
+from benchmarks.child import call
+from benchmarks.figures import Spread, markdown, plain
+from benchmarks.machine import heading, machine
+from benchmarks.page import PAGE, replaced
+from benchmarks.turns import Turns
+
+
+def test_the_page_has_a_place_for_each_benchmark_and_only_that_is_replaced() -> None:
+    page = PAGE.read_text("utf-8")
+    for name in NAMES:
+        changed = replaced(page, name, "| a table |")
+        assert f"<!-- bench:{name} -->\n| a table |\n<!-- /bench:{name} -->" in changed
+        assert changed.partition("<!-- bench")[0] == page.partition("<!-- bench")[0]
+    with pytest.raises(ValueError, match="no marks"):
+        replaced(page, "unheard", "")
+
+
+def test_a_table_shows_the_spread_and_json_holds_it() -> None:
+    rows = [{"what": "a", "× trl": Spread.of_ratios([4.0, 9.0, 10.0], [2.0, 3.0, 4.0]), "met": True}]
+    assert markdown(rows).splitlines()[-1] == "| a | 2.50 (2.00-3.00) | yes |"
+    assert plain(rows)[0]["× trl"] == {"median": 2.5, "min": 2.0, "max": 3.0, "count": 3}
+
+
+def test_the_heading_names_the_machine_the_date_and_the_versions() -> None:
+    found = machine()
+    said = heading(found)
+    assert found["date"] in said
+    assert f"torch {found['versions']['torch']}" in said
+    assert "cores" in said
+
+
+def test_only_one_of_two_loops_moves_at_a_time() -> None:
+    turns, moving, order = Turns("a", "b", chunk=2, pairs=2), threading.Lock(), list[str]()
+
+    def loop(name: str) -> None:
+        for _ in range(turns.steps):
+            assert moving.acquire(blocking=False)
+            order.append(name)
+            moving.release()
+            turns.step(name)
+
+    turns.run({"a": lambda: loop("a"), "b": lambda: loop("b")})
+    assert "".join(order) == "aabb" "bbaa" "aabb"  # fmt: skip # noqa: ISC001
+    assert {name: len(times) for name, times in turns.seconds.items()} == {"a": 2, "b": 2}
+
+
+def test_a_loop_that_fails_ends_the_other() -> None:
+    turns = Turns("a", "b", chunk=1, pairs=1)
+
+    def fails() -> None:
+        raise OSError("no disk")
+
+    with pytest.raises(OSError, match="no disk"):
+        turns.run({"a": fails, "b": lambda: turns.step("b")})
+
+
+def test_a_child_has_a_peak_of_its_own(tmp_path: Path) -> None:
+    held = bytearray(200_000_000)
+    held[::4096] = b"x" * len(held[::4096])
+    path = tmp_path / "rows.jsonl"
+    dataset.write(path, 100)
+    assert call("dataset", "pass_over", path=str(path)).peak_bytes < 150_000_000
+
+
+def test_dataset(tmp_path: Path) -> None:
+    path, again = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    assert dataset.write(path, 2000) == dataset.write(again, 2000)
+    assert path.read_bytes() == again.read_bytes()
+    [row] = dataset.measure(rows=2000, repeats=2)
+    assert row["rows"] == 2000
+    assert row["rows/s"].low > 0
+    assert 900 < row["GB"] * 1e9 / 2000 < 1200
+
+
+def test_imports() -> None:
+    package, first_use = imports.measure(repeats=3)
+    assert package["ms above a bare interpreter"].median < first_use["ms above a bare interpreter"].median
+    assert package["third-party modules"] == "none"
+
+
+def test_imports_load_no_vendor() -> None:
+    assert not {"torch", "transformers", "openai", "pydantic"} & set(imports.third_party(imports.CASES[1][1]))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Two threads wait for each other at every product, which takes minutes where others use the cores."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # trl's and its dependencies' own
+@pytest.mark.parametrize(("kind", "precompute"), [("sft", False), ("dpo", True)])
+def test_training(kind: str, precompute: bool, one_thread: None) -> None:
+    pytest.importorskip("trl")
+    from benchmarks import training
+
+    found = training.side_by_side("toy", kind, precompute, pairs=2)
+    assert {name: len(times) for name, times in found["seconds"].items()} == {"ours": 2, "trl": 2}
+    assert found["losses_apart"] <= training.AGREE
+
+
+@pytest.mark.slow
+def test_estimates() -> None:
+    pytest.importorskip("torch")
+    from benchmarks import estimates
+
+    case = {"kind": "sft", "adapter": "lora", "rows": 16, "steps": 2, "batch": 4, "threads": 1}
+    time, memory = estimates.measure(cases=(case,), repeats=1)
+    assert time["actual"].median > 0
+    assert memory["low"] < memory["high"]
+
+
+def test_the_command_prints_one_json_value(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dataset", "--rows", "200", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["benchmarks"]["dataset"]["rows"][0]["rows"] == 200
+    assert said["machine"]["versions"]["python"] == sys.version.split()[0]
+
+
+def test_an_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["trainning"])
+    assert "there is no benchmark 'trainning'" in capsys.readouterr().err

@@ -1,0 +1,38 @@
+"""A folder as the pages presume it: the example data, and FINETUNE_HOME elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from pages import ROOT, Folder
+
+DEMO = ROOT / "finetune_sdk" / "demo"
+FEW = 48
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all pages: pages that define the same job get the same run, as the SDK promises."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """Makes the working folder; `small` keeps few tickets, so that training on them takes seconds."""
+
+    def make(small: bool) -> Path:
+        for file in (*DEMO.glob("*.jsonl"), *DEMO.glob("*.json")):
+            shutil.copy(file, tmp_path)
+        if small:
+            with (DEMO / "tickets.jsonl").open() as file:
+                (tmp_path / "tickets.jsonl").write_text("".join(islice(file, FEW)))
+        for name in ("FINETUNE_BACKEND", "FINETUNE_CONFIG"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("FINETUNE_HOME", str(home))
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    return make
