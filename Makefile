@@ -35,7 +35,7 @@ bench: install
 
 # The long versions of what `make test` runs short.
 soak: install
-	FINETUNE_SOAK=1 $(BIN)/python -m pytest -m soak --timeout 3600
+	$(BIN)/python -m pytest -m soak --timeout 3600
 
 format: install
 	$(BIN)/ruff format .

@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from finetune_sdk.backend import (
     Backend,
@@ -111,18 +110,20 @@ class Client:
         _within(estimate, max_cost)
         fingerprint = resolved.fingerprint(self.backend.address)
         with self.ledger.only_one(f"{self.name}-{fingerprint}"):
-            entry = self._entry(resolved, estimate, fingerprint, again)
-            if entry.state == "sent" and entry.run is not None:
-                return self._run(self.name, entry.run)
-            return self._send(resolved, entry)
+            attempts = self.ledger.attempts(self.name, fingerprint)
+            last = attempts[-1] if attempts else None
+            if last is None or self._is_over(last, again):
+                return self._send(
+                    resolved, self._intend(resolved, estimate, fingerprint, last.attempt + 1 if last else 1)
+                )
+            key = last.run if last.state == "sent" else self._find(last)
+            if key is None:
+                return self._send(resolved, last)
+            self.ledger.settle(last.token, "sent", key)
+            return self._run(self.name, key)
 
-    def _entry(self, resolved: Resolved, estimate: Estimate, fingerprint: str, again: bool) -> Entry:
-        """The submission to go on with: one that is open or good, or a new intent, which is in the ledger on return."""
-        attempts = self.ledger.attempts(self.name, fingerprint)
-        last = attempts[-1] if attempts else None
-        if last is not None and (last.state != "sent" or not self._is_over(last, again)):
-            return last
-        attempt = last.attempt + 1 if last else 1
+    def _intend(self, resolved: Resolved, estimate: Estimate, fingerprint: str, attempt: int) -> Entry:
+        """A new intent, which is on the disk when this returns."""
         now = time.time()
         entry = Entry(
             token=resolved.token(self.backend.address, attempt),
@@ -141,11 +142,12 @@ class Client:
             sketch=resolved.job.train.sketch(),
         )
         self.ledger.intend(entry)
-        return replace(entry, updated=0.0)
+        return entry
 
     def _is_over(self, last: Entry, again: bool) -> bool:
         """Whether the last attempt ended badly and the user asks for another. Raises RunError when they do not."""
-        assert last.run is not None
+        if last.state != "sent" or last.run is None:
+            return False
         run = self._run(self.name, last.run)
         try:
             status: Status = self.backend.status(last.run)
@@ -163,18 +165,16 @@ class Client:
         )
 
     def _send(self, resolved: Resolved, entry: Entry) -> Run:
-        key = self._find(entry) if entry.updated else None
-        if key is None:
-            self.ledger.settle(entry.token, "intent")
-            try:
-                key = self.backend.submit(resolved, entry.token)
-            except InputError:
-                self.ledger.settle(entry.token, "refused")
-                raise
-            except BackendError as fault:
-                key = self._after_doubt(entry, fault)
-            else:
-                key = self._only(entry, key)
+        self.ledger.settle(entry.token, "intent")
+        try:
+            key = self.backend.submit(resolved, entry.token)
+        except InputError:
+            self.ledger.settle(entry.token, "refused")
+            raise
+        except BackendError as fault:
+            key = self._after_doubt(entry, fault)
+        else:
+            key = self._only(entry, key)
         self.ledger.settle(entry.token, "sent", key)
         return self._run(self.name, key)
 

@@ -123,7 +123,7 @@ def test_an_intent_of_long_ago_may_have_been_sent_a_moment_ago(at: Open, job: Jo
     """The process died at the end of a long upload: its intent is old, its run so young that `find` has not got it."""
     client = at(visible_after=0.4)
     resolved, address = client.resolve(job), client.backend.address
-    client._entry(resolved, client.estimate(job), resolved.fingerprint(address), again=False)
+    client._intend(resolved, client.estimate(job), resolved.fingerprint(address), 1)
     with sqlite3.connect(client.ledger.path) as connection:
         connection.execute("UPDATE submissions SET updated = updated - 600, created = created - 600")
     connection.close()

@@ -46,7 +46,7 @@ def test_the_quickstart_ends_in_a_verdict_and_a_report(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_preferences_raise_the_held_out_margin(tmp_path: Path) -> None:
-    said = run("preferences.py", tmp_path, {"preferences.jsonl": 96, "preferences_heldout.jsonl": 24})
+    said = run("preferences.py", tmp_path, {"preferences.jsonl": 48, "preferences_heldout.jsonl": 12})
     found = re.search(r"held-out margin: (\S+) before, (\S+) after", said)
     assert found is not None, said
     before, after = map(float, found.groups())

@@ -27,6 +27,7 @@ from finetune_sdk_local.tiny.talks import Talk, dumps
 HERE = Path(__file__).parent
 PAD, END = "<|pad|>", "<|end|>"
 MARKS = (PAD, END, "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
+END_ID = MARKS.index(END)
 CALL_MARKS = ("<tool_call>", "</tool_call>")
 VOCABULARY = 2048
 # A digit is a token by itself, and so is each capital of a code such as KX-48213, with or without a space in front: copying needs no re-spelling.
@@ -43,11 +44,12 @@ class Plan:
     """How long and how hard the training is. `tokens` is the size of one batch with its padding."""
 
     steps: int = 1500
-    echo_steps: int = 40
+    echo_steps: int = 100
+    echo_share: float = 0.12
     tokens: int = 3072
     long_every: int = 14
-    matrix_rate: float = 0.02
-    other_rate: float = 4e-3
+    matrix_rate: float = 0.012
+    other_rate: float = 3e-3
     prompt_weight: float = 0.15
     seed: int = 1
 
@@ -141,6 +143,30 @@ def padded(rows: list[Row]) -> Batch:
     return ids, mask
 
 
+def echoes(rng: random.Random, count: int, width: int) -> list[Row]:
+    """Rows of random tokens from the user, of which the assistant repeats a stretch.
+
+    Copying is what most answers rest on: it is learnt from these in a hundred steps, but hardly from sentences.
+    """
+    rows: list[Row] = []
+    for _ in range(count):
+        said = [rng.randrange(len(MARKS), VOCABULARY) for _ in range(rng.randrange(3, max(4, (width - 4) // 2)))]
+        start = rng.choice((0, rng.randrange(len(said))))
+        ids = [MARKS.index("<|user|>"), *said, END_ID, MARKS.index("<|assistant|>"), *said[start:], END_ID]
+        hidden = len(said) + 3 + (start > 0)
+        rows.append((ids, [0] * hidden + [1] * (len(ids) - hidden)))
+    return rows
+
+
+def echo_batches(plan: Plan) -> Iterator[list[Batch]]:
+    """Echoes alone."""
+    rng = random.Random(plan.seed)
+    while True:
+        width = rng.choice((24, 40, 64, 90))
+        rows = echoes(rng, plan.tokens // width, width)
+        yield [padded(rows[at::WORKERS]) for at in range(WORKERS)]
+
+
 def short_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[list[Batch]]:
     """Batches of about `plan.tokens`, rows of like length together, each dealt out to the workers."""
     rng, source = random.Random(plan.seed), talks(plan.seed)
@@ -148,34 +174,14 @@ def short_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[li
         rows = sorted(encode(tokenizer, list(islice(source, 2000))), key=lambda row: len(row[0]))
         groups: list[list[Row]] = [[]]
         for row in rows:
-            if len(groups[-1]) >= WORKERS and (len(groups[-1]) + 1) * len(row[0]) > plan.tokens:
+            if len(groups[-1]) >= WORKERS and (len(groups[-1]) + 1) * len(row[0]) > plan.tokens * (1 - plan.echo_share):
                 groups.append([])
             groups[-1].append(row)
         for group in rng.sample(groups, len(groups)):
             if len(group) >= WORKERS:
+                width = len(group[-1][0])
+                group += echoes(rng, round(plan.echo_share * plan.tokens / width), min(width, 90))
                 yield [padded(group[at::WORKERS]) for at in range(WORKERS)]
-
-
-def echo_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[list[Batch]]:
-    """Random tokens from the user, and the assistant repeats a stretch of them.
-
-    Copying is what most answers rest on, and it is learnt from this within a hundred steps, but hardly from sentences.
-    """
-    rng = random.Random(plan.seed)
-    user, assistant, end = (tokenizer.convert_tokens_to_ids(mark) for mark in ("<|user|>", "<|assistant|>", END))
-    while True:
-        longest = rng.choice((8, 16, 24, 40))
-        rows: list[Row] = []
-        for _ in range(plan.tokens // (2 * longest)):
-            said = [rng.randrange(end + 1, VOCABULARY) for _ in range(rng.randrange(longest // 2, longest))]
-            start = rng.choice((0, rng.randrange(len(said))))
-            rows.append(
-                (
-                    [user, *said, end, assistant, *said[start:], end],
-                    [0] * (len(said) + 4 - (start == 0)) + [1] * (len(said) - start + (start == 0)),
-                )
-            )
-        yield [padded(rows[at::WORKERS]) for at in range(WORKERS)]
 
 
 def long_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[list[Batch]]:
@@ -253,17 +259,17 @@ class Learner:
 def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, out: Path) -> float:
     """Trains in place, and saves into `out` now and then: first echoes alone, then short talks, with a long one or an echo now and then. Returns the loss of the assistant's tokens at the end."""
     learner = Learner(model, plan)
-    short, long, echo = short_batches(tokenizer, plan), long_batches(tokenizer, plan), echo_batches(tokenizer, plan)
+    short, long, echo = short_batches(tokenizer, plan), long_batches(tokenizer, plan), echo_batches(plan)
     recent, started = 0.0, time.monotonic()
     model.train()
     for step in range(plan.steps):
         left = plan.steps - step
         is_long = step > plan.steps // 3 and step % plan.long_every == 0
-        is_echo = step < plan.echo_steps or step % 25 == 1
+        is_echo = step < plan.echo_steps
         loss = learner.step(
             next(long if is_long else echo if is_echo else short), min(1.0, (step + 1) / 20, 1.9 * left / plan.steps)
         )
-        if not is_long and (not is_echo or step < plan.echo_steps):
+        if not is_long:
             recent = loss if step in (0, plan.echo_steps) else 0.96 * recent + 0.04 * loss
         if step % 25 == 0 or left == 1:
             spent = time.monotonic() - started
