@@ -98,7 +98,7 @@ def _places(raw: Mapping[str, Any], path: Path | None) -> dict[str, Mapping[str,
         near = get_close_matches(unknown[0], _KEYS, 1)
         raise SettingsError(
             f"{path}: the key {unknown[0]!r} is read by nothing.",
-            cure=f"write {near[0]!r}"
+            cure=f"write `{near[0]}`"
             if near
             else "use `backend`, `home`, and one table [backends.NAME] for each place",
         )
