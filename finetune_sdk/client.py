@@ -241,7 +241,8 @@ class Client:
 
     def model(self, name: str) -> Model:
         """A base, or a run's model by its run id."""
-        if name.partition(":")[0] in {entry.place for entry in self.ledger.entries()} and ":" in name:
+        place, separator, _ = name.partition(":")
+        if separator and place in {self.name, *self.settings.places, *(entry.place for entry in self.ledger.entries())}:
             return self.get_run(name).model()
         return self.backend.model(name)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from finetune_sdk.errors import EvaluationError
-from finetune_sdk.messages import Asked, ChatExample, Conversation, Message, ToolCall
+from finetune_sdk.messages import Asked, ChatExample, Conversation, Example, Message, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,17 @@ class Prompted:
     system: str | None = None
     examples: tuple[ChatExample, ...] = ()
 
-    def __init__(self, model: Model, system: str | None = None, examples: Iterable[ChatExample] = ()) -> None:
+    def __init__(self, model: Model, system: str | None = None, examples: Iterable[Example] = ()) -> None:
+        shown = tuple(examples)
+        chats = tuple(example for example in shown if isinstance(example, ChatExample))
+        if len(chats) < len(shown):
+            raise EvaluationError(
+                "only chat examples can stand before a conversation, and some of these are of another kind.",
+                cure="take them from a chat dataset, as in train.sample(3)",
+            )
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "system", system)
-        object.__setattr__(self, "examples", tuple(examples))
+        object.__setattr__(self, "examples", chats)
 
     @property
     def name(self) -> str:

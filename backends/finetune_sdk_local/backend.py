@@ -254,6 +254,7 @@ class LocalBackend:
         from finetune_sdk_local import bases
         from finetune_sdk_local.rendering import Renderer
 
+        bases.quiet()
         return LocalCounter(Renderer(base, bases.tokenizer(base)), base)
 
     def prices(self) -> Sequence[Price]:
@@ -263,6 +264,7 @@ class LocalBackend:
         from finetune_sdk_local import bases
         from finetune_sdk_local.rendering import Renderer, mark
 
+        bases.quiet()
         renderer = Renderer(base, bases.tokenizer(base))
         text, spans = renderer.texts(dataset[index])[0]
         encoded = renderer.encode([text])

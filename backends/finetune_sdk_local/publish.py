@@ -66,6 +66,7 @@ def model(run: RunFolder, job: RunJob, trained: Any) -> None:
     part = run.path / ".model.part"
     shutil.rmtree(part, ignore_errors=True)
     trained.save_pretrained(part)
+    (part / "README.md").unlink(missing_ok=True)  # peft's unfilled model card
     bases.tokenizer(job.base).save_pretrained(part)
     (part / "finetune.json").write_text(
         json.dumps(

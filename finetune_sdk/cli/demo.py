@@ -82,7 +82,7 @@ def _run(
     base = client.base(job)
     models: dict[str, Model] = {
         "base": base,
-        "prompted": Prompted(base, examples=_chats(train.sample(EXAMPLES, SEED))),
+        "prompted": Prompted(base, examples=train.sample(EXAMPLES, SEED)),
         "majority": _majority(train, test),
         "tuned": tuned,
     }

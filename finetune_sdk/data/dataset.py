@@ -129,7 +129,7 @@ class Dataset:
 
     def check(self) -> tuple[Finding, ...]:
         """What is wrong with the rows, errors first."""
-        found = [*self._faults, *(finding for check in _CHECKS for finding in check.find(self))]
+        found = [*self._faults, *_unread(self._source), *(finding for check in _CHECKS for finding in check.find(self))]
         order = {"error": 0, "warning": 1, "note": 2}
         return tuple(sorted(found, key=lambda finding: order[finding.severity]))
 
@@ -196,6 +196,17 @@ class Dataset:
             ) from None
         finally:
             part.unlink(missing_ok=True)
+
+
+def _unread(source: Source) -> Iterator[Finding]:
+    for key, count in source.unread.most_common(20):
+        yield Finding(
+            "unread",
+            "warning",
+            f"{source.name}: the key {key!r} ({count:,} rows) is not part of this format; nothing learns from it.",
+            "remove the key, or move what matters into the text that is learnt",
+            count=count,
+        )
 
 
 def _faulty(name: str, faults: Sequence[Finding]) -> DatasetError:

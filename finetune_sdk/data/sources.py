@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from os import O_RDONLY, close, fstat, pread
@@ -40,6 +41,7 @@ class Source(Protocol):
     name: str
     kind: Kind
     hashes: bytearray
+    unread: Counter[str]
 
     def __len__(self) -> int: ...
 
@@ -55,6 +57,7 @@ class MemorySource:
         self.name = name
         self.kind = kind
         self.hashes = bytearray(b"".join(content_hash(row) for row in rows))
+        self.unread = Counter[str]()
         self._rows = rows
         self._lines = lines
 
@@ -75,6 +78,7 @@ class FileSource:
         self.name = path.name
         self.kind = form.kind
         self.hashes = bytearray()
+        self.unread = Counter[str]()
         self._path = path.absolute()
         self._format = form
         self._offsets = array("Q")
@@ -127,7 +131,7 @@ class FileSource:
     def read(self, file: BinaryIO, faults: list[Finding]) -> None:
         """Builds the index, one line at a time; what is wrong with a row goes into `faults`."""
         self._stamp = _stamp(file.fileno())
-        read, kind, dumps, loads = self._format.read, self.kind, orjson.dumps, orjson.loads
+        read, known, kind, dumps, loads = self._format.read, self._format.known, self.kind, orjson.dumps, orjson.loads
         sort, offset = orjson.OPT_SORT_KEYS, 0
         for number, line in enumerate(file, 1):
             length = len(line)
@@ -137,8 +141,11 @@ class FileSource:
                 offset += length
                 continue
             try:
-                row = read(_object(loads(line)))
+                raw = _object(loads(line))
+                row = read(raw)
                 structure(kind, row)
+                if not raw.keys() <= known:
+                    self.unread.update(raw.keys() - known)
             except orjson.JSONDecodeError as fault:
                 _fault(faults, number, _not_json(line, fault), "write one JSON object on each line")
             except RowError as fault:
@@ -255,17 +262,20 @@ def _read_array(path: Path, name: str | None) -> tuple[Source, list[Finding]]:
 
 def canonical_rows(items: Sequence[Any], form: Format, name: str) -> tuple[MemorySource, list[Finding]]:
     """Rows in memory, each read by `form` and checked."""
-    good, lines, faults = list[dict[str, Any]](), list[int](), list[Finding]()
+    good, lines, faults, unread = list[dict[str, Any]](), list[int](), list[Finding](), Counter[str]()
     for number, item in enumerate(items, 1):
         try:
             row = form.read(_object(item))
             structure(form.kind, row)
+            unread.update(item.keys() - form.known)
         except RowError as fault:
             _fault(faults, number, fault.message, fault.cure)
             continue
         good.append(row)
         lines.append(number)
-    return MemorySource(good, form.kind, name, lines), faults
+    source = MemorySource(good, form.kind, name, lines)
+    source.unread = unread
+    return source, faults
 
 
 def example_rows(examples: Sequence[Example], name: str) -> tuple[MemorySource, list[Finding]]:

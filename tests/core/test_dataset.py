@@ -174,3 +174,11 @@ def test_examples_of_several_kinds_are_refused() -> None:
 def test_examples_made_by_a_program_are_checked_as_a_file_is() -> None:
     with pytest.raises(DatasetError, match="nothing to learn"):
         Dataset.of([ChatExample((Message("user", "hello"),))])
+
+
+def test_a_key_that_nothing_learns_from_is_a_warning(write: Any) -> None:
+    rows = [{"prompt": f"q{n}", "completion": "a", "mood": "good"} for n in range(3)]
+    for dataset in (Dataset.load(write(*rows)), Dataset.of(rows)):
+        found = [finding for finding in dataset.check() if finding.check == "unread"]
+        assert [(finding.severity, finding.count) for finding in found] == [("warning", 3)]
+        assert "'mood'" in found[0].message

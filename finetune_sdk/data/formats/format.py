@@ -14,13 +14,14 @@ from finetune_sdk.messages import Kind
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One file format. `keys` are those that a row of it must have, one set of several."""
+    """One file format. `keys` are those that a row of it must have, one set of several; `known` all that are read."""
 
     name: str
     kind: Kind
     keys: tuple[frozenset[str], ...]
     read: Callable[[Mapping[str, Any]], dict[str, Any]]
     write: Callable[[Mapping[str, Any]], dict[str, Any]]
+    known: frozenset[str]
 
     def fits(self, row: Mapping[str, Any]) -> bool:
         return any(keys <= row.keys() for keys in self.keys)
@@ -36,14 +37,18 @@ FORMATS = (
         ),
         openai.read_preference,
         openai.write_preference,
+        frozenset(
+            {"input", "preferred_output", "non_preferred_output", "preferred_completion", "non_preferred_completion"}
+        ),
     ),
-    Format("openai", "chat", (frozenset({"messages"}),), openai.read_chat, openai.write_chat),
+    Format("openai", "chat", (frozenset({"messages"}),), openai.read_chat, openai.write_chat, openai.CHAT),
     Format(
         "alpaca",
         "chat",
         (frozenset({"instruction", "output"}),),
         instructions.read_alpaca,
         instructions.write_alpaca,
+        frozenset({"instruction", "input", "output", "system"}),
     ),
     Format(
         "prompt-completion",
@@ -51,8 +56,11 @@ FORMATS = (
         (frozenset({"prompt", "completion"}),),
         instructions.read_prompt_completion,
         instructions.write_prompt_completion,
+        frozenset({"prompt", "completion"}),
     ),
-    Format("text", "text", (frozenset({"text"}),), instructions.read_text, instructions.write_text),
+    Format(
+        "text", "text", (frozenset({"text"}),), instructions.read_text, instructions.write_text, frozenset({"text"})
+    ),
 )
 
 

@@ -17,7 +17,7 @@ from finetune_sdk.messages import ROLES
 
 _PLAIN = {"role", "content"}
 _MESSAGE = frozenset({*_PLAIN, "tool_calls", "tool_call_id", "name", "weight", "refusal", "function_call"})
-_CHAT = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
+CHAT = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
 
 
 def read_chat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def _missing(row: Mapping[str, Any], key: str, wanted: str) -> str:
 
 
 def _options(row: Mapping[str, Any], canonical: dict[str, Any]) -> None:
-    unknown = row.keys() - _CHAT
+    unknown = row.keys() - CHAT
     if unknown:
         raise RowError(
             f"the key {sorted(unknown)[0]!r} is not part of a chat row; nothing would learn from it.",
