@@ -16,10 +16,10 @@ from finetune_sdk_local.probe import Probe
 from finetune_sdk_local.rendering import Sequences
 from finetune_sdk_local.shapes import Shape
 
-START_SECONDS = (4.0, 9.0, 22.0)
+START_SECONDS = (5.0, 8.0, 14.0)
 ROWS_PER_SECOND = 2_500.0
 PROCESS_BYTES = 0.75e9
-SPREAD = (0.6, 1.75)
+SPREAD = (0.65, 1.6)
 MEMORY_SPREAD = (0.75, 1.6)
 KEPT_CHECKPOINTS = 3
 

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from local_data import chats
 
 import finetune_sdk as ft
+from local_data import chats
 
 KILLS = 25
 
