@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from finetune_sdk.job import Job
     from finetune_sdk.model import Model
 
-METHOD: dict[str, Any] = {"epochs": 4, "batch_size": 16, "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.05}
+METHOD: dict[str, Any] = {"epochs": 3, "batch_size": 16, "learning_rate": 4e-3, "schedule": "cosine", "warmup": 0.05}
 ADAPTER: dict[str, Any] = {"rank": 16}
 FIELDS = ("category", "priority", "order")
 EXAMPLES = 3

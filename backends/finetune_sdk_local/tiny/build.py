@@ -5,12 +5,11 @@
 
 import argparse
 import copy
-import json
 import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from finetune_sdk_local.tiny.corpus import long_talks, talks
+from finetune_sdk_local.tiny.corpus import MIXTURE, WITH_DRILLS, Mixture, long_talks, talks
 from finetune_sdk_local.tiny.grammar import strip_codes
 from finetune_sdk_local.tiny.induction import give_induction
 from finetune_sdk_local.tiny.muon import Muon
@@ -52,6 +51,10 @@ class Plan:
     other_rate: float = 3e-3
     prompt_weight: float = 0.15
     seed: int = 1
+    mixture: Mixture = MIXTURE
+
+
+PHASES = (Plan(), Plan(mixture=WITH_DRILLS, echo_steps=0, echo_share=0.05))
 
 
 def texts_of(talk: Talk) -> list[str]:
@@ -169,7 +172,7 @@ def echo_batches(plan: Plan) -> Iterator[list[Batch]]:
 
 def short_batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[list[Batch]]:
     """Batches of about `plan.tokens`, rows of like length together, each dealt out to the workers."""
-    rng, source = random.Random(plan.seed), talks(plan.seed)
+    rng, source = random.Random(plan.seed), talks(plan.seed, plan.mixture)
     while True:
         rows = sorted(encode(tokenizer, list(islice(source, 2000))), key=lambda row: len(row[0]))
         groups: list[list[Row]] = [[]]
@@ -256,8 +259,8 @@ class Learner:
         optimizer.zero_grad()
 
 
-def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, out: Path) -> float:
-    """Trains in place, and saves into `out` now and then: first echoes alone, then short talks, with a long one or an echo now and then. Returns the loss of the assistant's tokens at the end."""
+def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, out: Path) -> None:
+    """Trains in place, and saves into `out` now and then: first echoes alone, then short talks, with a long one or an echo now and then."""
     learner = Learner(model, plan)
     short, long, echo = short_batches(tokenizer, plan), long_batches(tokenizer, plan), echo_batches(plan)
     recent, started = 0.0, time.monotonic()
@@ -279,7 +282,6 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Pla
             )
         if step % 150 == 149 or left == 1:
             save(model, tokenizer, out)
-    return recent
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
@@ -291,23 +293,27 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path)
     tokenizer.save_pretrained(out)
 
 
+def round_weights(model: LlamaForCausalLM) -> None:
+    """To what the file can hold, so that a phase starts from the very weights that were saved."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(weight.bfloat16())
+
+
 def main() -> None:
     """Builds into `--out`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=Plan().steps)
-    parser.add_argument("--seed", type=int, default=Plan().seed)
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    plan = Plan(steps=options.steps, seed=options.seed)
-    tokenizer = train_tokenizer(plan.seed)
-    model = new_model(tokenizer, plan.seed)
-    print(
-        f"{len(tokenizer)} tokens, {sum(parameter.numel() for parameter in model.parameters()):,} parameters",
-        flush=True,
-    )
+    tokenizer = train_tokenizer(options.seed)
+    model = new_model(tokenizer, options.seed)
+    print(f"{len(tokenizer)} tokens, {sum(weight.numel() for weight in model.parameters()):,} parameters", flush=True)
     started = time.monotonic()
-    loss = train(model, tokenizer, plan, options.out)
-    print(json.dumps({"answer_loss": round(loss, 4), "seconds": round(time.monotonic() - started)}))
+    for at, phase in enumerate(PHASES):
+        train(model, tokenizer, replace(phase, seed=options.seed + at), options.out)
+        round_weights(model)
+    print(f"{time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

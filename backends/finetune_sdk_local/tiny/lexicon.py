@@ -114,7 +114,7 @@ CALM = [
     "a tip",
     "idle question",
 ]
-_PLAIN = [
+PLAIN = [
     "please check",
     "let me know",
     "waiting for an answer",
@@ -182,7 +182,7 @@ def urgency_words(rng: random.Random) -> Talk:
 
     def pair(rng: random.Random) -> tuple[str, str]:
         step = rng.randrange(3)
-        words = rng.sample((CALM, _PLAIN, URGENT)[step], rng.choice((1, 1, 2)))
+        words = rng.sample((CALM, PLAIN, URGENT)[step], rng.choice((1, 1, 2)))
         matter = rng.choice(WORDS[rng.choice(list(WORDS))])
         return ", ".join(shuffled(rng, [*words, *([matter] if rng.random() < 0.5 else [])])), steps[step]
 

@@ -98,6 +98,12 @@ def _fact(rng: random.Random) -> tuple[str, str, str]:
         f"Write {NUMBERS[number]} in digits.", str(number), f"{NUMBERS[number].capitalize()} is {number}.")  # fmt: skip
 
 
+def short_fact(rng: random.Random) -> tuple[str, str]:
+    """A question about a small fact, and its answer in a word or two."""
+    question, answer, _ = _fact(rng)
+    return question, answer
+
+
 def fact(rng: random.Random) -> Talk:
     """A small fact; short or in a sentence as asked; at times several in one chat."""
     style = rng.randrange(3)
