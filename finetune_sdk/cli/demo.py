@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -115,8 +116,10 @@ def _chats(examples: Dataset) -> list[Any]:
 
 
 def _majority(train: Dataset, test: Dataset) -> Model:
-    """The model that learnt nothing but the most frequent answer: what any constant answer would reach."""
+    """The model that learnt nothing but the most frequent value of each field: the best that a constant can do."""
     from finetune_sdk.model import Answer, Recorded
 
-    answer, _ = Counter(example.answer.text for example in _chats(train)).most_common(1)[0]
-    return Recorded("the most frequent answer", [(example.prompt, Answer(answer)) for example in _chats(test)])
+    said = [json.loads(example.answer.text) for example in _chats(train)]
+    constant = {field: Counter(answer[field] for answer in said).most_common(1)[0][0] for field in FIELDS}
+    answer = Answer(json.dumps(constant))
+    return Recorded("the most frequent values", [(example.prompt, answer) for example in _chats(test)])
