@@ -1,6 +1,11 @@
 """Makes `tiny` from nothing: writes its corpus, trains its tokenizer, trains its weights. The same seed gives the same files.
 
 `PYTHONPATH=backends python -m finetune_sdk_local.tiny.build --out DIR`
+
+The weights beside this file: 2,016,960 parameters in bfloat16 (4.0 MB), a vocabulary of 2,048. Two phases of 1,500 steps of
+about 3,072 tokens, 9 million tokens in all. Phase 1 took 13 minutes on two cores of an AMD EPYC that others used as well,
+phase 2 about as long without its interruptions; the mean loss of the answers ended at 0.42 and 0.16 per token.
+The two phases ran as two processes, the second starting from what the first had saved.
 """
 
 import argparse
@@ -31,8 +36,6 @@ CALL_MARKS = ("<tool_call>", "</tool_call>")
 VOCABULARY = 2048
 # A digit is a token by itself, and so is each capital of a code such as KX-48213, with or without a space in front: copying needs no re-spelling.
 WORDS = r"\p{N}|[A-Z]{1,4}(?=-?\p{N})| (?=[A-Z]{1,4}-?\p{N})| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-
-
 WORKERS = 2
 Row = tuple[list[int], list[int]]
 Batch = tuple[torch.Tensor, torch.Tensor]
