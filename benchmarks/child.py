@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""As the local backend's workers have it: spinning threads take the cores from each other where they are shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,8 @@ def call(module: str, function: str, **arguments: Any) -> Outcome:
         command = [sys.executable, "-m", "benchmarks.child", module, function, json.dumps(arguments), str(answer)]
         path = os.pathsep.join(entry for entry in (str(ROOT), os.environ.get("PYTHONPATH", "")) if entry)
         started = time.time()
-        done = subprocess.run(
-            command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
-        )
+        environment = {**_PATIENT, **os.environ, "PYTHONPATH": path}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         seconds = time.time() - started
         if done.returncode:
             raise RuntimeError(f"{module}.{function}({arguments}) failed:\n{done.stderr[-4000:]}")

@@ -12,7 +12,8 @@ WARM_UP = 1
 class Turns:
     """Each loop calls `step(name)` after each of its steps. Its first chunk is not counted: it holds the start.
 
-    `seconds[name]` are the seconds of each counted chunk; the chunks of the two at one position make a pair.
+    `seconds[name]` are the seconds of each counted chunk, `cpu[name]` those of CPU that the process spent meanwhile; the
+    chunks of the two at one position make a pair.
     """
 
     def __init__(self, one: str, other: str, chunk: int, pairs: int) -> None:
@@ -22,11 +23,17 @@ class Turns:
         self._at, self._taken, self._since = 0, 0, 0.0
         self._moved = threading.Condition()
         self._failed: BaseException | None = None
+        self._since_cpu = 0.0
         self._seconds: dict[str, list[float]] = {one: [], other: []}
+        self._cpu: dict[str, list[float]] = {one: [], other: []}
 
     @property
     def seconds(self) -> dict[str, list[float]]:
         return {name: times[WARM_UP:] for name, times in self._seconds.items()}
+
+    @property
+    def cpu(self) -> dict[str, list[float]]:
+        return {name: times[WARM_UP:] for name, times in self._cpu.items()}
 
     def run(self, loops: Mapping[str, Callable[[], object]]) -> None:
         """Runs both loops to their ends. Raises what either raised."""
@@ -45,6 +52,7 @@ class Turns:
             return
         with self._moved:
             self._seconds[name].append(time.perf_counter() - self._since)
+            self._cpu[name].append(time.process_time() - self._since_cpu)
             self._at, self._taken = self._at + 1, 0
             self._moved.notify_all()
         self._wait(name)
@@ -55,7 +63,7 @@ class Turns:
             self._moved.wait_for(lambda: self._failed or self._at == over or self._order[self._at] == name)
             if self._failed is not None:
                 raise RuntimeError("the other loop has failed")
-            self._since = time.perf_counter()
+            self._since, self._since_cpu = time.perf_counter(), time.process_time()
 
     def _guarded(self, name: str, loop: Callable[[], object]) -> None:
         try:

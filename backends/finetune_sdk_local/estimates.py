@@ -146,7 +146,7 @@ def disk(resolved: Resolved, train: Sequences) -> Range:
     data = float(train.lengths.sum()) * 6
     expected = KEPT_CHECKPOINTS * 12.0 * moving + 4.0 * moving + data + 8e6
     return Range(
-        expected * 0.4,
+        expected * 0.3,
         expected,
         expected * 2.5,
         "bytes",

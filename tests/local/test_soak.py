@@ -20,7 +20,9 @@ KILLS = 25
 @pytest.mark.timeout(3000)
 def test_kills_at_random_moments_end_in_the_adapter_of_a_run_never_killed(client: ft.Client, home: Path) -> None:
     method = ft.SFT(epochs=20, batch_size=4, learning_rate=5e-3, validate_every=7)
-    job = ft.Job(name="a", train=chats(24), validation=chats(6, 50), method=method, adapter=ft.LoRA(rank=4, dropout=0.1))
+    job = ft.Job(
+        name="a", train=chats(24), validation=chats(6, 50), method=method, adapter=ft.LoRA(rank=4, dropout=0.1)
+    )
     whole = client.submit(job)
     whole.wait(progress=False)
     other = ft.Client(settings=ft.Settings("local", home.with_name("other"), client.settings.places))
