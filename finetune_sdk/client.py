@@ -73,6 +73,10 @@ class Client:
 
     def resolve(self, job: Job) -> Resolved:
         """The job as it would run here. Raises UnsupportedError for what is set and cannot be done."""
+        if not isinstance(job, Job):
+            raise JobError(
+                f"this is {type(job).__name__}, not a Job.", cure="make a Job(…), or read one: JobFile.load(path).job()"
+            )
         refuse_hyperparameters(job, self.backend.capabilities, self.name)
         return self.backend.resolve(job)
 
@@ -109,8 +113,8 @@ class Client:
         estimate = self.backend.estimate(resolved)
         _within(estimate, max_cost)
         fingerprint = resolved.fingerprint(self.backend.address)
-        with self.ledger.only_one(f"{self.name}-{fingerprint}"):
-            attempts = self.ledger.attempts(self.name, fingerprint)
+        with self.ledger.only_one(fingerprint):
+            attempts = self.ledger.attempts(fingerprint)
             last = attempts[-1] if attempts else None
             if last is None or self._is_over(last, again):
                 return self._send(
@@ -120,7 +124,7 @@ class Client:
             if key is None:
                 return self._send(resolved, last)
             self.ledger.settle(last.token, "sent", key)
-            return self._run(self.name, key)
+            return self._here(last, key)
 
     def _intend(self, resolved: Resolved, estimate: Estimate, fingerprint: str, attempt: int) -> Entry:
         """A new intent, which is on the disk when this returns."""
@@ -148,7 +152,7 @@ class Client:
         """Whether the last attempt ended badly and the user asks for another. Raises RunError when they do not."""
         if last.state != "sent" or last.run is None:
             return False
-        run = self._run(self.name, last.run)
+        run = self._here(last, last.run)
         try:
             status: Status = self.backend.status(last.run)
         except NotFoundError:
@@ -176,7 +180,7 @@ class Client:
         else:
             key = self._only(entry, key)
         self.ledger.settle(entry.token, "sent", key)
-        return self._run(self.name, key)
+        return self._here(entry, key)
 
     def _only(self, entry: Entry, key: str) -> str:
         """The run to keep after a creation that was answered: another machine may have made one with the same token."""
@@ -219,16 +223,20 @@ class Client:
 
     def find_run(self, job: Job) -> Run | None:
         """The run of the last attempt at the same job here, whatever became of it; None when there was none."""
-        attempts = self.ledger.attempts(self.name, self.resolve(job).fingerprint(self.backend.address))
-        return self._run(self.name, attempts[-1].run) if attempts and attempts[-1].run else None
+        attempts = self.ledger.attempts(self.resolve(job).fingerprint(self.backend.address))
+        return self._here(attempts[-1], attempts[-1].run) if attempts and attempts[-1].run else None
+
+    def _here(self, entry: Entry, key: str) -> Run:
+        """A run at this address, under the name that the place had when it was submitted."""
+        return Run(entry.place, key, self.backend, self.ledger)
 
     def _run(self, place: str, key: str) -> Run:
         return Run(place, key, self._backend(place), self.ledger)
 
     def get_run(self, run: str) -> Run:
         """The run with that id, whatever backend it is at: "local:7f3a…"."""
-        place, separator, key = run.partition(":")
-        if not separator or not key:
+        place, separator, key = str(run).partition(":")
+        if not place or not separator or not key:
             raise SettingsError(
                 f"{run!r} is not a run id.",
                 cure="ids carry their backend, as in local:7f3a…; `finetune runs` lists them",
@@ -277,6 +285,8 @@ def _refuse(findings: Sequence[Finding]) -> None:
 def _within(estimate: Estimate, max_cost: float | None) -> None:
     if max_cost is None:
         return
+    if isinstance(max_cost, bool) or not isinstance(max_cost, int | float) or not max_cost >= 0:
+        raise BudgetError(f"max_cost={max_cost!r} is no sum of money.", cure="give it in USD, 0 or more")
     high = estimate.charge.high
     if high is None:
         raise BudgetError(

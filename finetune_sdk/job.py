@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, get_args
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
 
+_MOST = 2**31
 Schedule = Literal["linear", "cosine", "constant"]
 LossOn = Literal["completions", "all"]
 
@@ -31,8 +32,15 @@ def _positive(owner: object, *names: str) -> None:
     _numbers(owner, *names)
     for name in names:
         value = getattr(owner, name)
-        if value is not None and not (value > 0 and isfinite(value)):
-            raise JobError(f"{type(owner).__name__}({name}={value}) makes no sense.", cure=f"give {name} more than 0")
+        if value is not None and not 0 < value < _MOST:
+            raise JobError(
+                f"{type(owner).__name__}({name}={_short(value)}) makes no sense.",
+                cure=f"give {name} more than 0{'' if value <= 0 else f', and less than {_MOST:,}'}",
+            )
+
+
+def _short(value: float) -> str:
+    return str(value) if abs(value) < 1e15 else f"{value:.3g}" if abs(value) < 1e300 else "a huge number"
 
 
 def _whole(owner: object, *names: str) -> None:
@@ -86,6 +94,7 @@ class SFT:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
+        _one_of(self, "kind", ("sft",))
         _check_optimisation(self)
         _one_of(self, "loss_on", get_args(LossOn))
 
@@ -113,6 +122,7 @@ class DPO:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
+        _one_of(self, "kind", ("dpo",))
         _check_optimisation(self)
         _positive(self, "beta")
 
@@ -149,6 +159,7 @@ class LoRA:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
+        _one_of(self, "kind", ("lora",))
         _check_low_rank(self)
 
 
@@ -164,6 +175,7 @@ class QLoRA:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
+        _one_of(self, "kind", ("qlora",))
         _check_low_rank(self)
 
 
@@ -186,6 +198,10 @@ def _check_low_rank(adapter: LoRA | QLoRA) -> None:
         raise JobError(f"targets={adapter.targets!r} is one name.", cure='give a tuple of names, or use "all-linear"')
     if not adapter.targets:
         raise JobError("`targets` names no layer.", cure='name at least one, or use "all-linear"')
+    named: Any = adapter.targets
+    if not isinstance(named, str | tuple | list) or not all(isinstance(name, str) and name for name in named):
+        raise JobError(f"targets={named!r} makes no sense.", cure="give a tuple of the layers' names")
+    object.__setattr__(adapter, "targets", named if isinstance(named, str) else tuple(named))
 
 
 def table(value: Method | Adapter) -> dict[str, Any]:
@@ -216,6 +232,9 @@ class Job:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self._check_types()
+        if self.base is not None and not self.base.strip():
+            raise JobError("`base` is empty.", cure="name a model, or leave it out: the settings' own is taken")
         if not self.name.strip():
             raise JobError("a job needs a name.", cure='give it one, as in Job(name="triage", …)')
         if not 0 <= self.seed < 2**31:
@@ -232,6 +251,22 @@ class Job:
                 )
             if not len(dataset):
                 raise JobError(f"{side} has no rows.", cure="give at least one example")
+
+    def _check_types(self) -> None:
+        """Raises JobError for a value of another kind, which a program may give."""
+        for name, kinds, cure in (
+            ("name", str, "give it as text"),
+            ("train", Dataset, "load it: Dataset.load(path)"),
+            ("validation", Dataset | None, "load it: Dataset.load(path)"),
+            ("method", Method, "use SFT(…) or DPO(…)"),
+            ("adapter", Adapter | None, "use LoRA(…), QLoRA(…) or Full()"),
+            ("base", str | None, 'give the name of a model or the path of its folder, such as "tiny"'),
+            ("seed", int, "give a whole number"),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or (name == "seed" and isinstance(value, bool)):
+                found = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+                raise JobError(f"Job({name}=…) is {found}.", cure=cure)
 
     def definition(self) -> dict[str, Any]:
         """All that decides what is learnt, as plain data; the name is not part of it."""

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -76,11 +76,8 @@ class Ledger:
             self._locks.mkdir(parents=True, exist_ok=True)
             with self._connect() as connection:
                 self._prepare(connection)
-        except (OSError, sqlite3.Error) as fault:
-            raise SettingsError(
-                f"the ledger {self.path} cannot be written: {fault}.",
-                cure="set FINETUNE_HOME to a folder that you can write to; nothing is submitted without a ledger",
-            ) from None
+        except OSError as fault:
+            raise self._unwritable(fault) from None
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -93,13 +90,28 @@ class Ledger:
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            yield connection
-        finally:
-            connection.close()
+            with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                yield connection
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as fault:
+            broken = not isinstance(fault, sqlite3.OperationalError) or str(fault).startswith("no such")
+            raise self._damaged(str(fault)) if broken else self._unwritable(fault) from None
+
+    def _unwritable(self, fault: Exception) -> SettingsError:
+        return SettingsError(
+            f"the ledger {self.path} cannot be written: {fault}.",
+            cure="set FINETUNE_HOME to a folder that you can write to; nothing is submitted without a ledger",
+        )
+
+    def _damaged(self, what: str) -> SettingsError:
+        return SettingsError(
+            f"the ledger {self.path} is damaged: {what}.",
+            cure="restore it, or move it aside: runs go on where they are, but no job is known as submitted any more",
+        )
 
     @contextmanager
     def only_one(self, job: str, seconds: float = 600) -> Iterator[None]:
@@ -137,9 +149,9 @@ class Ledger:
                 (status, figures, time.time(), place, run, status, figures),
             )
 
-    def attempts(self, place: str, fingerprint: str) -> list[Entry]:
-        """All submissions of one resolved job at one place, the first attempt first."""
-        return self._select("place = ? AND fingerprint = ? ORDER BY attempt", place, fingerprint)
+    def attempts(self, fingerprint: str) -> list[Entry]:
+        """All submissions of one resolved job at one address, whatever the settings call it; the first attempt first."""
+        return self._select("fingerprint = ? ORDER BY attempt", fingerprint)
 
     def of_run(self, place: str, run: str) -> Entry | None:
         found = self._select("place = ? AND run = ?", place, run)
@@ -154,7 +166,10 @@ class Ledger:
     def _select(self, where: str, *values: str) -> list[Entry]:
         with self._connect() as connection:
             rows = connection.execute(f"SELECT {_COLUMNS} FROM submissions WHERE {where}", values).fetchall()
-        return [_read(row) for row in rows]
+        try:
+            return [_read(row) for row in rows]
+        except ValueError as fault:
+            raise self._damaged(f"a row is not JSON ({fault})") from None
 
 
 def _written(entry: Entry) -> tuple[Any, ...]:

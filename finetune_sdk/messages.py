@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from finetune_sdk.errors import InputError
+
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Kind = Literal["chat", "preference", "text"]
+_ASKED = 'give a text, or a list of messages such as {"role": "user", "content": "…"}'
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
@@ -102,8 +105,9 @@ class Conversation:
             return asked
         if isinstance(asked, str):
             return cls((Message("user", asked),))
-        turns = (turn if isinstance(turn, Message) else Message.from_canonical(turn) for turn in asked)
-        return cls(tuple(turns))
+        if isinstance(asked, Mapping) or not isinstance(asked, Iterable):
+            raise InputError(f"{type(asked).__name__} cannot be asked.", cure=_ASKED)
+        return cls(tuple(_turn(turn) for turn in asked))
 
 
 Asked = str | Conversation | Sequence[Message] | Sequence[Mapping[str, Any]]
@@ -175,6 +179,14 @@ def example(kind: Kind, row: Mapping[str, Any]) -> Example:
         )
         return PreferenceExample(prompt, _messages(row["chosen"]), _messages(row["rejected"]))
     return TextExample(row["text"])
+
+
+def _turn(turn: Message | Mapping[str, Any]) -> Message:
+    if isinstance(turn, Message):
+        return turn
+    if not isinstance(turn, Mapping) or turn.get("role") not in ROLES:
+        raise InputError(f"{turn!r:.80} is no message.", cure=_ASKED)
+    return Message.from_canonical(turn)
 
 
 def _messages(rows: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from finetune_sdk.errors import EvaluationError
+from finetune_sdk.errors import EvaluationError, InputError
 from finetune_sdk.messages import Asked, ChatExample, Conversation, Example, Message, ToolCall
 
 
@@ -44,6 +44,14 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int) or self.max_tokens < 1:
+            raise InputError(f"max_tokens={self.max_tokens!r} makes no sense.", cure="give a whole number, 1 or more")
+        for name, low, high in (("temperature", 0.0, 100.0), ("top_p", 0.0, 1.0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                raise InputError(f"{name}={value!r} makes no sense.", cure=f"give a number from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True, slots=True)

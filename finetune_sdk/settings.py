@@ -43,7 +43,7 @@ class Settings:
         """Raises SettingsError where the file is not TOML, or holds what nothing reads."""
         env = os.environ if environment is None else environment
         named = file or env.get("FINETUNE_CONFIG")
-        path = Path(named) if named else _find(Path.cwd())
+        path = Path(named) if named else _find(_working_folder())
         raw = _read(path) if path else {}
         places = _places(raw, path)
         chosen, source = _first(
@@ -61,7 +61,7 @@ class Settings:
             (env.get("FINETUNE_HOME"), "FINETUNE_HOME"),
             (_beside(raw.get("home"), path), str(path)),
         )
-        where = Path(folder or _home()).expanduser().absolute()
+        where = _expanded(Path(folder or _home())).absolute()
         return cls(chosen, where, places, path, source or "the default", home_from or "the default")
 
     def place(self, name: str) -> Mapping[str, Any]:
@@ -76,7 +76,21 @@ def _first(*choices: tuple[Any, str]) -> tuple[Any, str]:
 
 def _beside(home: str | None, file: Path | None) -> Path | None:
     """A home that finetune.toml names is relative to that file."""
-    return file.absolute().parent / Path(home).expanduser() if home and file else None
+    return file.absolute().parent / _expanded(Path(home)) if home and file else None
+
+
+def _expanded(home: Path) -> Path:
+    try:
+        return home.expanduser()
+    except RuntimeError:
+        raise SettingsError(f"the home {home} cannot be found: no such user.", cure="write the folder out") from None
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:
+        raise SettingsError("the working folder is gone.", cure="change to a folder that exists") from None
 
 
 def _find(folder: Path) -> Path | None:
@@ -85,10 +99,12 @@ def _find(folder: Path) -> Path | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as fault:
         raise SettingsError(f"{path} cannot be read: {fault.strerror}.", cure="check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not text in UTF-8.", cure="save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as fault:
         raise SettingsError(f"{path} is not TOML: {fault}.", cure="mend that line") from None
 
 

@@ -21,6 +21,7 @@ from finetune_sdk.cli.resume import resume
 from finetune_sdk.cli.run import run
 from finetune_sdk.cli.runs import runs
 from finetune_sdk.cli.schema import schema
+from finetune_sdk.cli.screen import mend_streams
 
 _DEFINE, _FOLLOW, _LOOK = "A job", "Runs", "This machine"
 
@@ -60,6 +61,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 def status(args: list[str]) -> int:
     """Runs one command line and returns its exit status."""
     debug, as_json = "--debug" in args, "--json" in args
+    mend_streams()
     try:
         code = typer.main.get_command(app).main(
             [arg for arg in args if arg != "--debug"] or ["--help"], prog_name="finetune", standalone_mode=False

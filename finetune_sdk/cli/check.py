@@ -29,8 +29,12 @@ def check(
 
     The exit status is 1 where something must be mended first.
     """
+    from finetune_sdk.errors import InputError
+
     with screen(as_json) as out:
         if file.suffix in (".yaml", ".yml"):
+            if form is not None:
+                raise InputError(f"--format is for data files, and {file} is a job.", cure="leave --format out")
             errors = _check_job(file, backend, config, allow_leakage, out)
         else:
             found = _check_data(file, form, out)

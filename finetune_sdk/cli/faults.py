@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 from finetune_sdk.errors import BackendError, FinetuneError, MissingDependencyError
 
 DETACHED = 130
+_MACHINE = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EMFILE, errno.EROFS})
 
 
 def tell(fault: BaseException, *, as_json: bool, debug: bool) -> int:
@@ -25,9 +27,10 @@ def tell(fault: BaseException, *, as_json: bool, debug: bool) -> int:
     if as_json:
         from finetune_sdk.cli.screen import write_json
 
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             write_json(1, {"error": error})
-    _print(error)
+    with contextlib.suppress(OSError):
+        _print(error)
     return status
 
 
@@ -39,7 +42,7 @@ def _described(fault: BaseException) -> tuple[dict[str, Any], int]:
             return error, 1
         case KeyboardInterrupt():
             return error | {"type": "Interrupted", "message": "interrupted."}, DETACHED
-        case OSError() if fault.filename is not None or fault.errno == 28:
+        case OSError() if fault.filename is not None or fault.errno in _MACHINE:
             where = f"{fault.filename}: " if fault.filename else ""
             return error | {
                 "message": f"{where}{fault.strerror}.",

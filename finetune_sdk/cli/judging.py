@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,16 +19,19 @@ if TYPE_CHECKING:
 
 _FIGURES = ("passed", "cases", "rate", "low", "high")
 _PAGES = (".html", ".htm")
+_STEM = 40
 
 
 def report_path(job_file: JobFile, asked: Path | None) -> Path:
     """Where the report goes: `<name>-report.html` beside the job file, or as asked. Raises InputError before any work."""
-    stem = re.sub(r"[^\w.-]+", "-", job_file.table.name)
+    stem = re.sub(r"[^\w.-]+", "-", job_file.table.name)[:_STEM].strip(".-") or "job"
     path = asked or job_file.path.with_name(f"{stem}-report.html")
     if not path.parent.is_dir():
         raise InputError(
             f"there is no folder {path.parent} for the report.", cure="make it, or choose another --report"
         )
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"the report {path} cannot be written.", cure="choose another --report")
     if path.suffix.lower() not in _PAGES:
         raise InputError(f"the report {path} would not be a page.", cure="choose a name that ends in .html")
     return path

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
+from math import isfinite
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -40,6 +43,23 @@ class Screen:
             write_json(self._json_to, value)
 
 
+def mend_streams() -> None:
+    """Gives a standard stream that was closed to nobody, lest a file that is opened later takes its number.
+
+    What a stream has no letter for is written as `?`.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            nobody = os.open(os.devnull, os.O_RDWR)
+            if nobody != number:
+                os.dup2(nobody, number)
+                os.close(nobody)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+        elif number and isinstance(stream, TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
+
+
 @contextmanager
 def screen(as_json: bool) -> Iterator[Screen]:
     """With `as_json` whatever else is written to standard output, by this process or its children, goes to standard error."""
@@ -61,15 +81,33 @@ def write_json(to: int, value: Any) -> None:
     """One JSON value and a line's end, written whole. What JSON has no number for becomes null."""
     import orjson
 
-    data = orjson.dumps(
-        value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
-    )
+    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
+    try:
+        data = orjson.dumps(value, default=_plain, option=options)
+    except orjson.JSONEncodeError:  # a lone surrogate, as in the name of a file, a number of more than 64 bits
+        data = f"{json.dumps(_mended(value), indent=2)}\n".encode()
     while data:
         data = data[os.write(to, data) :]
 
 
 def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, frozenset | set) else str(value)
+
+
+def _mended(value: Any) -> Any:
+    """A copy that any reader of JSON takes."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case float() if not isfinite(value):
+            return None
+        case dict():
+            return {_mended(str(key)): _mended(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_mended(inner) for inner in value]
+        case None | bool() | int() | float():
+            return value
+    return _mended(_plain(value))
 
 
 def plain(text: str) -> str:

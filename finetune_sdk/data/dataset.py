@@ -51,9 +51,20 @@ class Dataset:
     @classmethod
     def of(cls, rows: Iterable[dict[str, Any] | Example], format: str | None = None, name: str = "rows") -> Dataset:  # noqa: A002
         """A dataset of rows in memory: examples, or objects as a file would hold them."""
+        if isinstance(rows, str | bytes | dict) or not isinstance(rows, Iterable):
+            raise DatasetError(
+                f"{name}: the rows are {type(rows).__name__}.",
+                cure="give a list of rows; Dataset.load(path) reads a file",
+            )
         items = list(rows)
         if not items:
             raise DatasetError(f"{name}: there are no rows.", cure="give at least one example")
+        for number, item in enumerate(items, 1):
+            if not isinstance(item, dict | Example):
+                raise DatasetError(
+                    f"{name}: row {number} is {type(item).__name__}.",
+                    cure="give each row as a dict, as a file would hold it, or as an example of another dataset",
+                )
         if all(not isinstance(item, dict) for item in items):
             source, faults = example_rows([item for item in items if not isinstance(item, dict)], name)
         else:
@@ -139,13 +150,14 @@ class Dataset:
         So new rows move no other row, exact duplicates fall on one side, and the shares are met on average (a share of
         0.1 of 1,000 rows is 100 give or take 10). Raises DatasetError for a share that ends up empty.
         """
-        if min(validation, test) < 0 or validation + test >= 1:
+        _numbers(validation=validation, test=test)
+        if not (validation >= 0 and test >= 0 and validation + test < 1):
             raise DatasetError(
                 f"validation={validation} and test={test} leave nothing to train on.",
                 cure="give shares of 0 or more whose sum is below 1",
             )
         sides = (array("L"), array("L"), array("L"))
-        key = str(seed).encode()
+        key = _key(seed)
         for index, content in zip(self._rows, self.hashes(), strict=True):
             at = int.from_bytes(blake2b(content, digest_size=8, key=key).digest()) / 2**64
             sides[2 if at < test else 1 if at < test + validation else 0].append(index)
@@ -164,9 +176,11 @@ class Dataset:
 
     def sample(self, count: int, seed: int = 0) -> Dataset:
         """`count` rows drawn by seeded hash of content, in file order; the same rows whatever else the file holds."""
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise DatasetError(f"{count!r} rows cannot be drawn.", cure="ask for a whole number of 0 or more")
         if count > len(self):
             raise DatasetError(f"{self.name} has {len(self)} rows, fewer than {count}.", cure="ask for fewer rows")
-        key = str(seed).encode()
+        key = _key(seed)
         drawn = sorted(
             zip((blake2b(c, digest_size=8, key=key).digest() for c in self.hashes()), self._rows, strict=True)
         )[:count]
@@ -196,6 +210,18 @@ class Dataset:
             ) from None
         finally:
             part.unlink(missing_ok=True)
+
+
+def _key(seed: int) -> bytes:
+    if not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
+        raise DatasetError(f"the seed {str(seed)[:40]} is no whole number of 64 bits.", cure="give a seed such as 7")
+    return str(seed).encode()
+
+
+def _numbers(**given: Any) -> None:
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise DatasetError(f"{name}={value!r} is no number.", cure=f"give {name} a number")
 
 
 def _unread(source: Source) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from os import O_RDONLY, close, fstat, pread
 from os import open as open_file
+from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from weakref import finalize
@@ -53,13 +54,13 @@ class Source(Protocol):
 class MemorySource:
     """Rows that are in memory: made by a program, or read from a JSON array."""
 
-    def __init__(self, rows: Sequence[dict[str, Any]], kind: Kind, name: str, lines: Sequence[int] = ()) -> None:
+    def __init__(self, kind: Kind, name: str) -> None:
         self.name = name
         self.kind = kind
-        self.hashes = bytearray(b"".join(content_hash(row) for row in rows))
+        self.hashes = bytearray()
         self.unread = Counter[str]()
-        self._rows = rows
-        self._lines = lines
+        self._rows: list[dict[str, Any]] = []
+        self._lines: list[int] = []
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -68,7 +69,14 @@ class MemorySource:
         return self._rows[index]
 
     def line(self, index: int) -> int:
-        return self._lines[index] if self._lines else index + 1
+        return self._lines[index]
+
+    def add(self, row: dict[str, Any], line: int) -> None:
+        """Raises RowError for a row that is not JSON data."""
+        structure(self.kind, row)
+        self.hashes += _hashed(row)
+        self._rows.append(row)
+        self._lines.append(line)
 
 
 class FileSource:
@@ -131,8 +139,7 @@ class FileSource:
     def read(self, file: BinaryIO, faults: list[Finding]) -> None:
         """Builds the index, one line at a time; what is wrong with a row goes into `faults`."""
         self._stamp = _stamp(file.fileno())
-        read, known, kind, dumps, loads = self._format.read, self._format.known, self.kind, orjson.dumps, orjson.loads
-        sort, offset = orjson.OPT_SORT_KEYS, 0
+        read, known, kind, loads, offset = self._format.read, self._format.known, self.kind, orjson.loads, 0
         for number, line in enumerate(file, 1):
             length = len(line)
             if number == 1 and line.startswith(b"\xef\xbb\xbf"):
@@ -144,6 +151,7 @@ class FileSource:
                 raw = _object(loads(line))
                 row = read(raw)
                 structure(kind, row)
+                content = _hashed(row)
                 if not raw.keys() <= known:
                     self.unread.update(raw.keys() - known)
             except orjson.JSONDecodeError as fault:
@@ -151,11 +159,22 @@ class FileSource:
             except RowError as fault:
                 _fault(faults, number, fault.message, fault.cure)
             else:
-                self.hashes += blake2b(dumps(row, option=sort), digest_size=HASH_BYTES).digest()
+                self.hashes += content
                 self._offsets.append(offset)
                 self._lengths.append(length)
                 self._lines.append(number)
             offset += length
+
+
+def _hashed(row: Mapping[str, Any]) -> bytes:
+    try:
+        return content_hash(row)
+    except orjson.JSONEncodeError as fault:
+        why = "it is nested too deeply" if "ecursion" in str(fault) else str(fault)
+        raise RowError(
+            f"the row cannot be kept as JSON: {why}.",
+            "flatten what is nested, and keep to text, numbers of 64 bits, lists and objects",
+        ) from None
 
 
 def _stamp(file: int) -> tuple[int, int]:
@@ -185,6 +204,11 @@ def _fault(faults: list[Finding], number: int, message: str, cure: str) -> None:
 
 def open_source(path: Path, name: str | None) -> tuple[Source, list[Finding]]:
     """The rows of a file and what is wrong with others of them. Raises DatasetError where there is no row to speak of."""
+    if exists(path) and not (isfile(path) or isdir(path)):
+        raise DatasetError(
+            f"{path} is a pipe or a device, and rows are read again from where they stand.",
+            cure="write the rows to a file first",
+        )
     try:
         file = path.open("rb")
     except OSError as fault:
@@ -204,9 +228,9 @@ def open_source(path: Path, name: str | None) -> tuple[Source, list[Finding]]:
 
 def _nearby(path: Path) -> str:
     folder = path.parent
-    if path.is_dir():
+    if isdir(path):
         return "name the file, not its folder"
-    if not folder.is_dir():
+    if not isdir(folder):
         return f"there is no folder {folder}; check the path"
     found = sorted(entry.name for entry in folder.glob("*.json*"))[:5]
     return f"the folder {folder} holds {', '.join(found)}" if found else f"the folder {folder} holds no JSON file"
@@ -235,12 +259,22 @@ def _first_rows(file: BinaryIO) -> list[dict[str, Any]]:
             rows.append(row)
     if not rows:
         file.seek(0)
-        start = file.readline()[:60].decode("utf-8", "replace").strip()
+        start = file.read(60)
+        shown = start.split(b"\n")[0].decode("utf-8", "replace").strip()
         raise DatasetError(
-            f"{getattr(file, 'name', 'the file')} line 1: the file is not JSON lines; it starts with {start!r}.",
-            cure="write one JSON object on each line",
+            f"{getattr(file, 'name', 'the file')} line 1: the file is not JSON lines; it starts with {shown!r}.",
+            cure=_instead(start),
         )
     return rows
+
+
+def _instead(start: bytes) -> str:
+    """The cure for a file that starts so and holds no JSON lines."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or (b"\0{" in start or b"{\0" in start):
+        return "it is text in UTF-16: save it as UTF-8"
+    if start.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")):
+        return "it is compressed: unpack it first"
+    return "write one JSON object on each line"
 
 
 def _read_array(path: Path, name: str | None) -> tuple[Source, list[Finding]]:
@@ -262,37 +296,29 @@ def _read_array(path: Path, name: str | None) -> tuple[Source, list[Finding]]:
 
 def canonical_rows(items: Sequence[Any], form: Format, name: str) -> tuple[MemorySource, list[Finding]]:
     """Rows in memory, each read by `form` and checked."""
-    good, lines, faults, unread = list[dict[str, Any]](), list[int](), list[Finding](), Counter[str]()
+    source, faults = MemorySource(form.kind, name), list[Finding]()
     for number, item in enumerate(items, 1):
         try:
-            row = form.read(_object(item))
-            structure(form.kind, row)
-            unread.update(item.keys() - form.known)
+            source.add(form.read(_object(item)), number)
         except RowError as fault:
             _fault(faults, number, fault.message, fault.cure)
-            continue
-        good.append(row)
-        lines.append(number)
-    source = MemorySource(good, form.kind, name, lines)
-    source.unread = unread
+        else:
+            source.unread.update(item.keys() - form.known)
     return source, faults
 
 
 def example_rows(examples: Sequence[Example], name: str) -> tuple[MemorySource, list[Finding]]:
     """Examples that a program made, each checked as a row of a file is; all are of the first one's kind."""
-    kind, good, lines, faults = _kind_of(examples[0]), list[dict[str, Any]](), list[int](), list[Finding]()
+    kind = _kind_of(examples[0])
+    source, faults = MemorySource(kind, name), list[Finding]()
     for number, one in enumerate(examples, 1):
-        row = one.canonical()
         try:
             if _kind_of(one) != kind:
                 raise RowError(f"this is a {_kind_of(one)} example among {kind} ones.", "make one dataset of each kind")
-            structure(kind, row)
+            source.add(one.canonical(), number)
         except RowError as fault:
             _fault(faults, number, fault.message, fault.cure)
-            continue
-        good.append(row)
-        lines.append(number)
-    return MemorySource(good, kind, name, lines), faults
+    return source, faults
 
 
 def _kind_of(example: Example) -> Kind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,6 +150,12 @@ class Evaluation:
                         f"{model.name} gave {len(answers)} answers to {len(chunk)} cases.",
                         cure="Model.answers must return one answer for each conversation, in their order",
                     )
+                for answer in answers:
+                    if not isinstance(answer, Answer) or not isinstance(answer.text, str):
+                        raise EvaluationError(
+                            f"{model.name} answered with {type(answer).__name__}, not with an Answer that has a text.",
+                            cure="Model.answers must return Answer(text) for each conversation",
+                        )
                 replies += [
                     Reply.judged(case, answer, self.evaluators) for case, answer in zip(chunk, answers, strict=True)
                 ]
@@ -200,6 +206,10 @@ class Evaluation:
 def _usable(evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
     if hasattr(evaluators, "judge"):
         raise EvaluationError("the evaluators are not a list.", cure="put the one evaluator into a list")
+    if not isinstance(evaluators, Iterable):
+        raise EvaluationError(
+            f"the evaluators are {type(evaluators).__name__}, not a list.", cure="give a list, such as [ExactMatch()]"
+        )
     chosen = tuple(evaluators)
     if not chosen:
         raise EvaluationError("there is no evaluator.", cure="give at least one, such as [ExactMatch()]")
@@ -211,6 +221,8 @@ def _usable(evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
             )
     names = [evaluator.name for evaluator in chosen]
     for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise EvaluationError(f"an evaluator is called {name!r}.", cure="give it a name in text")
         if names.count(name) > 1:
             raise EvaluationError(
                 f"{names.count(name)} evaluators are called {name!r}.",
@@ -243,11 +255,17 @@ def _score_of_expected(evaluator: Evaluator, case: Case) -> Score | None:
     if case.expected is None:
         return None
     try:
-        return evaluator.judge(case, Answer(case.expected.text, case.expected.tool_calls))
+        score: Any = evaluator.judge(case, Answer(case.expected.text, case.expected.tool_calls))
     except EvaluationError:
         raise
     except Exception:  # it will show as errors of the models' answers, where it belongs
         return None
+    if not isinstance(score, Score):
+        raise EvaluationError(
+            f"{evaluator.name}: judge returned {type(score).__name__}, not a Score.",
+            cure="return Score(passed=…, reason=…)",
+        )
+    return score
 
 
 def _metric_row(examples: list[dict[str, Any]], name: str, key: str, found: Sequence[bool | None]) -> dict[str, Any]:

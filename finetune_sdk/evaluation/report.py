@@ -30,7 +30,10 @@ from finetune_sdk.evaluation.comparison import Comparison, Metric, Outcomes, com
 from finetune_sdk.evaluation.evaluators.reading import mended
 
 VERSION = 1
-_PARTS = frozenset({"version", "title", "created", "cases", "verdict", "models", "metrics", "comparisons", "examples"})
+_KINDS: Mapping[str, type] = {
+    "version": int, "title": str, "created": str, "confidence": float, "cases": int, "case_source": str,
+    "verdict": Mapping, "models": list, "metrics": list, "comparisons": list, "notes": list, "examples": list,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,8 +45,14 @@ class Report:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Report:
         """The report that `to_dict` gave. Raises EvaluationError for anything else."""
-        if not isinstance(data, Mapping) or not data.keys() >= _PARTS:
+        if not isinstance(data, Mapping) or not data.keys() >= _KINDS.keys():
             raise EvaluationError("this is not a report.", cure="give what `Report.to_dict` returned")
+        wrong = sorted(name for name, kind in _KINDS.items() if not isinstance(data[name], kind))
+        if wrong or "sentence" not in data["verdict"]:
+            raise EvaluationError(
+                f"this is not a report: its {wrong[0] if wrong else 'verdict'} is not what a report has there.",
+                cure="give what `Report.to_dict` returned, or run the evaluation again",
+            )
         if data["version"] != VERSION:
             raise EvaluationError(
                 f"the report is of version {data['version']!r}, and this SDK reads {VERSION}.",

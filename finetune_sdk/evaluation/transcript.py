@@ -35,10 +35,11 @@ class Reply:
         for evaluator in evaluators:
             try:
                 score: Any = evaluator.judge(case, answer)
+                kept = _score(score) if isinstance(score, Score) else None
             except Exception as fault:  # an evaluator is anybody's code, and one case must not cost the other answers
                 faults[evaluator.name] = f"{type(fault).__name__}: {fault}"
                 continue
-            if isinstance(score, Score):
+            if kept is not None:
                 scores[evaluator.name] = score
             else:
                 faults[evaluator.name] = f"judge returned {type(score).__name__}, not a Score"

@@ -85,7 +85,7 @@ class JobFile:
     def files(self) -> dict[str, Path]:
         """The data files by the key that names them."""
         named = ((side, getattr(self.table, side)) for side in ("data", "train", "validation", "test"))
-        return {side: self._at(name) for side, name in named if name}
+        return {side: self._at(name) for side, name in named if name is not None}
 
     def job(self) -> Job:
         """Raises DatasetError for the data, JobError where data and method do not go together."""
@@ -102,9 +102,10 @@ class JobFile:
 
     def evaluation(self) -> Evaluation | None:
         """None where the file has none. Raises EvaluationError for a schema that is none."""
-        asked, test = self.table.evaluation, self.datasets().test
+        asked, (train, _, test) = self.table.evaluation, self.datasets()
         if asked is None or test is None:
             return None
+        self._check_cases(asked, train, test)
         from finetune_sdk.evaluation.evaluation import Evaluation
 
         return Evaluation(
@@ -114,6 +115,28 @@ class JobFile:
             sampling=Sampling(max_tokens=asked.max_tokens) if asked.max_tokens else None,
             allow_leakage=asked.allow_leakage,
         )
+
+    def _check_cases(self, asked: tables.EvaluationTable, train: Dataset, test: Dataset) -> None:
+        """What would stop the evaluation, said before anything is trained."""
+        known = set(train.hashes())
+        seen = sum(content in known for content in test.hashes())
+        if seen and not asked.allow_leakage:
+            raise JobError(
+                f"{self.path}: {seen} of {len(test)} test rows are also in the training data.",
+                cure="remove them from one side, or set `allow_leakage: true` under `evaluation`; the report says so",
+            )
+        wanted = asked.prompted.examples if asked.prompted else 0
+        if wanted and train.kind != "chat":
+            raise JobError(
+                f"{self.path}: `evaluation.prompted.examples` needs chat examples, and {train.name} holds "
+                f"{train.kind} ones.",
+                cure="give a `system` prompt instead",
+            )
+        if wanted > len(train):
+            raise JobError(
+                f"{self.path}: `evaluation.prompted.examples` is {wanted}, and there are {len(train)} training rows.",
+                cure="ask for fewer examples",
+            )
 
     def _evaluator(self, table: tables.EvaluatorTable) -> Evaluator:
         from finetune_sdk.evaluation.evaluators import ExactMatch, FieldMatch, JSONSchema, Length
@@ -137,7 +160,10 @@ class JobFile:
         return Prompted(base, asked.system, [example for example in drawn if isinstance(example, ChatExample)])
 
     def _at(self, name: str) -> Path:
-        return self.path.parent / Path(name).expanduser()
+        try:
+            return self.path.parent / Path(name).expanduser()
+        except RuntimeError:  # `~somebody` whom this machine does not know; a file may be called so
+            return self.path.parent / name
 
     def _base(self) -> str | None:
         """A hub name or "tiny" as it stands; what starts like a path is one, relative to the file."""

@@ -18,6 +18,8 @@ Where = tuple[str | int, ...]
 """A path of keys and list positions."""
 _LIMIT = 100_000
 _DEPTH = 100
+_BYTES = 1_000_000
+_DATA = (".jsonl", ".ndjson", ".json", ".csv")
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,7 +40,7 @@ for _tag, _pattern, _first in (
 def read(file: Path) -> tuple[dict[str, Any], dict[Where, int]]:
     """The table that a file holds, and the line of each key and item. Raises JobError where it is not YAML."""
     try:
-        text = file.read_text("utf-8-sig")
+        text = _text(file)
     except OSError as fault:
         raise JobError(f"{file} cannot be read: {fault.strerror}.", cure=_nearby(file)) from None
     except UnicodeDecodeError as fault:
@@ -50,7 +52,7 @@ def read(file: Path) -> tuple[dict[str, Any], dict[Where, int]]:
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
         line = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise JobError(f"{file}{line}: this is not YAML: {fault.problem}.", cure=_cure(text, fault)) from None
+        raise JobError(f"{file}{line}: this is not YAML: {fault.problem}.", cure=_cure(file, text, fault)) from None
     except yaml.YAMLError as fault:
         raise JobError(f"{file} is not YAML: {str(fault).splitlines()[0]}.", cure="save it as plain text") from None
     if not isinstance(node, yaml.MappingNode):
@@ -59,6 +61,18 @@ def read(file: Path) -> tuple[dict[str, Any], dict[Where, int]]:
     reader = _Reader(file)
     value: dict[str, Any] = reader.value(node, ())
     return value, reader.lines
+
+
+def _text(file: Path) -> str:
+    with file.open("rb") as opened:
+        raw = opened.read(_BYTES + 1)
+    if len(raw) > _BYTES:
+        raise JobError(f"{file} is larger than a job file can be.", cure=_names_data(file))
+    return raw.decode("utf-8-sig")
+
+
+def _names_data(file: Path) -> str:
+    return f"a job file names its data, as in `data: {file.name}`; see examples/job.yaml"
 
 
 class _Reader:
@@ -105,12 +119,22 @@ class _Reader:
                 return None
             case "bool":
                 return text.lower() == "true"
-            case "int":
-                return int(text, 0) if text[1:2] in ("o", "x") else int(text)
-            case "float":
-                return float(text)
+            case "int" | "float" as kind:
+                return self._number(node, kind)
         self._plain(node)
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise self._fault(node, "half a character (a lone surrogate) stands here.", "write the whole character")
         return text
+
+    def _number(self, node: yaml.ScalarNode, kind: str) -> int | float:
+        text: str = node.value
+        try:
+            if kind == "float":
+                return float(text)
+            return int(text, 0) if text[1:2] in ("o", "x") else int(text)
+        except ValueError:  # a tag said that it is one, or it has thousands of digits
+            shown = text if len(text) < 60 else f"{text[:57]}…"
+            raise self._fault(node, f"{shown!r} is no number that can be read.", "write a number") from None
 
     def _plain(self, node: yaml.Node) -> None:
         if node.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
@@ -130,7 +154,9 @@ def _nearby(file: Path) -> str:
     return f"the folder {folder} holds {', '.join(found)}" if found else f"the folder {folder} holds no job file"
 
 
-def _cure(text: str, fault: yaml.MarkedYAMLError) -> str:
+def _cure(file: Path, text: str, fault: yaml.MarkedYAMLError) -> str:
+    if file.suffix.lower() in _DATA:
+        return _names_data(file)
     if "\t" in text and "'\\t'" in str(fault.problem):
         return "indent with spaces, not tabs"
     return "look at the indentation, the colons and the quotes there"

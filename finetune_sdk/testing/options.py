@@ -80,6 +80,8 @@ def _price(place: Place, name: str, value: object) -> float | None:
 
 
 def _whole(place: Place, name: str, value: object) -> int:
+    if not _number(place, name, value) < 2**31:
+        raise _nonsense(place, name, value, "a whole number")
     return int(_number(place, name, value))
 
 
@@ -110,7 +112,7 @@ def _names(place: Place, name: str, value: object) -> frozenset[str]:
 
 def _adapter(place: Place, name: str, value: object) -> Adapter:
     kinds = ", ".join(_ADAPTERS)
-    if not isinstance(value, Mapping) or value.get("kind") not in _ADAPTERS:
+    if not isinstance(value, Mapping) or str(value.get("kind")) not in _ADAPTERS:
         raise _nonsense(place, name, value, f'{{ kind = "lora", rank = 16 }}; kinds are {kinds}')
     table = {key: tuple(item) if isinstance(item, list) else item for key, item in value.items() if key != "kind"}
     try:

@@ -29,6 +29,9 @@ class Length:
         pairs = ((self.min_characters, self.max_characters), (self.min_tokens, self.max_tokens))
         if all(limit is None for pair in pairs for limit in pair):
             raise EvaluationError("Length has no limit.", cure="give one, such as max_characters=280")
+        for limit in (limit for pair in pairs for limit in pair if limit is not None):
+            if isinstance(limit, bool) or not isinstance(limit, int):
+                raise EvaluationError(f"a length of {limit!r} makes no sense.", cure="give whole numbers")
         for low, high in pairs:
             if (low or 0) < 0 or (high is not None and high < (low or 0)):
                 raise EvaluationError(

@@ -68,6 +68,10 @@ class FieldMatch:
     pure: ClassVar[bool] = True
 
     def __init__(self, fields: Iterable[str] | None = None, name: str = "FieldMatch") -> None:
+        if fields is not None and not isinstance(fields, Iterable):
+            raise EvaluationError(
+                f"FieldMatch({fields!r}) makes no sense.", cure='name the fields: FieldMatch(("priority",))'
+            )
         chosen = None if fields is None else (fields,) if isinstance(fields, str) else tuple(fields)
         if chosen is not None and (not chosen or not all(isinstance(f, str) and f for f in chosen)):
             raise EvaluationError("FieldMatch has no field to compare.", cure='name some: FieldMatch(("priority",))')

@@ -44,6 +44,10 @@ class JSONSchema:
     _compiled: _Validator = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.schema, Mapping | str | os.PathLike):
+            raise EvaluationError(
+                f"the schema is {type(self.schema).__name__}.", cure="give an object, or the path of a JSON file"
+            )
         schema = _copied(self.schema) if isinstance(self.schema, Mapping) else _read(Path(self.schema))
         object.__setattr__(self, "schema", schema)
         object.__setattr__(self, "_compiled", _compile(schema))
