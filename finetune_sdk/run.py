@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from finetune_sdk.backend import Backend, Checkpoint, Event, Result, Status
-from finetune_sdk.errors import NotFoundError, RunError
+from finetune_sdk.errors import BackendError, NotFoundError, RunError
 from finetune_sdk.estimate import Estimate
 from finetune_sdk.ledger import Entry, Ledger
 from finetune_sdk.model import Model, Origin, Tuned
@@ -34,18 +35,24 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """What the place says now. Raises RunError when the place does not know the run any more."""
-        try:
+        """What the place says now. Raises RunError when the place does not know the run any more, NotFoundError when it was never submitted from here."""
+        with self._asking():
             status = self._backend.status(self.key)
-        except NotFoundError as fault:
-            raise self._gone(fault) from None
         self._ledger.observe(self.place, self.key, status)
         return status
 
-    def _gone(self, fault: NotFoundError) -> RunError:
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """What the place does not know any more is said with the run's name and the day it was submitted."""
+        try:
+            yield
+        except NotFoundError as fault:
+            raise self._gone(fault) from None
+
+    def _gone(self, fault: NotFoundError) -> BackendError:
         entry = self.entry
         if entry is None:
-            return RunError(f"{self.id}: {fault.message}", cure="list the runs that are known with `finetune runs`")
+            return NotFoundError(f"{self.id}: {fault.message}", cure="list the runs that are known with `finetune runs`")
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
         return RunError(
             f"{self.id} ({entry.name}) was submitted on {when} and is gone: {fault.message}",
@@ -64,20 +71,24 @@ class Run:
 
     def events(self, after: int = 0) -> Iterator[Event]:
         """What happened so far, from event number `after` + 1."""
-        yield from self._backend.events(self.key, after)
+        with self._asking():
+            yield from self._backend.events(self.key, after)
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         self._backend.capabilities.require("checkpoints", self.place)
-        return self._backend.checkpoints(self.key)
+        with self._asking():
+            return self._backend.checkpoints(self.key)
 
     def cancel(self) -> None:
         """Ends the run; finished checkpoints are kept. A run that has ended stays as it is."""
-        self._backend.cancel(self.key)
+        with self._asking():
+            self._backend.cancel(self.key)
 
     def resume(self) -> Run:
         """Goes on from the last good checkpoint."""
         self._backend.capabilities.require("resume", self.place)
-        self._backend.resume(self.key)
+        with self._asking():
+            self._backend.resume(self.key)
         return self
 
     def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> Model:
@@ -123,7 +134,8 @@ class Run:
 
     def result(self) -> Result:
         """What the run left; its actual figures go into the ledger."""
-        result = self._backend.result(self.key)
+        with self._asking():
+            result = self._backend.result(self.key)
         self._ledger.observe(self.place, self.key, self._backend.status(self.key), result.actual)
         return result
 

@@ -81,6 +81,7 @@ class LocalBackend:
         self._place = place
         self._runs = place.home.expanduser().absolute() / "runs"
         self._sequences: dict[tuple[str, str, str, int], Any] = {}
+        self._workers: set[int] = set()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -172,7 +173,7 @@ class LocalBackend:
             resolved.job.validation,
         )
         if not run.started_mark.exists():
-            _start(run)
+            self._workers.add(_start(run))
         return run.id
 
     def find(self, token: str) -> Sequence[str]:
@@ -180,6 +181,7 @@ class LocalBackend:
         return [run.id] if run.exists() and run.started_mark.exists() else []
 
     def status(self, run: str) -> Status:
+        self._workers = {worker for worker in self._workers if not _ended(worker)}
         return self._run(run).status()[0]
 
     def events(self, run: str, after: int = 0) -> Iterable[Event]:
@@ -211,7 +213,7 @@ class LocalBackend:
         folder.append("status", "resumed", {"status": "queued"})
         folder.started_mark.unlink(missing_ok=True)
         os.utime(folder.path)
-        _start(folder)
+        self._workers.add(_start(folder))
 
     def result(self, run: str) -> Result:
         import json
@@ -292,13 +294,21 @@ class LocalCounter:
         return TokenCount(int(made.lengths.sum()), int(made.trained_counts.sum()))
 
 
-def _start(run: RunFolder) -> None:
-    """Starts a worker in a session of its own, with nothing of the caller's but its environment."""
+def _ended(worker: int) -> bool:
+    """Whether a worker that this process started has ended; asking lets the system forget it."""
+    try:
+        return os.waitpid(worker, os.WNOHANG)[0] == worker
+    except ChildProcessError:
+        return True
+
+
+def _start(run: RunFolder) -> int:
+    """Starts a worker in a session of its own, with nothing of the caller's but its environment; its process number."""
     command = [sys.executable, "-m", "finetune_sdk_local.worker", str(run.path)]
     path = os.pathsep.join(entry for entry in (str(Path(entry).absolute()) for entry in sys.path if entry) if entry)
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     try:
-        os.posix_spawn(
+        return os.posix_spawn(
             sys.executable,
             command,
             {**_PATIENT, **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},

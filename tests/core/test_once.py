@@ -232,7 +232,7 @@ def test_a_run_whose_place_was_deleted_is_said_to_be_gone(at: Open, job: Job, ho
 
 def test_a_run_that_nobody_submitted_is_not_found(at: Open) -> None:
     run = at().get_run("fake:run-4711")
-    with pytest.raises(RunError, match="run-4711"):
+    with pytest.raises(NotFoundError, match="run-4711"):
         run.status  # noqa: B018
     with pytest.raises(NotFoundError):
         run.cancel()
