@@ -76,7 +76,8 @@ def _time(
     longest, micro = _longest(train, width), machine.micro_tokens
     sample = [_padded(longest[steps.rows(step)], width, micro) for step in range(min(8, steps.steps))]
     per_step = float(np.mean([sum(machine.probe.seconds(rows, length) for rows, length in step) for step in sample]))
-    training = per_step * steps.steps
+    tried = _padded(np.sort(longest)[::-1][: steps.batch_size], width, micro)
+    training = per_step * steps.steps + sum(machine.probe.seconds(rows, length) for rows, length in tried)
     if isinstance(resolved.method, DPO):
         training += machine.probe.forward * per_step * steps.per_epoch
     if validation is not None:

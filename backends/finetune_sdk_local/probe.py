@@ -25,7 +25,7 @@ from finetune_sdk_local.devices import Device
 from finetune_sdk_local.shapes import Shape
 
 PARAMETERS = 40e6
-SHAPES = ((4, 64), (4, 256), (16, 128), (8, 384))
+SHAPES = ((4, 64), (4, 256), (16, 128), (8, 384), (3, 1024))
 REPEATS = 3
 ADAPTER_COST = 1.45
 QUIET = 0.7

@@ -12,6 +12,7 @@ import pytest
 
 import finetune_sdk as ft
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 DRONE = SHARED / "drone_training.jsonl"
 DEMO = Path(ft.__file__).parent / "demo"
@@ -19,14 +20,13 @@ CLI = [sys.executable, "-m", "finetune_sdk"]
 
 
 def finetune(*words: str) -> dict[str, object]:
-    done = subprocess.run([*CLI, *words, "--json"], capture_output=True, text=True, timeout=280)
+    done = subprocess.run([*CLI, *words, "--json"], capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
     assert isinstance(value, dict)
     return value
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not DRONE.exists(), reason="drone_training.jsonl is not there")
 def test_drone_commands_are_checked_priced_trained_evaluated_and_reported(home: Path, tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(
@@ -39,14 +39,14 @@ def test_drone_commands_are_checked_priced_trained_evaluated_and_reported(home: 
     run = finetune("run", "job.yaml", "--yes", "--report", "report.html")
     actual = run["actual"]
     assert isinstance(actual, dict)
-    figure = estimate["memory"]
-    assert isinstance(figure, dict)
+    ranges = estimate["estimate"]
+    assert isinstance(ranges, dict)
+    figure = ranges["memory"]
     assert figure["low"] <= actual["memory"] <= figure["high"]
     page = (tmp_path / "report.html").read_text()
     assert "takeoff_drone" in page
 
 
-@pytest.mark.slow
 def test_dpo_raises_the_margin_on_pairs_that_were_held_out(home: Path) -> None:
     job = ft.Job(
         name="replies",
@@ -64,8 +64,6 @@ def test_dpo_raises_the_margin_on_pairs_that_were_held_out(home: Path) -> None:
     assert last["validation_accuracy"] > 0.8
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_the_demo_keeps_its_word(home: Path) -> None:
     """The issue's own bar: the format is learnt, and what it holds is better than a prompt and than any constant."""
     found = finetune("demo", "--out", "out")
