@@ -61,6 +61,7 @@ def probe(base: str, adapter: Adapter, device: Device, threads: int, home: Path)
             "adapter": table(adapter),
             "device": [device.kind, device.name, device.dtype],
             "threads": threads,
+            "shapes": SHAPES,
             "versions": versions(),
         }
     )
