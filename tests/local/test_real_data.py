@@ -44,7 +44,7 @@ def test_drone_commands_are_checked_priced_trained_evaluated_and_reported(home: 
     figure = ranges["memory"]
     assert figure["low"] <= actual["memory"] <= figure["high"]
     page = (tmp_path / "report.html").read_text()
-    assert "takeoff_drone" in page
+    assert "reject_request" in page
 
 
 def test_dpo_raises_the_margin_on_pairs_that_were_held_out(home: Path) -> None:
