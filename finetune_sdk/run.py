@@ -52,7 +52,9 @@ class Run:
     def _gone(self, fault: NotFoundError) -> BackendError:
         entry = self.entry
         if entry is None:
-            return NotFoundError(f"{self.id}: {fault.message}", cure="list the runs that are known with `finetune runs`")
+            return NotFoundError(
+                f"{self.id}: {fault.message}", cure="list the runs that are known with `finetune runs`"
+            )
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
         return RunError(
             f"{self.id} ({entry.name}) was submitted on {when} and is gone: {fault.message}",
