@@ -7,11 +7,13 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from struct import iter_unpack
 from typing import Any, overload
 
 from finetune_sdk.data.checks import Check, Duplicates, Finding, RowError
 from finetune_sdk.data.formats import detect, named
-from finetune_sdk.data.sources import HASH_BYTES, Source, canonical_rows, example_rows, open_source, written
+from finetune_sdk.data.index import HASH_BYTES
+from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source, written
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Example, Kind, example
 
@@ -87,7 +89,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """32 hex digits that stand for the rows' content, in order."""
         digest = blake2b(self.kind.encode(), digest_size=HASH_BYTES)
-        if self._rows == range(len(self._source)):
+        if self._whole():
             digest.update(self._source.hashes)
         else:
             for content in self.hashes():
@@ -123,8 +125,14 @@ class Dataset:
     def hashes(self) -> Iterator[bytes]:
         """16 bytes of content hash a row."""
         hashes = self._source.hashes
+        if self._whole():
+            yield from (content for (content,) in iter_unpack(f"{HASH_BYTES}s", hashes))
+            return
         for index in self._rows:
             yield bytes(hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES])
+
+    def _whole(self) -> bool:
+        return self._rows == range(len(self._source))
 
     def sketch(self, size: int = 20_000) -> tuple[str, ...]:
         """The `size` lowest content hashes (16 hex digits each): all rows of a small dataset, a fair sample of a large one."""
@@ -157,10 +165,13 @@ class Dataset:
                 cure="give shares of 0 or more whose sum is below 1",
             )
         sides = (array("L"), array("L"), array("L"))
-        key = _key(seed)
+        keyed = blake2b(digest_size=8, key=_key(seed))
+        tested_below, held_below = (int(share * 2**64).to_bytes(8) for share in (test, test + validation))
         for index, content in zip(self._rows, self.hashes(), strict=True):
-            at = int.from_bytes(blake2b(content, digest_size=8, key=key).digest()) / 2**64
-            sides[2 if at < test else 1 if at < test + validation else 0].append(index)
+            digest = keyed.copy()
+            digest.update(content)
+            at = digest.digest()
+            sides[2 if at < tested_below else 1 if at < held_below else 0].append(index)
         for share, side, name in (
             (1.0, sides[0], "train"),
             (validation, sides[1], "validation"),

@@ -1,17 +1,15 @@
 """Where rows live: a file of JSON lines behind an index of offsets, or rows that are in memory already.
 
-A file is read once, line by line, to build its index (offset, line number and content hash of each row: 32 bytes a row);
-after that each row is read from the disk when it is asked for, and a file that has changed meanwhile is an error.
+A file is read once to build its index; after that each row is read from the disk when it is asked for, and a file that
+has changed meanwhile is an error.
 """
 
 from __future__ import annotations
 
 import threading
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import blake2b
-from os import O_RDONLY, close, fstat, pread
+from os import O_RDONLY, close, fstat, pread, stat
 from os import open as open_file
 from os.path import exists, isdir, isfile
 from pathlib import Path
@@ -20,20 +18,22 @@ from weakref import finalize
 
 import orjson
 
-from finetune_sdk.data.checks import Finding, RowError, structure
+from finetune_sdk.data.checks import Finding, RowError
 from finetune_sdk.data.formats import Format, detect, named
+from finetune_sdk.data.index import (
+    BYTE_ORDER_MARK,
+    HASH_BYTES,
+    Faults,
+    checked_hash,
+    content_hash,
+    index_file,
+    json_object,
+)
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import ChatExample, Example, Kind, PreferenceExample
 
-HASH_BYTES = 16
 DETECT_ROWS = 20
-KEPT_FAULTS = 10_000
 ARRAY_LIMIT = 512 * 1024 * 1024
-
-
-def content_hash(row: Mapping[str, Any]) -> bytes:
-    """16 bytes that stand for a canonical row; the order of its keys does not matter."""
-    return blake2b(orjson.dumps(row, option=orjson.OPT_SORT_KEYS), digest_size=HASH_BYTES).digest()
 
 
 class Source(Protocol):
@@ -73,8 +73,7 @@ class MemorySource:
 
     def add(self, row: dict[str, Any], line: int) -> None:
         """Raises RowError for a row that is not JSON data."""
-        structure(self.kind, row)
-        self.hashes += _hashed(row)
+        self.hashes += checked_hash(self.kind, row)
         self._rows.append(row)
         self._lines.append(line)
 
@@ -85,25 +84,25 @@ class FileSource:
     def __init__(self, path: Path, form: Format) -> None:
         self.name = path.name
         self.kind = form.kind
-        self.hashes = bytearray()
-        self.unread = Counter[str]()
         self._path = path.absolute()
         self._format = form
-        self._offsets = array("Q")
-        self._lengths = array("L")
-        self._lines = array("L")
         self._opened: int | None = None
         self._opening = threading.Lock()
-        self._stamp = (0, 0)
+        state = stat(self._path)
+        self._stamp = state.st_size, state.st_mtime_ns
+        self._index = index_file(self._path, form)
+        self.hashes = self._index.hashes
+        self.unread = self._index.unread
+        self.faults = self._index.faults
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._index.offsets)
 
     def line(self, index: int) -> int:
-        return self._lines[index]
+        return self._index.lines[index]
 
     def row(self, index: int) -> dict[str, Any]:
-        raw = pread(self._file(), self._lengths[index], self._offsets[index])
+        raw = pread(self._file(), self._index.lengths[index], self._index.offsets[index])
         try:
             row = self._format.read(orjson.loads(raw))
         except (orjson.JSONDecodeError, RowError):
@@ -123,7 +122,8 @@ class FileSource:
                         f"{self._path} was indexed but cannot be read any more: {fault.strerror}.",
                         cure="put the file back, or load the dataset anew",
                     ) from None
-                if _stamp(opened) != self._stamp:
+                state = fstat(opened)
+                if (state.st_size, state.st_mtime_ns) != self._stamp:
                     close(opened)
                     raise self._changed()
                 finalize(self, close, opened)
@@ -135,71 +135,6 @@ class FileSource:
             f"{self._path} has changed since it was loaded.",
             cure="load the dataset anew; a job stands for the rows that it was defined with",
         )
-
-    def read(self, file: BinaryIO, faults: list[Finding]) -> None:
-        """Builds the index, one line at a time; what is wrong with a row goes into `faults`."""
-        self._stamp = _stamp(file.fileno())
-        read, known, kind, loads, offset = self._format.read, self._format.known, self.kind, orjson.loads, 0
-        for number, line in enumerate(file, 1):
-            length = len(line)
-            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
-                line, length, offset = line[3:], length - 3, 3
-            if line.isspace():
-                offset += length
-                continue
-            try:
-                raw = _object(loads(line))
-                row = read(raw)
-                structure(kind, row)
-                content = _hashed(row)
-                if not raw.keys() <= known:
-                    self.unread.update(raw.keys() - known)
-            except orjson.JSONDecodeError as fault:
-                _fault(faults, number, _not_json(line, fault), "write one JSON object on each line")
-            except RowError as fault:
-                _fault(faults, number, fault.message, fault.cure)
-            else:
-                self.hashes += content
-                self._offsets.append(offset)
-                self._lengths.append(length)
-                self._lines.append(number)
-            offset += length
-
-
-def _hashed(row: Mapping[str, Any]) -> bytes:
-    try:
-        return content_hash(row)
-    except orjson.JSONEncodeError as fault:
-        why = "it is nested too deeply" if "ecursion" in str(fault) else str(fault)
-        raise RowError(
-            f"the row cannot be kept as JSON: {why}.",
-            "flatten what is nested, and keep to text, numbers of 64 bits, lists and objects",
-        ) from None
-
-
-def _stamp(file: int) -> tuple[int, int]:
-    state = fstat(file)
-    return state.st_size, state.st_mtime_ns
-
-
-def _object(row: Any) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise RowError(f"the line holds {type(row).__name__}, not an object.", "write one JSON object on each line")
-    return row
-
-
-def _not_json(line: bytes, fault: orjson.JSONDecodeError) -> str:
-    start = line[:60].decode("utf-8", "replace").strip()
-    return f"this is not JSON ({fault}): {start!r}."
-
-
-def _fault(faults: list[Finding], number: int, message: str, cure: str) -> None:
-    if len(faults) < KEPT_FAULTS:
-        faults.append(Finding("structure", "error", message, cure, (number,)))
-        return
-    more = faults[-1].count + 1 if faults[-1].check == "more" else 2
-    said = f"{more:,} more rows cannot be used."
-    faults[-1] = Finding("more", "error", said, "mend the rows above first", (number,), more)
 
 
 def open_source(path: Path, name: str | None) -> tuple[Source, list[Finding]]:
@@ -220,10 +155,8 @@ def open_source(path: Path, name: str | None) -> tuple[Source, list[Finding]]:
         if first == b"[":
             return _read_array(path, name)
         form = named(name) if name else detect(_first_rows(file), str(path))
-        file.seek(0)
-        source, faults = FileSource(path, form), list[Finding]()
-        source.read(file, faults)
-    return source, faults
+    source = FileSource(path, form)
+    return source, source.faults.findings()
 
 
 def _nearby(path: Path) -> str:
@@ -239,7 +172,7 @@ def _nearby(path: Path) -> str:
 def _first_byte(file: BinaryIO) -> bytes:
     file.seek(0)
     while chunk := file.read(65536):
-        rest = chunk.removeprefix(b"\xef\xbb\xbf").lstrip()
+        rest = chunk.removeprefix(BYTE_ORDER_MARK).lstrip()
         if rest:
             return rest[:1]
     return b""
@@ -252,7 +185,7 @@ def _first_rows(file: BinaryIO) -> list[dict[str, Any]]:
         if len(rows) >= DETECT_ROWS or number > DETECT_ROWS * 10:
             break
         try:
-            row = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
+            row = orjson.loads(line.removeprefix(BYTE_ORDER_MARK))
         except orjson.JSONDecodeError:
             continue
         if isinstance(row, dict):
@@ -284,7 +217,7 @@ def _read_array(path: Path, name: str | None) -> tuple[Source, list[Finding]]:
             cure="write it as JSON lines, one object on each line",
         )
     try:
-        items = orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        items = orjson.loads(path.read_bytes().removeprefix(BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as fault:
         raise DatasetError(f"{path} is not JSON: {fault}.", cure="mend the array, or write JSON lines") from None
     objects = [item for item in items if isinstance(item, dict)]
@@ -296,29 +229,29 @@ def _read_array(path: Path, name: str | None) -> tuple[Source, list[Finding]]:
 
 def canonical_rows(items: Sequence[Any], form: Format, name: str) -> tuple[MemorySource, list[Finding]]:
     """Rows in memory, each read by `form` and checked."""
-    source, faults = MemorySource(form.kind, name), list[Finding]()
+    source, faults = MemorySource(form.kind, name), Faults()
     for number, item in enumerate(items, 1):
         try:
-            source.add(form.read(_object(item)), number)
+            source.add(form.read(json_object(item)), number)
         except RowError as fault:
-            _fault(faults, number, fault.message, fault.cure)
+            faults.add(number, fault)
         else:
             source.unread.update(item.keys() - form.known)
-    return source, faults
+    return source, faults.findings()
 
 
 def example_rows(examples: Sequence[Example], name: str) -> tuple[MemorySource, list[Finding]]:
     """Examples that a program made, each checked as a row of a file is; all are of the first one's kind."""
     kind = _kind_of(examples[0])
-    source, faults = MemorySource(kind, name), list[Finding]()
+    source, faults = MemorySource(kind, name), Faults()
     for number, one in enumerate(examples, 1):
         try:
             if _kind_of(one) != kind:
                 raise RowError(f"this is a {_kind_of(one)} example among {kind} ones.", "make one dataset of each kind")
             source.add(one.canonical(), number)
         except RowError as fault:
-            _fault(faults, number, fault.message, fault.cure)
-    return source, faults
+            faults.add(number, fault)
+    return source, faults.findings()
 
 
 def _kind_of(example: Example) -> Kind:

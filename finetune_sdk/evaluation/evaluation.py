@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from finetune_sdk.data.dataset import Dataset
-from finetune_sdk.data.sources import content_hash
+from finetune_sdk.data.index import content_hash
 from finetune_sdk.errors import BackendError, EvaluationError
 from finetune_sdk.evaluation.comparison import CONFIDENCE, Metric, compared, measured, verdict
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, Length, Score

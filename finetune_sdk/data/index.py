@@ -1,0 +1,197 @@
+"""The index of a JSON-lines file: where each row stands and what it holds (44 bytes a row), and which lines hold none.
+
+Several processes read a large file, a part each; a part whose process comes to nothing is read here.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from finetune_sdk.data.checks import Finding, RowError, structure
+from finetune_sdk.data.formats import Format
+from finetune_sdk.messages import Kind
+
+HASH_BYTES = 16
+BUFFER_BYTES = 1 << 20
+PART_BYTES = 64 << 20
+MOST_PARTS = 16
+SEAL = b"finetune_sdk.data.part\n"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def content_hash(row: Mapping[str, Any]) -> bytes:
+    """16 bytes that stand for a canonical row; the order of its keys does not matter."""
+    return blake2b(orjson.dumps(row, option=orjson.OPT_SORT_KEYS), digest_size=HASH_BYTES).digest()
+
+
+def checked_hash(kind: Kind, row: Mapping[str, Any]) -> bytes:
+    """The hash of a canonical row that something can be learnt from. Raises RowError for any other."""
+    structure(kind, row)
+    try:
+        return content_hash(row)
+    except orjson.JSONEncodeError as fault:
+        why = "it is nested too deeply" if "ecursion" in str(fault) else str(fault)
+        raise RowError(
+            f"the row cannot be kept as JSON: {why}.",
+            "flatten what is nested, and keep to text, numbers of 64 bits, lists and objects",
+        ) from None
+
+
+def json_object(row: Any) -> dict[str, Any]:
+    """The row itself. Raises RowError where it is not an object."""
+    if not isinstance(row, dict):
+        raise RowError(f"the line holds {type(row).__name__}, not an object.", "write one JSON object on each line")
+    return row
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong with the rows that cannot be used: the first 10,000 in words, the others counted."""
+
+    limit: int = 10_000
+    named: list[Finding] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, number: int, fault: RowError) -> None:
+        if len(self.named) < self.limit:
+            self.named.append(Finding("structure", "error", fault.message, fault.cure, (number,)))
+        else:
+            self.more += 1
+
+    def extend(self, other: Faults, lines: int) -> None:
+        """Adds what is wrong with rows that stand `lines` further down."""
+        free = self.limit - len(self.named)
+        self.named += [replace(finding, rows=(finding.rows[0] + lines,)) for finding in other.named[:free]]
+        self.more += other.more + len(other.named[free:])
+
+    def findings(self) -> list[Finding]:
+        if not self.more:
+            return self.named
+        said = f"{self.more:,} more rows cannot be used."
+        return [*self.named, Finding("more", "error", said, "mend the rows above first", count=self.more)]
+
+
+@dataclass(slots=True)
+class Index:
+    """The rows of a file or of a part of it, in order: offset and length in bytes, line number from 1, content hash."""
+
+    offsets: array[int] = field(default_factory=lambda: array("Q"))
+    lengths: array[int] = field(default_factory=lambda: array("L"))
+    lines: array[int] = field(default_factory=lambda: array("L"))
+    hashes: bytearray = field(default_factory=bytearray)
+    unread: Counter[str] = field(default_factory=Counter)
+    faults: Faults = field(default_factory=Faults)
+    read: int = 0
+
+    def extend(self, other: Index) -> None:
+        """Adds the part of the file that follows this one."""
+        self.offsets += other.offsets
+        self.lengths += other.lengths
+        self.lines += array("L", (line + self.read for line in other.lines))
+        self.hashes += other.hashes
+        self.unread.update(other.unread)
+        self.faults.extend(other.faults, self.read)
+        self.read += other.read
+
+
+def index_file(path: Path, form: Format, part_bytes: int = PART_BYTES) -> Index:
+    """The index of a whole file."""
+    with path.open("rb", buffering=BUFFER_BYTES) as file, ExitStack() as stack:
+        cuts = _cuts(file, min(_cores(), MOST_PARTS, os.fstat(file.fileno()).st_size // part_bytes))
+        elsewhere = [stack.enter_context(_reader(path, form, *span)) for span in pairwise(cuts[1:])]
+        index = index_part(file, form, cuts[0], cuts[1])
+        for span, reader in zip(pairwise(cuts[1:]), elsewhere, strict=True):
+            index.extend(_part(reader) or index_part(file, form, *span))
+    return index
+
+
+def index_part(file: BinaryIO, form: Format, start: int, end: int) -> Index:
+    """The index of the lines from one offset to another, both of which stand at the start of a line."""
+    index, offset = Index(), start
+    read, known, kind, loads = form.read, form.known, form.kind, orjson.loads
+    file.seek(start)
+    for number, line in enumerate(file, 1):
+        if offset >= end:
+            break
+        length = len(line)
+        index.read = number
+        if offset == 0 and line.startswith(BYTE_ORDER_MARK):
+            offset = len(BYTE_ORDER_MARK)
+            line, length = line[offset:], length - offset
+        if not line.isspace():
+            try:
+                raw = json_object(loads(line))
+                content = checked_hash(kind, read(raw))
+            except orjson.JSONDecodeError as fault:
+                index.faults.add(number, _not_json(line, fault))
+            except RowError as fault:
+                index.faults.add(number, fault)
+            else:
+                if not raw.keys() <= known:
+                    index.unread.update(raw.keys() - known)
+                index.hashes += content
+                index.offsets.append(offset)
+                index.lengths.append(length)
+                index.lines.append(number)
+        offset += length
+    return index
+
+
+def _not_json(line: bytes, fault: orjson.JSONDecodeError) -> RowError:
+    start = line[:60].decode("utf-8", "replace").strip()
+    return RowError(f"this is not JSON ({fault}): {start!r}.", "write one JSON object on each line")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cuts(file: BinaryIO, parts: int) -> Sequence[int]:
+    """Where the parts begin, each at the start of a line, and where the last one ends."""
+    size, cuts = os.fstat(file.fileno()).st_size, [0]
+    for part in range(1, parts):
+        file.seek(size * part // parts)
+        file.readline()
+        if cuts[-1] < file.tell() < size:
+            cuts.append(file.tell())
+    return [*cuts, size]
+
+
+@contextmanager
+def _reader(path: Path, form: Format, start: int, end: int) -> Iterator[subprocess.Popen[bytes] | None]:
+    """A process that reads one part; None where there can be none."""
+    command = [sys.executable, "-m", "finetune_sdk.data.part", str(path), form.name, str(start), str(end)]
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError:
+        yield None
+        return
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _part(reader: subprocess.Popen[bytes] | None) -> Index | None:
+    if reader is None:
+        return None
+    said, _ = reader.communicate()
+    if reader.returncode or not said.startswith(SEAL):
+        return None
+    index: Index = pickle.loads(said[len(SEAL) :])  # noqa: S301 - written by a process of our own
+    return index
