@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
 
 from finetune_sdk.data.formats import named
-from finetune_sdk.data.index import BUFFER_BYTES, SEAL, index_part
+from finetune_sdk.data.index import BUFFER_BYTES, index_part
 
 if __name__ == "__main__":
     path, form, start, end = sys.argv[1:]
     with open(path, "rb", buffering=BUFFER_BYTES) as file:
-        sys.stdout.buffer.write(SEAL + pickle.dumps(index_part(file, named(form), int(start), int(end))))
+        sys.stdout.buffer.write(index_part(file, named(form), int(start), int(end)).to_bytes())

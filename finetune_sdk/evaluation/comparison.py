@@ -144,7 +144,7 @@ def _conclusion(better: str, cases: int, right: int, wrong: int, p: float) -> st
         few = f"{cases} cases cannot" if cases > 1 else "1 case cannot"
         return f"{became}, and {few} show a difference this small (exact McNemar {probability(p)})"
     so = "" if right > wrong else f"{better} is worse, and "
-    return f"{became} (exact McNemar {probability(p)}), so {so}the difference is not chance"
+    return f"{became} (exact McNemar {probability(p)}), so {so}the difference is hardly chance"
 
 
 def _count(number: int, noun: str) -> str:

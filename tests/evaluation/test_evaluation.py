@@ -198,7 +198,7 @@ def test_the_sentence_says_what_happened_in_exact_numbers() -> None:
     found = report(cases=160, prompted=40, tuned=158).compare("tuned", "prompted", on="JSONSchema")
     assert found.sentence == (
         "tuned passes JSONSchema in 158 of 160 cases, prompted in 40: 118 cases became right and 0 wrong "
-        "(exact McNemar p < 0.0001), so the difference is not chance."
+        "(exact McNemar p < 0.0001), so the difference is hardly chance."
     )
     assert found.difference == pytest.approx(118 / 160)
 
