@@ -185,10 +185,10 @@ class Client:
     def _only(self, entry: Entry, key: str) -> str:
         """The run to keep after a creation that was answered: another machine may have made one with the same token."""
         try:
-            found = self.backend.find(entry.token)
+            found = list(self.backend.find(entry.token))
         except BackendError:
             return key
-        return self._oldest(found) if len(found) > 1 else key
+        return self._oldest(found if key in found else [*found, key])
 
     def _after_doubt(self, entry: Entry, fault: BackendError) -> str:
         self.ledger.settle(entry.token, "unknown")
@@ -203,12 +203,11 @@ class Client:
     def _find(self, entry: Entry) -> str | None:
         """The run of an intent whose fate is unknown: looked for until it would have shown up.
 
-        An `unknown` one was sent before its `updated`. An `intent` may have been sent at any time until now.
+        An `unknown` one was sent before its `updated`. An `intent` may have been sent at any time until now. A `refused`
+        one made nothing, so one look is enough.
         """
-        if entry.state == "refused":
-            return None
         sent = entry.updated if entry.state == "unknown" else time.time()
-        until = sent + self.backend.capabilities.visible_within
+        until = 0.0 if entry.state == "refused" else sent + self.backend.capabilities.visible_within
         while not (found := self.backend.find(entry.token)):
             if time.time() >= until:
                 return None

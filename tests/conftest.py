@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from finetune_sdk.data.dataset import Dataset
 
 Writer = Callable[..., Path]
+
+settings.register_profile("patient", deadline=None)  # other processes of the machine take their time
+settings.load_profile("patient")
 
 
 @pytest.fixture

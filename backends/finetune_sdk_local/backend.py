@@ -111,6 +111,7 @@ class LocalBackend:
         bases.quiet()
         resolved = defaults.resolve(job, self._place.options, self._device())
         bases.causal(resolved.base)
+        bases.safe(resolved.base)
         return resolved
 
     def _tokens(self, resolved: Resolved, dataset: Dataset) -> Any:
@@ -174,11 +175,12 @@ class LocalBackend:
         )
         if not run.started_mark.exists():
             self._workers.add(_start(run))
+            run.sent_mark.touch()
         return run.id
 
     def find(self, token: str) -> Sequence[str]:
         run = RunFolder(self._runs / token[:16])
-        return [run.id] if run.exists() and run.started_mark.exists() else []
+        return [run.id] if run.exists() and (run.sent_mark.exists() or run.started_mark.exists()) else []
 
     def status(self, run: str) -> Status:
         self._workers = {worker for worker in self._workers if not _ended(worker)}

@@ -69,7 +69,7 @@ def tokenizer(base: str) -> Any:
 def _fetched(base: str, loader: Any) -> Any:
     where = locate(base)
     try:
-        return loader.from_pretrained(where, trust_remote_code=False, local_files_only=hub_is_out_of_reach())
+        return loader.from_pretrained(where, trust_remote_code=False, local_files_only=_is_only_here(where))
     except (OSError, ValueError) as fault:
         why = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
         if "trust_remote_code" in str(fault):
@@ -80,6 +80,11 @@ def _fetched(base: str, loader: Any) -> Any:
             f"looked for an embedded base, the folder {Path(base).absolute()}, and {base!r} on the hub and in its cache"
         )
         raise _unknown(base, f"{looked} ({why})") from None
+
+
+def _is_only_here(where: str) -> bool:
+    """Whether nobody else is asked: for a folder there is no need to, and without a way to the hub no use."""
+    return Path(where).is_dir() or hub_is_out_of_reach()
 
 
 @lru_cache(maxsize=1)
@@ -131,15 +136,33 @@ def causal(base: str) -> None:
         )
 
 
+def safe(base: str) -> None:
+    """Raises UnsupportedError when a folder's weights are not safetensors: any other file can run code as it is read."""
+    where = Path(locate(base))
+    if not where.is_dir() or any(where.glob("*.safetensors")):
+        return
+    others = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in where.glob(pattern))
+    raise UnsupportedError(
+        f"the base {base!r} has no weights as safetensors{f', only {others[0]}' if others else ''}; nothing else is read, "
+        "since reading it can run code.",
+        cure="have whoever made it save it with save_pretrained, which writes safetensors",
+    )
+
+
 def load(base: str, device: Device, adapter: Adapter | None = None, *, train: bool = False) -> Any:
     """The base's weights on the device: in 4 bits for QLoRA, in float32 where all of them are to be trained."""
     import torch
     from transformers import AutoModelForCausalLM
 
     causal(base)
+    safe(base)
+    if isinstance(adapter, LoRA | QLoRA):  # peft imports bitsandbytes for both, and only QLoRA needs it
+        there = _import_bitsandbytes()
+        if isinstance(adapter, QLoRA) and not there:
+            raise MissingDependencyError("bitsandbytes, which QLoRA needs,", extra="local")
     dtype = torch.float32 if train and isinstance(adapter, Full) else device.torch_dtype
     options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False, "use_safetensors": True}
-    options["local_files_only"] = hub_is_out_of_reach()
+    options["local_files_only"] = _is_only_here(locate(base))
     if isinstance(adapter, QLoRA):
         options["quantization_config"] = _four_bits(device)
         options["device_map"] = {"": device.kind}
@@ -154,11 +177,6 @@ def load(base: str, device: Device, adapter: Adapter | None = None, *, train: bo
 
 
 def _four_bits(device: Device) -> Any:
-    block_hub_kernels()
-    try:
-        import bitsandbytes  # noqa: F401 - transformers only asks whether it is there
-    except ImportError:
-        raise MissingDependencyError("bitsandbytes, which QLoRA needs,", extra="local") from None
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -169,9 +187,21 @@ def _four_bits(device: Device) -> Any:
     )
 
 
-def block_hub_kernels() -> None:
-    """On some CPUs bitsandbytes fetches compiled code from a hub when the package `kernels` is there: not here."""
-    sys.modules.setdefault("kernels", None)  # type: ignore[arg-type]
+def _import_bitsandbytes() -> bool:
+    """Whether it is there. On some CPUs its import fetches compiled code from a hub if the package `kernels` can be
+    imported: so it cannot, for that while.
+    """
+    kernels = sys.modules.get("kernels")
+    sys.modules["kernels"] = None  # type: ignore[assignment]
+    try:
+        import bitsandbytes  # noqa: F401 - importing it is all that is wanted
+    except ImportError:
+        return False
+    finally:
+        del sys.modules["kernels"]
+        if kernels is not None:
+            sys.modules["kernels"] = kernels
+    return True
 
 
 def _keep_four_bits_trainable(model: Any) -> None:

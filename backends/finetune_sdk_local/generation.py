@@ -65,7 +65,7 @@ class LocalModel:
                 cure="shorten the prompt, show fewer examples, or use a base with a longer context",
             )
         found: dict[int, Answer] = {}
-        for rows in _batches([len(prompt) for prompt in prompts], sampling.max_tokens):
+        for rows in _batches([len(prompt) for prompt in prompts], sampling.max_tokens, self._context):
             answers = self._batch(model, renderer, [prompts[row] for row in rows], sampling)
             for row, answer in zip(rows, answers, strict=True):
                 found[row] = _with_calls(answer) if conversations[row].tools else answer
@@ -102,11 +102,13 @@ class LocalModel:
         ]
 
 
-def _batches(lengths: list[int], new: int) -> Iterable[list[int]]:
-    """Row numbers in batches of like length."""
-    batch = list[int]()
+def _batches(lengths: list[int], new: int, context: int) -> Iterable[list[int]]:
+    """Row numbers in batches of like length, in each of which all have room for as many new tokens."""
+    batch, room = list[int](), new
     for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
-        if batch and (len(batch) == BATCH_ROWS or (len(batch) + 1) * (lengths[row] + new) > BATCH_TOKENS):
+        before, room = room, min(new, context - lengths[row])
+        full = len(batch) == BATCH_ROWS or (len(batch) + 1) * (lengths[row] + new) > BATCH_TOKENS
+        if batch and (full or room < before):
             yield batch
             batch = []
         batch.append(row)

@@ -41,9 +41,9 @@ def tuned(run: RunFolder, place: str, device: Device) -> LocalModel:
         tokenizer = bases.tokenizer_in(run.model)
         if about["full"]:
             return bases.load(str(run.model), device).eval(), Renderer(str(run.model), tokenizer)
+        model = bases.load(name, device, adapter_of(about["adapter"]))
         from peft import PeftModel
 
-        model = bases.load(name, device, adapter_of(about["adapter"]))
         with bases.peft_hints_off():
             return PeftModel.from_pretrained(model, run.model).eval(), Renderer(name, tokenizer)
 

@@ -34,6 +34,7 @@ class RunFolder:
         self.model = path / "model"
         self.log = path / "worker.log"
         self.cancel_mark = path / "cancel"
+        self.sent_mark = path / "sent"
         self.started_mark = path / "started"
 
     @property

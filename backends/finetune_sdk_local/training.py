@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,11 +102,10 @@ class Training:
         self.weights = bases.trainable(self.model)
         self.micro_tokens = self.options.micro_tokens
         self.optimizer = torch.optim.AdamW(
-            list(self.weights.values()),
+            _decaying(self.weights.values(), self.method.weight_decay or 0.0),
             lr=self.method.learning_rate or 0.0,
             betas=(0.9, 0.999),
             eps=1e-8,
-            weight_decay=self.method.weight_decay or 0.0,
         )
         self.logits = objectives.all_logits(self.model)
 
@@ -144,25 +143,33 @@ class Training:
         longest = np.argsort(-lengths, kind="stable")[: self.plan.batch_size * self.data.width].tolist()
         self.logits, _ = objectives.exact_logits(self.model, self._batch(self.data.train, longest[: self.data.width]))
         if isinstance(self.method, DPO):
-            self._score_reference()
+            self._within_memory(self._score_reference)
         examples = sorted({row // self.data.width for row in longest})[: self.plan.batch_size]
-        while True:
-            try:
-                self._backward(examples)
-                break
-            except torch.cuda.OutOfMemoryError:
-                if self.micro_tokens <= int(lengths.max()) * self.data.width:
-                    raise _too_big(int(lengths.max())) from None
-                self.micro_tokens //= 2
-                self.report(
-                    "message",
-                    f"out of memory on the longest batch: now {self.micro_tokens} tokens at once, same steps",
-                    {},
-                )
-                torch.cuda.empty_cache()
-            finally:
-                self.optimizer.zero_grad(set_to_none=True)
+        self._within_memory(lambda: self._backward(examples))
         _set_random_state(before, self.device)
+
+    def _within_memory(self, attempt: Callable[[], object]) -> None:
+        """Halves the tokens at once until the attempt fits. Raises BackendError when one example alone is too big."""
+        longest = int(self.data.train.lengths.max())
+        while not self._fits(attempt):
+            if self.micro_tokens <= longest * self.data.width:
+                raise _too_big(longest)
+            self.micro_tokens //= 2
+            self.report(
+                "message",
+                f"out of memory on the longest batch: now {self.micro_tokens} tokens at once, same steps",
+                {},
+            )
+            torch.cuda.empty_cache()
+
+    def _fits(self, attempt: Callable[[], object]) -> bool:
+        try:
+            attempt()
+        except torch.cuda.OutOfMemoryError:
+            return False
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+        return True
 
     def _batch(self, sequences: Sequences, rows: Sequence[int]) -> Batch:
         return batch(sequences, rows, self.pad, self.device.kind)
@@ -320,6 +327,16 @@ class Training:
         self.progress = Progress(**saved.state["progress"])
         self.micro_tokens = int(saved.state["micro_tokens"])
         _set_random_state(saved.tensors("random"), self.device)
+
+
+def _decaying(weights: Iterable[torch.nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    """Groups for the optimizer: matrices decay, norms and biases do not, as in transformers' Trainer."""
+    every = list(weights)
+    groups: list[dict[str, Any]] = [
+        {"params": [weight for weight in every if weight.ndim > 1], "weight_decay": decay},
+        {"params": [weight for weight in every if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def load_weights(weights: Mapping[str, torch.nn.Parameter], saved: Saved) -> None:

@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError:
         raise MissingDependencyError("pytest, which runs the conformance kit,", extra="dev") from None
     pytest.register_assert_rewrite(
-        *(f"{__name__}.{room}" for room in ("conformance", "promises_before", "promises_runs"))
+        *(f"{__name__}.{room}" for room in ("conformance", "promises_before", "promises_runs", "promises_verbs"))
     )
     from finetune_sdk.testing.conformance import BackendConformance
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,12 +23,16 @@ from finetune_sdk.run import Run
 from finetune_sdk.settings import Settings
 from finetune_sdk.testing.promises_before import BeforeARun
 from finetune_sdk.testing.promises_runs import OfRuns, until
+from finetune_sdk.testing.promises_verbs import OfVerbs
+
+_SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$", re.IGNORECASE)
 
 
-class BackendConformance(BeforeARun, OfRuns):
+class BackendConformance(BeforeARun, OfRuns, OfVerbs):
     """Subclass it, give `place` and `job`, and run pytest. `patience` is the longest that a job may take, in seconds.
 
-    The whole kit makes five runs: one `job`, and four of `long_job` that are cancelled, one of them to be resumed.
+    The whole kit makes six runs: `job` twice, once with a number of steps, and four of `long_job` that are cancelled, one
+    of them to be resumed.
     """
 
     patience: ClassVar[float] = 300.0
@@ -57,10 +61,9 @@ class BackendConformance(BeforeARun, OfRuns):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def secrets(cls) -> tuple[str, ...]:
-        """Texts that nothing may ever show; by default what the environment calls a key, a token, a secret."""
-        secret = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-        return tuple(value for name, value in os.environ.items() if secret.search(name) and len(value) >= 12)
+    def secrets(cls, place: Place) -> tuple[str, ...]:
+        """Texts that nothing may ever show; by default what the place's options or the environment call a key or the like."""
+        return (*_secrets(place.options), *_secrets(os.environ))
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -110,6 +113,14 @@ class BackendConformance(BeforeARun, OfRuns):
         run.cancel()
         until(run, _terminal, cls.patience)
         return run
+
+
+def _secrets(named: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in named.items():
+        if isinstance(value, Mapping):
+            yield from _secrets(value)
+        elif isinstance(value, str) and len(value) >= 12 and _SECRET.search(name):
+            yield value
 
 
 def _terminal(status: Status) -> bool:

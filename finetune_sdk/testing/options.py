@@ -25,6 +25,7 @@ class Options:
     run was made (a BackendError), `dies` likewise (SIGKILL to the asking process), `visible_after` seconds until `find`
     shows a run, `fails_at` this share of the steps (once; a resumed run goes through), `running_as` a status of its
     own, `careless`: a place that makes a second run for a token it has seen. `sft` and `dpo` hold the place's own words.
+    `api_key` is a key that opens nothing, and that nothing may show.
     """
 
     base: str = "echo"
@@ -40,6 +41,7 @@ class Options:
     fails_at: float | None = None
     running_as: str = "running"
     careless: bool = False
+    api_key: str = field(default="", repr=False)
     sft: Mapping[str, Any] = field(default_factory=dict)
     dpo: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,6 +90,18 @@ def _whole(place: Place, name: str, value: object) -> int:
 def _text(place: Place, name: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise _nonsense(place, name, value, "a text")
+    return value
+
+
+def _key(place: Place, name: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise _nonsense(place, name, "…", "a text")
+    return value
+
+
+def _flag(place: Place, name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _nonsense(place, name, value, "true or false")
     return value
 
 
@@ -143,6 +157,8 @@ _READERS = {
     "visible_after": _number,
     "fails_at": _number,
     "running_as": _text,
+    "careless": _flag,
+    "api_key": _key,
     "sft": _own,
     "dpo": _own,
 }

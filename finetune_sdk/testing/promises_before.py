@@ -16,7 +16,7 @@ import pytest
 from finetune_sdk.backend import OPTIONAL, Backend, Place, Resolved
 from finetune_sdk.client import Client
 from finetune_sdk.data.dataset import Dataset
-from finetune_sdk.errors import InputError, NotFoundError, UnsupportedError
+from finetune_sdk.errors import MissingDependencyError, NotFoundError, UnsupportedError
 from finetune_sdk.estimate import Estimate
 from finetune_sdk.job import DPO, SFT, Adapter, Full, Job, LoRA, Method, QLoRA
 
@@ -28,7 +28,7 @@ UNITS = {
 }  # fmt: skip
 _METHODS: dict[str, type[SFT] | type[DPO]] = {"sft": SFT, "dpo": DPO}
 _ADAPTERS: tuple[Adapter, ...] = (LoRA(rank=4, alpha=12.0), QLoRA(rank=4, alpha=12.0), Full())
-_VALUES: dict[str, Any] = {
+VALUES: dict[str, Any] = {
     "beta": 0.25, "epochs": 2, "steps": 7, "batch_size": 3, "learning_rate": 3e-5, "schedule": "constant",
     "warmup": 0.25, "weight_decay": 0.02, "max_length": 300, "loss_on": "all", "validate_every": 3, "early_stopping": 2,
 }  # fmt: skip
@@ -70,12 +70,11 @@ class BeforeARun:
         assert resolved.method.epochs is not None or resolved.method.steps is not None
         json.dumps(resolved.to_dict())
 
-    def test_resolve_names_what_the_place_chose(self, resolved: Resolved, job: Job) -> None:
-        for name in ("base", "adapter"):
-            assert (name in resolved.chosen) <= (getattr(job, name) is None), f"the job sets {name} itself"
-        for name in _hyperparameters(job.method):
-            if getattr(job.method, name) is None and getattr(resolved.method, name) is not None:
-                assert name in resolved.chosen, f"the place chose {name} and does not say so"
+    def test_resolve_names_what_the_place_chose_and_nothing_else(self, resolved: Resolved, job: Job) -> None:
+        given = {"base": job.base, "adapter": job.adapter, **hyperparameters(job.method)}
+        made = {"base": resolved.base, "adapter": resolved.adapter, **hyperparameters(resolved.method)}
+        chosen = [name for name, value in made.items() if value is not None and given[name] is None]
+        assert sorted(resolved.chosen) == sorted(chosen)
 
     def test_resolving_again_is_the_same_submission(
         self, client: Client, backend: Backend, resolved: Resolved, job: Job
@@ -84,12 +83,22 @@ class BeforeARun:
         assert client.resolve(job).fingerprint(address) == resolved.fingerprint(address)
         assert client.resolve(resolved.job).fingerprint(address) == resolved.fingerprint(address)
 
-    @pytest.mark.parametrize("name", sorted(_VALUES))
+    @pytest.mark.parametrize("name", sorted(VALUES))
     def test_a_declared_hyperparameter_is_done_exactly_or_refused(self, client: Client, job: Job, name: str) -> None:
-        if name not in client.backend.capabilities.hyperparameters & _hyperparameters(job.method):
+        if name not in client.backend.capabilities.hyperparameters & hyperparameters(job.method).keys():
             pytest.skip(f"{name} is not declared, or not part of {type(job.method).__name__}")
-        resolved = _or_refused(client, replace(job, method=_with(job.method, name)))
-        assert resolved is None or getattr(resolved.method, name) == _VALUES[name]
+        resolved = _or_refused(client, replace(job, method=setting(job.method, name)))
+        assert resolved is None or getattr(resolved.method, name) == VALUES[name]
+
+    def test_not_every_declared_hyperparameter_is_refused(self, client: Client, job: Job) -> None:
+        declared = sorted(client.backend.capabilities.hyperparameters & hyperparameters(job.method).keys())
+        if not declared:
+            pytest.skip(f"no hyperparameter of {type(job.method).__name__} is declared")
+        assert any(_or_refused(client, replace(job, method=setting(job.method, name))) for name in declared)
+
+    def test_not_every_declared_adapter_is_refused(self, client: Client, job: Job) -> None:
+        declared = [adapter for adapter in _ADAPTERS if adapter.kind in client.backend.capabilities.adapters]
+        assert any(_or_refused(client, replace(job, adapter=adapter)) for adapter in declared)
 
     @pytest.mark.parametrize("adapter", _ADAPTERS, ids=lambda adapter: adapter.kind)
     def test_a_declared_adapter_is_done_exactly_or_refused(self, client: Client, job: Job, adapter: Adapter) -> None:
@@ -107,12 +116,12 @@ class BeforeARun:
             job.validation,
         )
 
-    @pytest.mark.parametrize("name", sorted(_VALUES))
+    @pytest.mark.parametrize("name", sorted(VALUES))
     def test_a_hyperparameter_that_is_not_declared_is_refused(self, client: Client, job: Job, name: str) -> None:
-        if name in client.backend.capabilities.hyperparameters or name not in _hyperparameters(job.method):
+        if name in client.backend.capabilities.hyperparameters or name not in hyperparameters(job.method):
             pytest.skip(f"{name} is declared, or not part of {type(job.method).__name__}")
         with _nothing_made(client), pytest.raises(UnsupportedError, match=name):
-            client.submit(replace(job, method=_with(job.method, name)))
+            client.submit(replace(job, method=setting(job.method, name)))
 
     @pytest.mark.parametrize("adapter", _ADAPTERS, ids=lambda adapter: adapter.kind)
     def test_an_adapter_that_is_not_declared_is_refused(self, client: Client, job: Job, adapter: Adapter) -> None:
@@ -187,13 +196,15 @@ class BeforeARun:
         assert 0 < count.trained <= count.total
 
 
-def _hyperparameters(method: Method) -> set[str]:
-    return {field.name for field in fields(method)} - {"kind"}
+def hyperparameters(method: Method) -> dict[str, Any]:
+    """What a job may set, and to what it is set."""
+    return {field.name: getattr(method, field.name) for field in fields(method) if field.name != "kind"}
 
 
-def _with(method: Method, name: str) -> Method:
+def setting(method: Method, name: str) -> Method:
+    """The same method with one hyperparameter set to what no place would choose."""
     cleared = {"epochs": None, "steps": None} if name in ("epochs", "steps") else {}
-    return replace(method, **{**cleared, name: _VALUES[name]})
+    return replace(method, **{**cleared, name: VALUES[name]})
 
 
 def _of_method(job: Job, kind: str) -> Job:
@@ -210,7 +221,7 @@ def _of_method(job: Job, kind: str) -> Job:
 def _or_refused(client: Client, job: Job) -> Resolved | None:
     try:
         return client.resolve(job)
-    except InputError:
+    except (UnsupportedError, MissingDependencyError):
         return None
 
 

@@ -1,4 +1,4 @@
-"""A folder with a job, its data and its schema."""
+"""A folder with a job, its data and its schema, and a place that is careless."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from shell import JOB, SCHEMA, Shell, tickets
 @pytest.fixture
 def finetune(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
     shell = Shell(tmp_path, capfd, monkeypatch)
+    shell.place()
     shell.write("tickets.jsonl", tickets(range(60)))
     shell.write("ticket.schema.json", json.dumps(SCHEMA))
     shell.write("job.yaml", JOB)

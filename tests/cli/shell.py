@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 import finetune_sdk.cli
+from finetune_sdk.backend import Place
+from finetune_sdk.testing import FakeBackend
 
 JOB = """\
 name: triage
@@ -77,9 +79,11 @@ class Shell:
         )  # fmt: skip
         return _ended(done.returncode, done.stdout, done.stderr, args)
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, first: str = "") -> subprocess.Popen[str]:
+        """A process that goes on, after the Python of `first`."""
+        command = [sys.executable, "-c", f"{first}\nfrom finetune_sdk.cli import main; main()", *args]
         return subprocess.Popen(
-            self.command(*args), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
+            command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -88,9 +92,16 @@ class Shell:
         path.write_text(text, "utf-8")
         return path
 
-    def slow(self, seconds: float) -> None:
-        """From now on a run takes so long."""
-        self.write("finetune.toml", f"[backends.fake]\nseconds = {seconds}\n")
+    def place(self, **options: Any) -> None:
+        """From now on the fake place is told this. It is careless, so that nothing hides a second send."""
+        told = {"careless": True, **options}
+        lines = (f"{name} = {json.dumps(value)}\n" for name, value in told.items())
+        self.write("finetune.toml", "[backends.fake]\n" + "".join(lines))
+
+    @property
+    def made(self) -> list[str]:
+        """All runs that the fake place has ever made, the newest first."""
+        return [f"fake:{run}" for run in FakeBackend(Place("fake", {}, self.folder / "home")).runs()]
 
 
 def _ended(status: int, out: str, err: str, args: Sequence[str]) -> Ended:

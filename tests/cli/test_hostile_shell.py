@@ -82,10 +82,20 @@ def test_a_file_name_that_is_no_text_is_still_json(finetune: Shell) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-", ">/dev/full"])
-def test_closed_and_full_streams_show_no_traceback_and_spoil_nothing(finetune: Shell, closed: str) -> None:
+@pytest.mark.parametrize(
+    ("closed", "status", "said"),
+    [
+        (">&-", 0, "submitted: "), ("2>&-", 0, '"run": "'), (">&- 2>&- <&-", 0, ""),
+        (">/dev/full", 1, "error: No space left on device."),
+    ],
+)  # fmt: skip
+def test_closed_and_full_streams_show_no_traceback_and_spoil_nothing(
+    finetune: Shell, closed: str, status: int, said: str
+) -> None:
     line = f"{shlex.join(finetune.command('run', 'job.yaml', '--yes', '--json', '--detach'))} {closed}"
     done = in_sh(finetune, line)
+    assert done.returncode == status
+    assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert len(finetune("runs", "--json").value["runs"]) == 1
 

@@ -16,12 +16,12 @@ from rows import chat, pair
 
 class TestFake(BackendConformance):
     patience = 20
-    options: ClassVar[Mapping[str, Any]] = {"seconds": 0.5}
+    options: ClassVar[Mapping[str, Any]] = {"seconds": 1}
 
     @pytest.fixture(scope="class")
     @classmethod
     def place(cls, tmp_path_factory: pytest.TempPathFactory) -> Place:
-        return Place("fake", cls.options, tmp_path_factory.mktemp("home"))
+        return Place("fake", {"api_key": "sk-fake-4711-0815", **cls.options}, tmp_path_factory.mktemp("home"))
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -29,17 +29,12 @@ class TestFake(BackendConformance):
         rows = [chat(f"What is {n}?", f"It is {n}.") for n in range(24)]
         return Job(name="numbers", train=Dataset.of(rows[:20]), validation=Dataset.of(rows[20:]), method=SFT(epochs=2))
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def secrets(cls) -> tuple[str, ...]:
-        return ("a secret that the fake has never heard of",)
-
 
 class TestFakeOfPreferences(TestFake):
     """Preference pairs, at a place that shows its runs late, has a word of its own for a status, and no known price."""
 
     options: ClassVar[Mapping[str, Any]] = {
-        "seconds": 0.5,
+        "seconds": 1,
         "visible_after": 0.2,
         "running_as": "polishing",
         "usd_per_million": "unknown",
@@ -56,7 +51,7 @@ class TestFakeThatCanDoLittle(TestFake):
     """A place with a price, a guess for a token counter, words of its own, and few verbs."""
 
     options: ClassVar[Mapping[str, Any]] = {
-        "seconds": 0.5,
+        "seconds": 1,
         "base": "shout",
         "adapter": {"kind": "full"},
         "sft": {"learning_rate_multiplier": 2},

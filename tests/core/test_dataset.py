@@ -85,7 +85,7 @@ def test_a_file_that_is_gone_is_an_error(chats: Path, train: Dataset) -> None:
         train[0]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(60, 150), st.integers(1, 50), st.integers(0, 9))
 def test_new_rows_move_no_other_row(before: int, added: int, seed: int) -> None:
     def sides(count: int) -> dict[str, int]:

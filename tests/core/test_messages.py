@@ -48,7 +48,7 @@ preferences = st.builds(
     answered.map(lambda message: (message,)),
     called.map(lambda message: (message,)),
 )
-quick = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @quick

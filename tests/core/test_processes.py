@@ -6,17 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from finetune_sdk.backend import Place
 from finetune_sdk.client import Client
-from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.job import Job
-from finetune_sdk.testing import FakeBackend
+from finetune_sdk.run import Run
+from place import Made
 
 PREAMBLE = """
 import sys, time
@@ -25,21 +23,46 @@ from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.job import Job
 job = Job(name="numbers", train=Dataset.load("chats.jsonl"))
 """
+RACE = """
+from pathlib import Path
+from finetune_sdk.testing import FakeBackend
+client, submit = Client(), FakeBackend.submit
+
+def slowly(backend, resolved, token):
+    time.sleep(0.5)
+    return submit(backend, resolved, token)
+
+FakeBackend.submit = slowly
+client.estimate(job)
+print("ready", flush=True)
+while not Path("go").exists():
+    time.sleep(0.001)
+run = client.submit(job)
+print(run.id, run.entry.attempt, flush=True)
+"""
+FOLLOW = """
+from finetune_sdk.testing import FakeBackend
+events = FakeBackend.events
+
+def told(backend, run, after=0):
+    print("following", flush=True)
+    return events(backend, run, after)
+
+FakeBackend.events = told
+run = Client().submit(job)
+print(run.id, flush=True)
+run.wait()
+"""
 SUBMIT = "print(Client().submit(job).id, flush=True)"
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def job(chats: Path) -> Job:
-    return Job(name="numbers", train=Dataset.load(chats))
-
-
-@pytest.fixture
 def place(home: Path) -> Callable[[str], None]:
-    """Writes what the fake place is told."""
+    """Writes what the fake place is told. It is careless, so that nothing hides a second send."""
 
     def told(options: str) -> None:
-        (home.parent / "finetune.toml").write_text(f'backend = "fake"\n[backends.fake]\n{options}\n')
+        (home.parent / "finetune.toml").write_text(f'backend = "fake"\n[backends.fake]\ncareless = true\n{options}\n')
 
     told("seconds = 20")
     return told
@@ -56,41 +79,51 @@ def start(place: Callable[[str], None], job: Job) -> Start:
     return started
 
 
-def runs_at(home: Path) -> list[str]:
-    return [f"fake:{run}" for run in FakeBackend(Place("fake", {}, home)).runs()]
+def line(process: subprocess.Popen[str]) -> str:
+    """What the process says next."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
 
 
-def test_twice_at_once_from_real_processes_is_one_run(start: Start, home: Path) -> None:
-    moment = str(time.time() + 1.0)
-    code = "time.sleep(max(0, float(sys.argv[1]) - time.time()))\n" + SUBMIT
-    said = [process.communicate(timeout=30) for process in [start(code, moment) for _ in range(3)]]
+def followed(process: subprocess.Popen[str]) -> Run:
+    """The run of a process that is in the middle of waiting for it."""
+    run = Client().get_run(line(process))
+    assert line(process) == "following"
+    return run
+
+
+def test_twice_at_once_from_real_processes_is_one_run(start: Start, home: Path, made: Made) -> None:
+    processes = [start(RACE) for _ in range(3)]
+    assert [line(process) for process in processes] == ["ready"] * 3
+    (home.parent / "go").touch()
+    said = [process.communicate(timeout=30) for process in processes]
     assert [error for _, error in said] == [""] * 3
-    assert len({out for out, _ in said}) == 1
-    assert runs_at(home) == [said[0][0].strip()]
+    (run,) = made()
+    assert [out for out, _ in said] == [f"fake:{run} 1\n"] * 3
 
 
-@pytest.mark.parametrize(("moment", "made"), [("before", 0), ("after", 1)])
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(("moment", "sent"), [("before", 0), ("after", 1)])
 def test_a_kill_around_the_send_leaves_exactly_one_run(
-    start: Start, place: Callable[[str], None], home: Path, job: Job, moment: str, made: int
+    start: Start, place: Callable[[str], None], made: Made, job: Job, moment: str, sent: int, again: bool
 ) -> None:
     place(f'dies = "{moment}"\nvisible_after = 0.3')
     killed = start(SUBMIT)
     out, _ = killed.communicate(timeout=30)
     assert (killed.returncode, out) == (-signal.SIGKILL, "")
     assert [entry.state for entry in Client().ledger.entries()] == ["intent"]
-    assert len(runs_at(home)) == made
+    assert len(made()) == sent
     place("visible_after = 0.3")
-    run = Client().submit(job)
-    assert runs_at(home) == [run.id]
+    run = Client().submit(job, again=again)
+    assert made() == [run.key]
     (entry,) = Client().ledger.entries()
     assert (entry.state, entry.run, entry.attempt) == ("sent", run.key, 1)
     assert run.wait(10)
 
 
-def test_a_kill_while_waiting_leaves_the_run_alone(start: Start, home: Path) -> None:
-    process = start("run = Client().submit(job); print(run.id, flush=True); run.wait()")
-    assert process.stdout is not None
-    run = Client().get_run(process.stdout.readline().strip())
+def test_a_kill_while_waiting_leaves_the_run_alone(start: Start) -> None:
+    process = start(FOLLOW)
+    run = followed(process)
     process.kill()
     process.communicate(timeout=10)
     assert not run.status.terminal
@@ -98,10 +131,8 @@ def test_a_kill_while_waiting_leaves_the_run_alone(start: Start, home: Path) -> 
 
 
 def test_ctrl_c_detaches_and_does_not_cancel(start: Start) -> None:
-    process = start("run = Client().submit(job); print(run.id, flush=True); run.wait()")
-    assert process.stdout is not None
-    run = Client().get_run(process.stdout.readline().strip())
-    time.sleep(0.3)
+    process = start(FOLLOW)
+    run = followed(process)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=10)
     assert process.returncode in (-signal.SIGINT, 130)

@@ -13,6 +13,7 @@ import pytest
 
 import finetune_sdk as ft
 from finetune_sdk.ledger import Ledger
+from place import Made
 from rows import chat
 
 
@@ -23,20 +24,20 @@ def nested(depth: int) -> Any:
     return value
 
 
-ROWS: dict[str, Any] = {
-    "a text": "tickets.jsonl",
-    "one row": chat("a", "b"),
-    "numbers": [1, 2],
-    "nothing among rows": [chat("a", "b"), None],
-    "too deep": [{**chat("a", "b"), "tools": [nested(300)]}],
-    "not JSON": [{**chat("a", "b"), "tools": [{"x": object()}]}],
-    "a lone surrogate": [chat("\ud800", "b")],
+ROWS: dict[str, tuple[Any, str]] = {
+    "a text": ("tickets.jsonl", "the rows are str"),
+    "one row": (chat("a", "b"), "the rows are dict"),
+    "numbers": ([1, 2], "row 1 is int"),
+    "nothing among rows": ([chat("a", "b"), None], "row 2 is NoneType"),
+    "too deep": ([{**chat("a", "b"), "tools": [nested(300)]}], "line 1: .* nested too deeply"),
+    "not JSON": ([{**chat("a", "b"), "tools": [{"x": object()}]}], "line 1: .* not JSON serializable: object"),
+    "a lone surrogate": ([chat("\ud800", "b")], "line 1: .* surrogates not allowed"),
 }
 
 
-@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS.keys())
-def test_rows_that_are_none_are_named(rows: Any) -> None:
-    with pytest.raises(ft.DatasetError) as caught:
+@pytest.mark.parametrize(("rows", "said"), ROWS.values(), ids=ROWS.keys())
+def test_rows_that_are_none_are_named(rows: Any, said: str) -> None:
+    with pytest.raises(ft.DatasetError, match=said) as caught:
         ft.Dataset.of(rows)
     assert caught.value.cure
 
@@ -146,13 +147,17 @@ def test_sampling_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
         ft.Sampling(**wrong)
 
 
-def test_one_place_under_two_names_is_paid_once(home: Path, train: ft.Dataset) -> None:
-    Path("finetune.toml").write_text('[backends.mine]\nkind = "fake"\n[backends."a/../b"]\nkind = "fake"\n')
+def test_one_place_under_two_names_is_paid_once(home: Path, train: ft.Dataset, made: Made) -> None:
+    names = ("fake", "mine", "a/../b")
+    Path("finetune.toml").write_text(
+        "".join(f'[backends."{name}"]\nkind = "fake"\ncareless = true\n' for name in names)
+    )
     job = ft.Job(name="a", train=train)
     first = ft.Client("fake").submit(job)
-    for name in ("mine", "a/../b"):
+    for name in names:
         assert ft.Client(name).submit(job).id == first.id
     assert len(ft.Client("fake").runs()) == 1
+    assert made() == [first.key]
 
 
 @pytest.mark.parametrize("spoilt", ["DROP TABLE submissions", "UPDATE submissions SET resolved = '{'"])

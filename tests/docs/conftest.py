@@ -1,4 +1,4 @@
-"""A folder as the pages presume it: the example data, and FINETUNE_HOME elsewhere."""
+"""A folder as the pages presume it: the example data, and FINETUNE_HOME elsewhere, empty for each page."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ FEW = 48
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all pages: pages that define the same job get the same run, as the SDK promises."""
-    return tmp_path_factory.mktemp("home")
+def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the local backend has measured of this machine, which is the same for all pages."""
+    return tmp_path_factory.mktemp("probes")
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory, probes: Path) -> Path:
+    """One for each page, so that no page leans on another that was run before it."""
+    own = tmp_path_factory.mktemp("home")
+    (own / "probes").symlink_to(probes)
+    return own
 
 
 @pytest.fixture

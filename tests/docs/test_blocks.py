@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import tomllib
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -35,12 +37,13 @@ def test_the_python_of_a_page_runs_and_prints_what_it_shows(page: Path, folder: 
     here = folder(trains_here(page))
     (here / "finetune.toml").write_text(settings(page) or 'backend = "fake"\n')
     names: dict[str, object] = {"__name__": "page"}
-    for block in blocks(page, "python"):
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(block.code(), names)
-        if block.shown:
-            assert printed.getvalue() == block.shown, block.where
+    with patch.dict(os.environ):
+        for block in blocks(page, "python"):
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(block.code(), names)
+            if block.shown:
+                assert printed.getvalue() == block.shown, block.where
 
 
 def test_a_page_that_is_run_elsewhere_has_its_test() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +13,31 @@ import finetune_sdk as ft
 from local_data import chats
 
 TINY = Path(__file__).parents[2] / "backends" / "finetune_sdk_local" / "tiny"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[list[str]]:
+    """No test here leaves this machine: no name is resolved. The names that were asked for."""
+    asked = []
+
+    def refuse(host: str, *more: Any, **options: Any) -> Any:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_AGAIN, "this test allows no network")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", refuse)
+        patch.setattr("finetune_sdk_local.bases.getproxies", dict)
+        yield asked
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other make small tensors many times slower on cores that others use too."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +60,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def client(home: Path, small: str, monkeypatch: pytest.MonkeyPatch) -> ft.Client:
+def client(home: Path, small: str) -> ft.Client:
     settings = ft.Settings(
         "local", home, {"local": {"base": small, "device": "cpu", "threads": 1, "checkpoint_every": 2}}
     )

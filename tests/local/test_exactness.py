@@ -16,7 +16,7 @@ from finetune_sdk_local.batches import batch, grouped, plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.prepare import sequences
 from finetune_sdk_local.rendering import Renderer
-from finetune_sdk_local.training import Data, Options, Training
+from finetune_sdk_local.training import Data, Options, Training, learning_rate
 from local_data import chats, pairs
 
 CPU = Device("cpu", "test", "float32", 1, 1)
@@ -37,9 +37,10 @@ def training(base: str, method: ft.SFT | ft.DPO, folder: Path, model: Any, micro
 seen: list[dict[str, Any]] = []
 
 
-def method(kind: type[ft.SFT] | type[ft.DPO]) -> Any:
+def method(kind: type[ft.SFT] | type[ft.DPO], **options: Any) -> Any:
     more = {"beta": 0.1} if kind is ft.DPO else {}
-    return kind(steps=STEPS, batch_size=ROWS, learning_rate=RATE, schedule="constant", max_length=512, **more)
+    usual = {"steps": STEPS, "batch_size": ROWS, "learning_rate": RATE, "schedule": "constant", "max_length": 512}
+    return kind(**{**usual, **more, **options})
 
 
 def model(base: str, adapter: Any) -> Any:
@@ -47,31 +48,32 @@ def model(base: str, adapter: Any) -> Any:
 
 
 def run(
-    base: str, kind: Any, adapter: Any, folder: Path, micro_tokens: int = 10_000
+    base: str, how: ft.SFT | ft.DPO, adapter: Any, folder: Path, micro_tokens: int = 10_000
 ) -> tuple[list[float], dict[str, Any]]:
     seen.clear()
-    made = training(base, method(kind), folder, model(base, adapter), micro_tokens)
+    made = training(base, how, folder, model(base, adapter), micro_tokens)
     made.run()
     return [row["loss"] for row in seen], {n: p.detach().clone() for n, p in made.weights.items()}
 
 
-def trl_run(base: str, kind: Any, adapter: Any, folder: Path) -> tuple[list[float], dict[str, Any]]:
+def trl_run(base: str, how: ft.SFT | ft.DPO, adapter: Any, folder: Path) -> tuple[list[float], dict[str, Any]]:
     """The same steps by trl's SFTTrainer or DPOTrainer: one batch a step holds all rows, so their order is no matter."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from datasets import Dataset
         from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-        rows = [example.canonical() for example in (pairs(ROWS) if kind is ft.DPO else chats(ROWS))]
+        paired = isinstance(how, ft.DPO)
+        rows = [example.canonical() for example in (pairs(ROWS) if paired else chats(ROWS))]
         common: dict[str, Any] = {
             "output_dir": str(folder), "max_steps": STEPS, "per_device_train_batch_size": ROWS, "learning_rate": RATE,
-            "lr_scheduler_type": "constant", "weight_decay": 0.0, "max_grad_norm": 1.0, "max_length": 512, "use_cpu": True,
-            "gradient_checkpointing": False, "logging_steps": 1, "report_to": [], "save_strategy": "no", "bf16": False,
-            "disable_tqdm": True,
+            "lr_scheduler_type": how.schedule, "weight_decay": how.weight_decay or 0.0, "max_grad_norm": 1.0,
+            "max_length": 512, "use_cpu": True, "gradient_checkpointing": False, "logging_steps": 1, "report_to": [],
+            "save_strategy": "no", "bf16": False, "disable_tqdm": True,
         }  # fmt: skip
         wrapped = model(base, adapter)
         tokenizer = bases.tokenizer(base)
-        if kind is ft.DPO:
+        if paired:
             data = [{"prompt": r["prompt"]["messages"], "chosen": r["chosen"], "rejected": r["rejected"]} for r in rows]
             trainer = DPOTrainer(
                 wrapped,
@@ -80,7 +82,13 @@ def trl_run(base: str, kind: Any, adapter: Any, folder: Path) -> tuple[list[floa
                 processing_class=tokenizer,
             )
         else:
-            data = [{"prompt": r["messages"][:-1], "completion": r["messages"][-1:]} for r in rows]
+            whole = how.loss_on == "all"
+            data = [
+                {"messages": r["messages"]}
+                if whole
+                else {"prompt": r["messages"][:-1], "completion": r["messages"][-1:]}
+                for r in rows
+            ]
             trainer = SFTTrainer(
                 wrapped, args=SFTConfig(**common), train_dataset=Dataset.from_list(data), processing_class=tokenizer
             )
@@ -89,16 +97,52 @@ def trl_run(base: str, kind: Any, adapter: Any, folder: Path) -> tuple[list[floa
     return losses, {n: p.detach().clone() for n, p in wrapped.named_parameters() if p.requires_grad}
 
 
+LORA = ft.LoRA(rank=4)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO], ids=["sft", "dpo"])
-def test_losses_and_weights_are_those_of_trl(small: str, kind: Any, tmp_path: Path) -> None:
-    adapter = ft.LoRA(rank=4)
-    losses, weights = run(small, kind, adapter, tmp_path)
-    theirs, reference = trl_run(small, kind, adapter, tmp_path / "trl")
+@pytest.mark.parametrize(
+    ("how", "adapter"),
+    [
+        pytest.param(method(ft.SFT), LORA, id="sft"),
+        pytest.param(method(ft.SFT, schedule="linear"), LORA, id="sft-linear"),
+        pytest.param(method(ft.SFT, schedule="cosine", weight_decay=2.0), LORA, id="sft-cosine-decay"),
+        pytest.param(method(ft.SFT, loss_on="all"), LORA, id="sft-every-token"),
+        pytest.param(method(ft.SFT, weight_decay=2.0), ft.Full(), id="sft-all-weights-decay"),
+        pytest.param(method(ft.DPO), LORA, id="dpo"),
+        pytest.param(method(ft.DPO, schedule="cosine", weight_decay=2.0), LORA, id="dpo-cosine-decay"),
+    ],
+)
+def test_losses_and_weights_are_those_of_trl(small: str, how: Any, adapter: Any, tmp_path: Path) -> None:
+    losses, weights = run(small, how, adapter, tmp_path)
+    theirs, reference = trl_run(small, how, adapter, tmp_path / "trl")
     np.testing.assert_allclose(losses, theirs, rtol=2e-4, atol=1e-4)  # trl logs four digits
     assert weights.keys() == reference.keys()
     for name in weights:
         torch.testing.assert_close(weights[name], reference[name], rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "shares"),
+    [
+        ("constant", 0.0, [1, 1, 1, 1]),
+        ("linear", 0.0, [1, 3 / 4, 2 / 4, 1 / 4]),
+        ("cosine", 0.0, [1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5]),
+        ("constant", 0.5, [1 / 2, 1, 1, 1]),
+        ("linear", 0.5, [1 / 2, 1, 1, 1 / 2]),
+        ("cosine", 0.5, [1 / 2, 1, 1, 1 / 2]),
+        ("linear", 0.3, [1 / 2, 1, 1, 1 / 2]),
+        ("constant", 0.99, [1 / 4, 2 / 4, 3 / 4, 1]),
+    ],
+)
+def test_the_rate_of_each_of_four_steps(schedule: Any, warmup: float, shares: list[float]) -> None:
+    """Warmup starts at peak / warmup steps and is at the peak in its last step; its steps are rounded up.
+
+    transformers starts at 0 instead, a step that learns nothing, and is at the peak one step later.
+    """
+    how = ft.SFT(learning_rate=3e-4, schedule=schedule, warmup=warmup)
+    rates = [learning_rate(how, step, 4) for step in range(4)]
+    assert rates == pytest.approx([3e-4 * share for share in shares], rel=1e-9)
 
 
 @pytest.mark.parametrize("kind", [ft.SFT, ft.DPO], ids=["sft", "dpo"])
@@ -106,11 +150,69 @@ def test_losses_and_weights_are_those_of_trl(small: str, kind: Any, tmp_path: Pa
 def test_micro_batches_do_not_change_what_a_step_means(small: str, kind: Any, adapter: Any, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    losses, weights = run(small, kind, adapter, tmp_path / "a")
-    split, others = run(small, kind, adapter, tmp_path / "b", micro_tokens=90)
+    losses, weights = run(small, method(kind), adapter, tmp_path / "a")
+    split, others = run(small, method(kind), adapter, tmp_path / "b", micro_tokens=90)
     np.testing.assert_allclose(losses, split, rtol=1e-5)
     for name in weights:
         torch.testing.assert_close(weights[name], others[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO], ids=["sft", "dpo"])
+def test_a_batch_too_big_for_the_memory_is_split_and_the_steps_stay_the_same(
+    small: str, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    plain = training(small, method(kind), tmp_path / "a", model(small, ft.Full()))
+    plain.run()
+    squeezed = training(small, method(kind), tmp_path / "b", model(small, ft.Full()))
+    example = int(squeezed.data.train.lengths.max()) * squeezed.data.width
+    squeezed.micro_tokens = ROWS * example
+    said = list[str]()
+    squeezed.report = lambda kind, message, data: said.append(message) if kind == "message" else None
+    only_fit(3 * example, monkeypatch, late=squeezed.model.get_input_embeddings().weight)
+    squeezed.run()
+    tries = [4 * example, 2 * example]
+    assert said == [f"out of memory on the longest batch: now {now} tokens at once, same steps" for now in tries]
+    assert squeezed.micro_tokens == 2 * example
+    for name, weight in plain.weights.items():
+        torch.testing.assert_close(squeezed.weights[name], weight, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO], ids=["sft", "dpo"])
+def test_a_sequence_too_big_for_the_memory_is_an_error_before_the_first_step(
+    small: str, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = training(small, method(kind), tmp_path, model(small, LORA))
+    longest = int(made.data.train.lengths.max())
+    only_fit(longest - 1, monkeypatch)
+    with pytest.raises(ft.BackendError, match=f"no room for one sequence of {longest} tokens") as caught:
+        made.run()
+    assert "max_length" in str(caught.value.cure)
+    assert made.progress.step == 0
+
+
+def only_fit(tokens: int, monkeypatch: pytest.MonkeyPatch, late: torch.nn.Parameter | None = None) -> None:
+    """A device whose memory runs out in any batch of more tokens, padding included.
+
+    With `late`, the weight whose gradient is made last, it runs out when the other gradients are there already.
+    """
+    token_losses, held = objectives.token_losses, 0
+
+    def check(_: object = None) -> None:
+        if held > tokens:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    def cramped(logits: Any, block: Any) -> Any:
+        nonlocal held
+        held = block.ids.numel()
+        if late is None or not torch.is_grad_enabled():
+            check()
+        return token_losses(logits, block)
+
+    monkeypatch.setattr(objectives, "token_losses", cramped)
+    if late is not None:
+        late.register_hook(check)
 
 
 def test_the_head_at_trained_positions_gives_the_loss_and_gradient_of_the_whole_model(small: str) -> None:

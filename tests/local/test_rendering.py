@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
+from tokenizers.processors import TemplateProcessing
+from transformers import GenerationConfig
 
 import finetune_sdk as ft
 from finetune_sdk_local import bases
+from finetune_sdk_local.generation import LocalModel
 from finetune_sdk_local.rendering import Renderer
 
 CHATML = (
@@ -97,12 +101,38 @@ def test_a_template_that_rewrites_history_is_refused_with_the_row_and_the_cure(s
     assert "weight 0" in str(caught.value.cure)
 
 
-def test_a_bos_that_the_template_writes_is_there_once(small: str) -> None:
+@pytest.mark.parametrize(("opening", "times"), [("{{ bos_token }}", 1), ("", 0)], ids=["written", "not written"])
+def test_a_bos_is_there_as_often_as_the_template_writes_it(small: str, opening: str, times: int) -> None:
+    """The tokenizer would put one in front of any text, as Llama's does; the template has the last word."""
     tokenizer = bases.tokenizer.__wrapped__(small)
-    tokenizer.chat_template = "<|system|>" + CHATML
-    made = Renderer(small, tokenizer).sequences([talk(("user", "Hi"), ("assistant", "Hello"))], 10_000)
-    bos = tokenizer.convert_tokens_to_ids("<|system|>")
-    assert (made.ids == bos).sum() == 1
+    tokenizer.add_special_tokens({"bos_token": "<|begin|>"})
+    bos = tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|begin|> $A", special_tokens=[("<|begin|>", bos)]
+    )
+    tokenizer.chat_template = opening + CHATML
+    assert tokenizer("Hi")["input_ids"].count(bos) == 1
+    renderer, example = Renderer(small, tokenizer), talk(("user", "Hi"), ("assistant", "Hello"))
+    made = renderer.sequences([example], 10_000)
+    model = Asked()
+    LocalModel("a", ft.Origin("local", "a"), lambda: (model, renderer), context=512).answer(example.prompt)
+    for ids in (made.ids.tolist(), model.ids):
+        assert ids.count(bos) == times
+        assert (ids[0] == bos) is (times == 1)
+    assert made.ids[: len(model.ids)].tolist() == model.ids
+    assert not made.trained[: len(model.ids)].any()
+
+
+class Asked:
+    """Stands where a model would, and keeps the tokens that it is asked."""
+
+    device = "cpu"
+    generation_config = GenerationConfig(eos_token_id=1)
+    ids: list[int]
+
+    def generate(self, *, input_ids: torch.Tensor, **options: Any) -> torch.Tensor:
+        self.ids = input_ids[0].tolist()
+        return torch.cat([input_ids, torch.ones((1, 1), dtype=torch.long)], 1)
 
 
 def test_a_base_without_a_template_is_refused(small: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 
 import finetune_sdk as ft
 from local_data import chats
+from watched import folder, kill, losses, saved_step, until, went_on_from
 
 KILLS = 25
 
@@ -19,7 +18,7 @@ KILLS = 25
 @pytest.mark.soak
 @pytest.mark.timeout(3000)
 def test_kills_at_random_moments_end_in_the_adapter_of_a_run_never_killed(client: ft.Client, home: Path) -> None:
-    method = ft.SFT(epochs=20, batch_size=4, learning_rate=5e-3, validate_every=7)
+    method = ft.SFT(steps=2500, batch_size=4, learning_rate=1e-3, validate_every=7)
     job = ft.Job(
         name="a", train=chats(24), validation=chats(6, 50), method=method, adapter=ft.LoRA(rank=4, dropout=0.1)
     )
@@ -27,21 +26,26 @@ def test_kills_at_random_moments_end_in_the_adapter_of_a_run_never_killed(client
     whole.wait(progress=False)
     other = ft.Client(settings=ft.Settings("local", home.with_name("other"), client.settings.places))
     run = other.submit(job)
-    draw = random.Random(0)
-    for _ in range(KILLS):
-        time.sleep(draw.uniform(0.0, 12.0))
-        lock = other.settings.home / "runs" / run.key / "worker.lock"
-        if run.status == "succeeded":
-            break
-        if not run.status.terminal and lock.exists() and lock.read_text():
-            os.kill(int(lock.read_text()), signal.SIGKILL)
-            while not run.status.terminal:
-                time.sleep(0.05)
-        if run.status.terminal and run.status != "succeeded":
-            run.resume()
+    draw, saved = random.Random(0), list[int]()
+    for number in range(KILLS):
+        lock = folder(other, run) / "worker.lock"
+        until(lambda lock=lock: lock.exists() and lock.read_text().isdigit())
+        if number % 3:  # while it trains; else while it starts
+            done = max(losses(run), default=0)
+            until(lambda done=done: max(losses(run), default=0) > done)
+            time.sleep(draw.uniform(0.0, 1.0))
+        else:
+            time.sleep(draw.uniform(0.0, 6.0))
+        assert run.status != "succeeded", "the run was too short to be killed so often"
+        kill(other, run)
+        until(lambda: run.status == "failed")
+        saved.append(saved_step(other, run))
+        run.resume()
+        until(lambda lock=lock: run.status == "running")
     run.wait(progress=False)
-    files = [
-        one.settings.home / "runs" / made.key / "model" / "adapter_model.safetensors"
-        for one, made in ((client, whole), (other, run))
-    ]
+    went_on = went_on_from(run)
+    assert set(went_on) <= set(saved)
+    assert went_on[-1] == saved[-1]
+    assert len(went_on) >= KILLS // 2
+    files = [folder(at, made) / "model" / "adapter_model.safetensors" for at, made in ((client, whole), (other, run))]
     assert files[0].read_bytes() == files[1].read_bytes()

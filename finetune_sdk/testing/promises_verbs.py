@@ -1,0 +1,120 @@
+"""The kit's promises of optional verbs: what is declared is done, and what is not is refused with its reason."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import pytest
+
+from finetune_sdk.backend import Backend, Optional, Resolved
+from finetune_sdk.client import Client
+from finetune_sdk.errors import InputError, RunError, UnsupportedError
+from finetune_sdk.job import Job
+from finetune_sdk.messages import ChatExample, Example, PreferenceExample
+from finetune_sdk.run import Run
+from finetune_sdk.testing.promises_runs import until
+
+
+class OfVerbs:
+    """What holds where a verb is declared, and where it is not."""
+
+    patience: ClassVar[float]
+
+    @pytest.mark.parametrize("verb", ["checkpoints", "resume"])
+    def test_a_verb_that_is_not_declared_is_refused_with_its_reason(
+        self, backend: Backend, finished: Run, verb: Literal["checkpoints", "resume"]
+    ) -> None:
+        if verb in backend.capabilities.verbs:
+            pytest.skip(f"{verb} is declared")
+        with pytest.raises(UnsupportedError) as caught:
+            getattr(finished, verb)()
+        assert backend.capabilities.gaps[verb] in caught.value.message
+
+    def test_list_has_the_newest_first(self, backend: Backend, finished: Run, cancelled: Run) -> None:
+        _needs(backend, "list")
+        runs = list(backend.runs())
+        assert {finished.key, cancelled.key} <= set(runs)
+        submitted = {run.key: run.entry.created for run in (finished, cancelled) if run.entry}
+        assert sorted(submitted, key=runs.index) == sorted(submitted, key=submitted.__getitem__, reverse=True)
+
+    def test_checkpoints_are_in_order_and_each_once(self, backend: Backend, finished: Run) -> None:
+        _needs(backend, "checkpoints")
+        saved = finished.checkpoints()
+        assert saved
+        assert [one.step for one in saved] == sorted({one.step for one in saved})
+        assert len({one.id for one in saved}) == len(saved)
+
+    def test_a_cancelled_run_goes_on_after_resume(self, client: Client, long_job: Job) -> None:
+        _needs(client.backend, "resume")
+        checkpoints = "checkpoints" in client.backend.capabilities.verbs
+        run = client.submit(replace(long_job, seed=long_job.seed + 2))
+        if checkpoints:
+            until(run, lambda status: status.terminal or bool(run.checkpoints()), self.patience)
+        run.cancel()
+        if until(run, lambda status: status.terminal, self.patience) == "succeeded":
+            pytest.skip("the run was over before it could be cancelled; a longer `long_job` would tell")
+        told = len(list(run.events()))
+        kept = run.checkpoints()[-1].step if checkpoints else 0
+        run.resume()
+        until(run, lambda _: bool(_steps(run, told)), self.patience)
+        run.cancel()
+        assert _steps(run, told)[0] > kept, "what was finished before is trained again"
+        numbers = [event.number for event in run.events()]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+    def test_resuming_a_run_that_succeeded_changes_nothing(self, backend: Backend, finished: Run) -> None:
+        _needs(backend, "resume")
+        with suppress(RunError, InputError):
+            finished.resume()
+        assert finished.status == "succeeded"
+
+    def test_render_marks_the_answer_and_not_the_question(self, backend: Backend, resolved: Resolved, job: Job) -> None:
+        _needs(backend, "render")
+        rendered = backend.render(job.train, 0, resolved.base)
+        assert {"ids", "trained", "text", "spans"} <= rendered.keys()
+        text, spans = rendered["text"], rendered["spans"]
+        assert all(0 <= start < end <= len(text) for start, end in spans)
+        learnt = " ".join(" ".join(text[start:end] for start, end in spans).split())
+        asked, answers = _sides(job.train[0])
+        for said in answers:
+            assert said in learnt, f"{said!r} is not among what is trained: {learnt!r}"
+        for said in asked:
+            assert said not in learnt, f"{said!r} is trained"
+
+    def test_render_trains_as_many_tokens_as_are_counted(self, backend: Backend, resolved: Resolved, job: Job) -> None:
+        _needs(backend, "render")
+        rendered, row = backend.render(job.train, 0, resolved.base), job.train[0]
+        counter = backend.counter(resolved.base)
+        count, trained = counter.count(row).trained, sum(rendered["trained"])
+        assert len(rendered["ids"]) == len(rendered["trained"])
+        assert trained
+        if counter.exact:
+            assert trained <= count if isinstance(row, PreferenceExample) else trained == count
+
+
+def _needs(backend: Backend, verb: Optional) -> None:
+    if verb not in backend.capabilities.verbs:
+        pytest.skip(backend.capabilities.gaps[verb])
+
+
+def _steps(run: Run, after: int) -> list[int]:
+    """The steps whose loss was told after an event."""
+    metrics = (event.data for event in run.events(after) if event.kind == "metrics")
+    return [data["step"] for data in metrics if data.get("loss") is not None]
+
+
+def _sides(row: Example) -> tuple[list[str], list[str]]:
+    """What a row asks and what it teaches, white space made single; of a pair, the chosen answer."""
+    if isinstance(row, PreferenceExample):
+        asked, answers = list(row.prompt.messages), list(row.chosen)
+    elif isinstance(row, ChatExample):
+        learnt = [message.role == "assistant" and message.weight != 0 for message in row.messages]
+        asked = [message for message, is_learnt in zip(row.messages, learnt, strict=True) if not is_learnt]
+        answers = [message for message, is_learnt in zip(row.messages, learnt, strict=True) if is_learnt]
+    else:
+        return [], [" ".join(row.text.split())]
+    taught = [" ".join(message.text.split()) for message in answers]
+    questions = (" ".join(message.text.split()) for message in asked)
+    return [said for said in questions if said and not any(said in answer for answer in taught)], taught

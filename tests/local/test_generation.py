@@ -1,0 +1,79 @@
+"""Answers: the same alone and in company, the same for the same seed, and honest about why they end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import finetune_sdk as ft
+from finetune_sdk_local import models
+from finetune_sdk_local.devices import Device
+from finetune_sdk_local.generation import LocalModel
+
+CPU = Device("cpu", "test", "float32", 1, 1)
+ASKED = [
+    "What is the capital of France?",
+    "Sort these words: pear, apple, fig, cherry, banana, quince, plum, date, lemon, grape, melon, kiwi",
+    "Hi",
+]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> LocalModel:
+    return models.base("tiny", "local", CPU)
+
+
+def fields(answers: list[ft.Answer]) -> list[ft.Answer]:
+    return [replace(answer, seconds=None) for answer in answers]
+
+
+def test_answers_of_unlike_length_are_those_that_each_gets_alone(tiny: LocalModel) -> None:
+    short = ft.Sampling(max_tokens=24)
+    alone = [tiny.answer(asked, short) for asked in ASKED]
+    assert len({answer.input_tokens for answer in alone}) == len({answer.text for answer in alone}) == len(ASKED)
+    assert fields(tiny.answers(ASKED, short)) == fields(alone)
+
+
+def test_a_long_prompt_does_not_cut_the_answers_beside_it(tiny: LocalModel) -> None:
+    """Near the end of the context a long prompt leaves few tokens for its own answer, and only for that."""
+    asked = [ASKED[1], "Say after me: one two three four five six seven"]
+    lengths = [tiny.answer(one, ft.Sampling(max_tokens=1)).input_tokens for one in asked]
+    assert lengths[0] > lengths[1] + 8
+    cramped = LocalModel("tiny", tiny.origin, tiny._load, context=lengths[0] + 2)
+    long, short = cramped.answers(asked)
+    assert (long.output_tokens, long.finish) == (2, "length")
+    assert short.output_tokens > 2
+    assert fields([long, short]) == fields([cramped.answer(one) for one in asked])
+
+
+def test_a_temperature_gives_the_same_answers_for_the_same_seed_and_others_for_another(tiny: LocalModel) -> None:
+    def drawn(seed: int) -> list[str]:
+        return [answer.text for answer in tiny.answers(ASKED, ft.Sampling(max_tokens=12, temperature=1.5, seed=seed))]
+
+    assert drawn(7) == drawn(7)
+    assert drawn(7) != drawn(8)
+    assert drawn(7) != [answer.text for answer in tiny.answers(ASKED, ft.Sampling(max_tokens=12))]
+
+
+def test_an_answer_says_whether_it_ended_or_was_cut(tiny: LocalModel) -> None:
+    whole = tiny.answer(ASKED[0], ft.Sampling(max_tokens=200))
+    assert whole.finish == "stop"
+    assert whole.output_tokens is not None
+    assert 2 < whole.output_tokens < 200
+    cut = tiny.answer(ASKED[0], ft.Sampling(max_tokens=whole.output_tokens - 1))
+    assert (cut.finish, cut.output_tokens) == ("length", whole.output_tokens - 1)
+    assert cut.text == whole.text  # all but the end of turn is there
+    cut = tiny.answer(ASKED[0], ft.Sampling(max_tokens=1))
+    assert (cut.finish, cut.output_tokens) == ("length", 1)
+    assert whole.text.startswith(cut.text)
+
+
+def test_a_prompt_longer_than_the_context_is_an_error_that_says_how_long_it_is(tiny: LocalModel) -> None:
+    cramped = LocalModel("tiny", tiny.origin, tiny._load, context=20)
+    with pytest.raises(
+        ft.BackendError, match=r"tiny: a prompt has \d\d tokens, and the base sees 20 at once"
+    ) as caught:
+        cramped.answers(["Hi", ASKED[1]])
+    assert "shorten the prompt" in str(caught.value.cure)
+    assert cramped.answer("Hi", ft.Sampling(max_tokens=2)).output_tokens == 2
