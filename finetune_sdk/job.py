@@ -251,6 +251,12 @@ class Job:
                 )
             if not len(dataset):
                 raise JobError(f"{side} has no rows.", cure="give at least one example")
+        for name in ("early_stopping", "validate_every"):
+            if self.validation is None and getattr(self.method, name) is not None:
+                raise JobError(
+                    f"{type(self.method).__name__}({name}=…) is set, and there is nothing to validate on.",
+                    cure="give the job validation data, or leave it out",
+                )
 
     def _check_types(self) -> None:
         """Raises JobError for a value of another kind, which a program may give."""

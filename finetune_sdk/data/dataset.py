@@ -17,6 +17,7 @@ from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Example, Kind, example
 
+SKETCH = 20_000
 _SHOWN = 10
 _CHECKS: tuple[Check, ...] = (Duplicates(),)
 
@@ -134,7 +135,7 @@ class Dataset:
     def _whole(self) -> bool:
         return self._rows == range(len(self._source))
 
-    def sketch(self, size: int = 20_000) -> tuple[str, ...]:
+    def sketch(self, size: int = SKETCH) -> tuple[str, ...]:
         """The `size` lowest content hashes (16 hex digits each): all rows of a small dataset, a fair sample of a large one."""
         return tuple(sorted({content[:8].hex() for content in self.hashes()})[:size])
 
