@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from finetune_sdk.files import whole
 from finetune_sdk.job import Adapter, Full, digest, table
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device, cores
@@ -73,9 +74,8 @@ def probe(base: str, adapter: Adapter, device: Device, threads: int, home: Path)
     if earlier is not None and earlier.seconds(*SHAPES[-1]) < found.seconds(*SHAPES[-1]):
         return earlier
     kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(asdict(found)))
-    part.replace(kept)
+    with whole(kept) as file:
+        file.write(json.dumps(asdict(found)).encode())
     return found
 
 

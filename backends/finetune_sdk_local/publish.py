@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from finetune_sdk.files import whole
 from finetune_sdk.job import Full
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import cores
@@ -56,9 +57,8 @@ def write_manifest(run: RunFolder, job: RunJob) -> None:
             "system": platform.platform(),
         },
     }
-    part = run.path / ".manifest.part"
-    part.write_text(json.dumps(manifest, indent=1))
-    part.replace(run.path / "manifest.json")
+    with whole(run.path / "manifest.json") as file:
+        file.write(json.dumps(manifest, indent=1).encode())
 
 
 def model(run: RunFolder, job: RunJob, trained: Any) -> None:

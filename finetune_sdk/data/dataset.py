@@ -15,6 +15,7 @@ from finetune_sdk.data.formats import detect, named
 from finetune_sdk.data.index import HASH_BYTES
 from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source, written
 from finetune_sdk.errors import DatasetError
+from finetune_sdk.files import whole
 from finetune_sdk.messages import Example, Kind, example
 
 SKETCH = 20_000
@@ -206,22 +207,15 @@ class Dataset:
                 f"{form.name} holds {form.kind} examples, and these are {self.kind}.", cure="choose another format"
             )
         target = Path(path)
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            with part.open("wb") as file:
-                for line in written(self.rows(), form.write):
-                    file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
+            with whole(target) as file:
+                file.writelines(written(self.rows(), form.write))
         except RowError as fault:
             raise DatasetError(f"{self.name}: {fault.message}", cure=fault.cure) from None
         except OSError as fault:
             raise DatasetError(
                 f"{target} cannot be written: {fault.strerror}.", cure="check the path and the disk"
             ) from None
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _key(seed: int) -> bytes:
