@@ -22,6 +22,7 @@ from finetune_sdk.errors import (
     DatasetError,
     InputError,
     JobError,
+    MissingDependencyError,
     NotFoundError,
     RunError,
     SettingsError,
@@ -243,8 +244,17 @@ class Client:
         return self._run(place, key)
 
     def runs(self) -> list[Run]:
-        """All runs that the ledger knows, of every backend, the newest first."""
-        return [self._run(entry.place, entry.run) for entry in self.ledger.entries() if entry.run]
+        """All runs that the ledger knows, of every backend that can be opened, the newest first."""
+        found, closed = list[Run](), set[str]()
+        for entry in self.ledger.entries():
+            if entry.run is None or entry.place in closed:
+                continue
+            try:
+                found.append(self._run(entry.place, entry.run))
+            except (SettingsError, MissingDependencyError) as fault:
+                closed.add(entry.place)
+                _log.warning("the runs at %s are left out: %s", entry.place, fault.message)
+        return found
 
     def model(self, name: str) -> Model:
         """A base, or a run's model by its run id."""

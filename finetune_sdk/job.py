@@ -69,16 +69,15 @@ def _share(owner: object, *names: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SFT:
-    """Supervised fine-tuning: the assistant's turns are learnt.
+class Optimisation:
+    """What every method that takes steps has.
 
     `epochs` passes over the data, or `steps` optimizer steps; `batch_size` examples a step; `learning_rate` at its peak,
-    after `warmup` (share of all steps); `max_length` tokens a row, longer ones are cut at the end and named; `loss_on`
-    "completions" trains assistant turns only, "all" every token; the validation loss is taken every `validate_every`
-    steps (None: each epoch), and `early_stopping` ends the run after that many of them without a better one.
+    after `warmup` (share of all steps); `max_length` tokens a row, longer ones are cut at the end and named; the
+    validation loss is taken every `validate_every` steps (None: each epoch), and `early_stopping` ends the run after
+    that many of them without a better one.
     """
 
-    kind: Literal["sft"] = "sft"
     epochs: float | None = None
     steps: int | None = None
     batch_size: int | None = None
@@ -87,96 +86,108 @@ class SFT:
     warmup: float | None = None
     weight_decay: float | None = None
     max_length: int | None = None
-    loss_on: LossOn | None = None
     validate_every: int | None = None
     early_stopping: int | None = None
-    data: ClassVar[frozenset[str]] = frozenset({"chat"})
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def _check_steps(self) -> None:
+        _positive(
+            self, "epochs", "steps", "batch_size", "learning_rate", "max_length", "validate_every", "early_stopping"
+        )
+        _whole(self, "steps", "batch_size", "max_length", "validate_every", "early_stopping")
+        _one_of(self, "schedule", get_args(Schedule))
+        _share(self, "warmup")
+        _numbers(self, "weight_decay")
+        if self.weight_decay is not None and not (self.weight_decay >= 0 and isfinite(self.weight_decay)):
+            raise JobError(f"weight_decay={self.weight_decay} makes no sense.", cure="give weight_decay 0 or more")
+        if self.epochs is not None and self.steps is not None:
+            raise JobError("both `epochs` and `steps` are set.", cure="set one of them")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SFT(Optimisation):
+    """Supervised fine-tuning: the assistant's turns are learnt.
+
+    `loss_on` "completions" trains assistant turns only, "all" every token. The rest is as in `Optimisation`.
+    """
+
+    kind: Literal["sft"] = "sft"
+    loss_on: LossOn | None = None
+    data: ClassVar[frozenset[str]] = frozenset({"chat"})
 
     def __post_init__(self) -> None:
         _one_of(self, "kind", ("sft",))
-        _check_optimisation(self)
+        self._check_steps()
         _one_of(self, "loss_on", get_args(LossOn))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DPO:
+class DPO(Optimisation):
     """Direct preference optimisation (Rafailov et al. 2023, eq. 7) of `chosen` over `rejected` answers.
 
-    `beta` is the strength of the pull towards the reference, which is the base. The rest is as in `SFT`.
+    `beta` is the strength of the pull towards the reference, which is the base. The rest is as in `Optimisation`.
     """
 
     kind: Literal["dpo"] = "dpo"
     beta: float | None = None
-    epochs: float | None = None
-    steps: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    schedule: Schedule | None = None
-    warmup: float | None = None
-    weight_decay: float | None = None
-    max_length: int | None = None
-    validate_every: int | None = None
-    early_stopping: int | None = None
     data: ClassVar[frozenset[str]] = frozenset({"preference"})
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         _one_of(self, "kind", ("dpo",))
-        _check_optimisation(self)
+        self._check_steps()
         _positive(self, "beta")
 
 
 Method = SFT | DPO
 
 
-def _check_optimisation(method: Method) -> None:
-    _positive(
-        method, "epochs", "steps", "batch_size", "learning_rate", "max_length", "validate_every", "early_stopping"
-    )
-    _whole(method, "steps", "batch_size", "max_length", "validate_every", "early_stopping")
-    _one_of(method, "schedule", get_args(Schedule))
-    _share(method, "warmup")
-    _numbers(method, "weight_decay")
-    if method.weight_decay is not None and not (method.weight_decay >= 0 and isfinite(method.weight_decay)):
-        raise JobError(f"weight_decay={method.weight_decay} makes no sense.", cure="give weight_decay 0 or more")
-    if method.epochs is not None and method.steps is not None:
-        raise JobError("both `epochs` and `steps` are set.", cure="set one of them")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoRA:
-    """Low-rank adapters (Hu et al. 2021) of `rank` beside the weights named by `targets`, scaled by `alpha / rank`.
+class LowRank:
+    """Adapters of `rank` beside the weights named by `targets`, scaled by `alpha / rank`.
 
     `targets` "all-linear" is every linear layer but the head. `alpha` None is twice the rank.
     """
 
-    kind: Literal["lora"] = "lora"
     rank: int = 16
     alpha: float | None = None
     dropout: float = 0.0
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    def __post_init__(self) -> None:
-        _one_of(self, "kind", ("lora",))
-        _check_low_rank(self)
+    def _check_rank(self) -> None:
+        _positive(self, "rank", "alpha")
+        _whole(self, "rank")
+        _share(self, "dropout")
+        named: Any = self.targets
+        if isinstance(named, str) and named != "all-linear":
+            raise JobError(f"targets={named!r} is one name.", cure='give a tuple of names, or use "all-linear"')
+        if not named:
+            raise JobError("`targets` names no layer.", cure='name at least one, or use "all-linear"')
+        if not isinstance(named, str | tuple | list) or not all(isinstance(name, str) and name for name in named):
+            raise JobError(f"targets={named!r} makes no sense.", cure="give a tuple of the layers' names")
+        object.__setattr__(self, "targets", named if isinstance(named, str) else tuple(named))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QLoRA:
+class LoRA(LowRank):
+    """Low-rank adapters (Hu et al. 2021) beside the base's own weights."""
+
+    kind: Literal["lora"] = "lora"
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", ("lora",))
+        self._check_rank()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QLoRA(LowRank):
     """LoRA beside a base that is held in 4 bits: NF4, double quantisation (Dettmers et al. 2023)."""
 
     kind: Literal["qlora"] = "qlora"
-    rank: int = 16
-    alpha: float | None = None
-    dropout: float = 0.0
-    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         _one_of(self, "kind", ("qlora",))
-        _check_low_rank(self)
+        self._check_rank()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,20 +199,6 @@ class Full:
 
 
 Adapter = LoRA | QLoRA | Full
-
-
-def _check_low_rank(adapter: LoRA | QLoRA) -> None:
-    _positive(adapter, "rank", "alpha")
-    _whole(adapter, "rank")
-    _share(adapter, "dropout")
-    if isinstance(adapter.targets, str) and adapter.targets != "all-linear":
-        raise JobError(f"targets={adapter.targets!r} is one name.", cure='give a tuple of names, or use "all-linear"')
-    if not adapter.targets:
-        raise JobError("`targets` names no layer.", cure='name at least one, or use "all-linear"')
-    named: Any = adapter.targets
-    if not isinstance(named, str | tuple | list) or not all(isinstance(name, str) and name for name in named):
-        raise JobError(f"targets={named!r} makes no sense.", cure="give a tuple of the layers' names")
-    object.__setattr__(adapter, "targets", named if isinstance(named, str) else tuple(named))
 
 
 def table(value: Method | Adapter) -> dict[str, Any]:
@@ -251,6 +248,12 @@ class Job:
                 )
             if not len(dataset):
                 raise JobError(f"{side} has no rows.", cure="give at least one example")
+        for name in ("early_stopping", "validate_every"):
+            if self.validation is None and getattr(self.method, name) is not None:
+                raise JobError(
+                    f"{type(self.method).__name__}({name}=…) is set, and there is nothing to validate on.",
+                    cure="give the job validation data, or leave it out",
+                )
 
     def _check_types(self) -> None:
         """Raises JobError for a value of another kind, which a program may give."""

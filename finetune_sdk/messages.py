@@ -6,6 +6,7 @@ there, never text. Nothing in here touches a file or a vendor's format.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -186,7 +187,28 @@ def _turn(turn: Message | Mapping[str, Any]) -> Message:
         return turn
     if not isinstance(turn, Mapping) or turn.get("role") not in ROLES:
         raise InputError(f"{turn!r:.80} is no message.", cure=_ASKED)
-    return Message.from_canonical(turn)
+    unknown = turn.keys() - {"role", "content", "tool_calls", "tool_call_id", "name", "refusal"}
+    if unknown:
+        raise InputError(f"a message has no {sorted(map(str, unknown))[0]!r}: {dict(turn)!r:.80}.", cure=_ASKED)
+    content, calls = turn.get("content"), turn.get("tool_calls") or ()
+    if not isinstance(content, str | list | tuple) and not (content is None and calls):
+        raise InputError(f"{dict(turn)!r:.80} has no content.", cure=_ASKED)
+    row = {**turn, "content": list(content) if isinstance(content, tuple) else content}
+    return Message.from_canonical({**row, "tool_calls": [_called(call) for call in calls]})
+
+
+def _called(call: Any) -> Mapping[str, Any]:
+    """A call in canonical form, or as the OpenAI protocol has it: arguments as text, inside a `function`."""
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    try:
+        arguments = function["arguments"]  # type: ignore[index]
+        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+        found = {"name": function["name"], "arguments": arguments, "id": call.get("id")}  # type: ignore[index]
+    except (TypeError, KeyError, ValueError):
+        found = {}
+    if not found or not isinstance(found["name"], str) or not isinstance(found["arguments"], Mapping):
+        raise InputError(f"{call!r:.80} is no tool call.", cure='give it as {"name": "…", "arguments": {…}}')
+    return found
 
 
 def _messages(rows: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:

@@ -160,14 +160,24 @@ class Run:
         )
         return Tuned(self._backend.model(result.model), name, origin)
 
+    def base(self) -> Model:
+        """The base that the run started from. Raises RunError for a run that was submitted elsewhere."""
+        entry = self.entry
+        if entry is None:
+            raise RunError(
+                f"{self.id} is not in this ledger, so its base is not known here.",
+                cure="take the base from its job: client.base(job)",
+            )
+        return self._backend.model(str(entry.resolved["base"]))
+
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Loss over steps, as `{"loss": [(step, value), …], "validation_loss": …, "learning_rate": …}`."""
         names = ("loss", "validation_loss", "learning_rate", "margin", "validation_margin")
-        curves: dict[str, list[tuple[int, float]]] = {}
+        curves: dict[str, dict[int, float]] = {}
         for event in self.events():
             if event.kind != "metrics" or "step" not in event.data:
                 continue
             for name in names:
                 if event.data.get(name) is not None:
-                    curves.setdefault(name, []).append((event.data["step"], event.data[name]))
-        return curves
+                    curves.setdefault(name, {})[event.data["step"]] = event.data[name]
+        return {name: sorted(curve.items()) for name, curve in curves.items()}

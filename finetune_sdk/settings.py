@@ -121,15 +121,18 @@ def _places(raw: Mapping[str, Any], path: Path | None) -> dict[str, Mapping[str,
     places = raw.get("backends", {})
     if not isinstance(places, dict) or not all(isinstance(table, dict) for table in places.values()):
         raise SettingsError(f"{path}: `backends` is not a table of tables.", cure="write [backends.local] and so on")
-    return places
+    return {name: _placed(table, path) for name, table in places.items()}
+
+
+def _placed(table: Mapping[str, Any], path: Path | None) -> Mapping[str, Any]:
+    """A base that is a folder is found beside the file, wherever the command is called."""
+    base = table.get("base")
+    if path is None or not isinstance(base, str) or not base or not (path.absolute().parent / base).is_dir():
+        return table
+    return {**table, "base": str((path.absolute().parent / base).resolve())}
 
 
 def _home() -> str:
     from platformdirs import user_data_dir  # only where nothing else is set
 
     return user_data_dir("finetune", appauthor=False)
-
-
-def secret(name: str) -> str | None:
-    """The value of an environment variable that holds a key. Never log or keep what this returns."""
-    return os.environ.get(name) or None

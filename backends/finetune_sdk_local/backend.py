@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,34 +18,21 @@ from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter, TokenCount
 from finetune_sdk.errors import (
     BackendError,
+    DatasetError,
     MissingDependencyError,
     NotFoundError,
     RunError,
-    SettingsError,
 )
 from finetune_sdk.estimate import Estimate, Price
 from finetune_sdk.job import DPO, SFT, Job
 from finetune_sdk.messages import Example
 from finetune_sdk.model import Model
+from finetune_sdk_local.options import Options
 from finetune_sdk_local.runs import RunFolder
 
-OPTIONS = frozenset(
-    {
-        "kind",
-        "base",
-        "adapter",
-        "device",
-        "dtype",
-        "threads",
-        "micro_tokens",
-        "checkpoint_every",
-        "usd_per_hour",
-        "sft",
-        "dpo",
-    }
-)
 NEEDED = ("torch", "transformers", "peft", "safetensors", "psutil")
 CANCEL_SECONDS = 8.0
+KILL_SECONDS = 30.0
 # Threads that spin while they wait for each other slow a run down several times over on cores that others use too.
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 MICRO_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
@@ -70,15 +56,8 @@ class LocalBackend:
         missing = next((name for name in NEEDED if find_spec(name) is None), None)
         if missing is not None:
             raise MissingDependencyError(f"{missing}, which local training needs,", extra="local")
-        unknown = place.options.keys() - OPTIONS
-        if unknown:
-            word = sorted(unknown)[0]
-            near = get_close_matches(word, OPTIONS, 1)
-            raise SettingsError(
-                f"[backends.{place.name}] has no option {word!r}.",
-                cure=f"use {near[0]!r}" if near else f"use one of {', '.join(sorted(OPTIONS))}",
-            )
         self._place = place
+        self._options = Options.read(place)
         self._runs = place.home.expanduser().absolute() / "runs"
         self._sequences: dict[tuple[str, str, str, int], Any] = {}
         self._workers: set[int] = set()
@@ -94,22 +73,24 @@ class LocalBackend:
     def _device(self) -> Any:
         from finetune_sdk_local.devices import pick
 
-        return pick(self._place.options.get("device"), self._place.options.get("dtype"))
+        return pick(self._options.device, self._options.dtype)
 
     def _machine(self) -> dict[str, Any]:
         """What does not change the result but for rounding: kept with the run, so that a resume is bit-equal."""
-        options = self._place.options
+        from finetune_sdk_local.devices import cores
+
+        options = self._options
         return {
-            "threads": int(options.get("threads") or os.cpu_count() or 1),
-            "micro_tokens": int(options.get("micro_tokens") or MICRO_TOKENS[self._device().kind]),
-            "checkpoint_every": options.get("checkpoint_every"),
+            "threads": options.threads or cores(),
+            "micro_tokens": options.micro_tokens or MICRO_TOKENS[self._device().kind],
+            "checkpoint_every": options.checkpoint_every,
         }
 
     def resolve(self, job: Job) -> Resolved:
         from finetune_sdk_local import bases, defaults
 
         bases.quiet()
-        resolved = defaults.resolve(job, self._place.options, self._device())
+        resolved = defaults.resolve(job, self._options, self._device())
         bases.causal(resolved.base)
         bases.safe(resolved.base)
         return resolved
@@ -131,16 +112,18 @@ class LocalBackend:
         return self._sequences[key]
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
-        from finetune_sdk_local import estimates
-        from finetune_sdk_local.checks import lengths, room
+        from finetune_sdk_local import bases, estimates
+        from finetune_sdk_local.checks import endings, lengths, room
 
-        job = resolved.job
+        job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
         width = 2 if isinstance(job.method, DPO) else 1
-        found = list(lengths(job.train, self._tokens(resolved, job.train), width, resolved.method.max_length or 0))
+        found = list(lengths(job.train, tokens, width, resolved.method.max_length or 0))
+        if isinstance(job.method, SFT):
+            found += endings(job.train, tokens, bases.ends(resolved.base), bases.tokenizer(resolved.base))
         if job.validation is not None:
             made = self._tokens(resolved, job.validation)
             found += lengths(job.validation, made, width, resolved.method.max_length or 0)
-        found += room(self._runs, estimates.disk(resolved, self._tokens(resolved, job.train)))
+        found += room(self._runs, estimates.disk(resolved, tokens))
         return found
 
     def estimate(self, resolved: Resolved) -> Estimate:
@@ -148,7 +131,6 @@ class LocalBackend:
         from finetune_sdk_local.probe import probe
 
         job, device, machine = resolved.job, self._device(), self._machine()
-        price = self._place.options.get("usd_per_hour")
         return estimates.estimate(
             resolved,
             self._tokens(resolved, job.train),
@@ -157,7 +139,7 @@ class LocalBackend:
                 device,
                 machine["micro_tokens"],
                 probe(resolved.base, resolved.adapter, device, machine["threads"], self._place.home),
-                float(price) if price is not None else None,
+                self._options.usd_per_hour,
             ),
         )
 
@@ -183,7 +165,9 @@ class LocalBackend:
         return [run.id] if run.exists() and (run.sent_mark.exists() or run.started_mark.exists()) else []
 
     def status(self, run: str) -> Status:
-        self._workers = {worker for worker in self._workers if not _ended(worker)}
+        for worker in tuple(self._workers):
+            if _ended(worker):
+                self._workers.discard(worker)
         return self._run(run).status()[0]
 
     def events(self, run: str, after: int = 0) -> Iterable[Event]:
@@ -198,9 +182,11 @@ class LocalBackend:
             return
         folder.cancel_mark.touch()
         _signal(folder, signal.SIGTERM)
-        until = time.monotonic() + CANCEL_SECONDS
+        asked = time.monotonic()
         while not folder.status()[0].terminal:
-            if time.monotonic() > until:
+            if time.monotonic() > asked + KILL_SECONDS:
+                raise BackendError(f"the process of {run} does not end, though it was killed.", retryable=True)
+            if time.monotonic() > asked + CANCEL_SECONDS:
                 _signal(folder, signal.SIGKILL)
             time.sleep(0.05)
 
@@ -234,7 +220,8 @@ class LocalBackend:
 
     def runs(self) -> Sequence[str]:
         folders = [path for path in self._runs.glob("*") if RunFolder(path).exists()]
-        return [path.name for path in sorted(folders, key=lambda path: path.stat().st_ctime, reverse=True)]
+        made = {path: (path / "job.json").stat().st_mtime for path in folders}
+        return [path.name for path in sorted(folders, key=lambda path: made[path], reverse=True)]
 
     def checkpoints(self, run: str) -> Sequence[Checkpoint]:
         from finetune_sdk_local import checkpoints
@@ -266,11 +253,14 @@ class LocalBackend:
 
     def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:
         from finetune_sdk_local import bases
-        from finetune_sdk_local.rendering import Renderer, mark
+        from finetune_sdk_local.rendering import Renderer, TemplateError, mark
 
         bases.quiet()
         renderer = Renderer(base, bases.tokenizer(base))
-        text, spans = renderer.texts(dataset[index])[0]
+        try:
+            text, spans = renderer.texts(dataset[index])[0]
+        except TemplateError as fault:
+            raise DatasetError(f"{dataset.where(index)}: {fault.message}", cure=fault.cure) from None
         encoded = renderer.encode([text])
         trained = mark(encoded["offset_mapping"][0], spans)
         return {"ids": list(encoded["input_ids"][0]), "trained": trained.tolist(), "text": text, "spans": spans}
@@ -279,7 +269,7 @@ class LocalBackend:
         """What this machine can do, in words."""
         from finetune_sdk_local.doctor import examine
 
-        return examine(self._place)
+        return examine(self._device(), self._options.threads)
 
 
 class LocalCounter:
@@ -332,3 +322,5 @@ def _signal(run: RunFolder, number: int) -> None:
             os.kill(worker, number)
         except ProcessLookupError:
             return
+        except PermissionError:
+            raise BackendError(f"the run's process {worker} belongs to another user.", cure="ask that user") from None

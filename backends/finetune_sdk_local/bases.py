@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from finetune_sdk.errors import MissingDependencyError, NotFoundError, UnsupportedError
+from finetune_sdk.errors import MissingDependencyError, NotFoundError, RunError, UnsupportedError
 from finetune_sdk.job import Adapter, Full, LoRA, QLoRA
 from finetune_sdk_local.devices import Device
 
 if TYPE_CHECKING:
     import torch
 
+BASE_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 EMBEDDED = {"tiny": Path(__file__).parent / "tiny"}
 
 
@@ -40,6 +41,12 @@ def locate(base: str) -> str:
     if base.count("/") > 1 or base.startswith(("/", ".", "~")):
         raise _unknown(base, f"there is no folder {folder.absolute()}")
     return base
+
+
+def absolute(base: str) -> str:
+    """A folder's name as it is known from everywhere; any other base as it stands."""
+    where = locate(base)
+    return where if base not in EMBEDDED and Path(where).is_dir() else base
 
 
 def _unknown(base: str, found: str) -> NotFoundError:
@@ -111,6 +118,68 @@ def identity(base: str) -> str:
     files = sorted(file for pattern in ("*.safetensors", "*.json", "*.jinja") for file in where.glob(pattern))
     listed = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return sha256(repr(listed).encode()).hexdigest()[:16]
+
+
+def pinned(base: str, weights: str | None) -> str:
+    """Where exactly the weights lie that `identity` gave `weights` for: a folder. Raises RunError when they have changed.
+
+    Of a hub's model all files come from that one commit, whatever has been pushed since.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    where = locate(base)
+    if Path(where).is_dir():
+        if weights is not None and identity(base) != weights:
+            raise RunError(
+                f"the base {base!r} is not the one that the run started from: files in {where} have changed.",
+                cure="put the folder back as it was, or submit the job anew",
+            )
+        return where
+    if weights in (None, "unknown"):
+        return base
+    try:
+        return snapshot_download(
+            base,
+            revision=weights,
+            allow_patterns=BASE_FILES,
+            ignore_patterns=["*/*"],
+            local_files_only=hub_is_out_of_reach(),
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as fault:
+        raise _unknown(base, f"its commit {weights} cannot be had ({str(fault).strip().splitlines()[0]})") from None
+
+
+def ends(base: str) -> list[int]:
+    """The ids that end an answer: the generation config's, and the tokenizer's end of turn."""
+    from transformers import GenerationConfig
+
+    try:
+        found = GenerationConfig.from_pretrained(locate(base), local_files_only=hub_is_out_of_reach()).eos_token_id
+    except OSError:
+        found = config(base).get_text_config().eos_token_id
+    return _with_end([found] if isinstance(found, int) else list(found or []), tokenizer(base))
+
+
+def _with_end(ends: list[int], tokenizer: Any) -> list[int]:
+    own = tokenizer.eos_token_id
+    return ends if own is None or own in ends else [*ends, own]
+
+
+def answering(model: Any, tokenizer: Any) -> Any:
+    """The model with a generation config that only says how an answer ends.
+
+    Bases bring penalties and temperatures of their own, which transformers would add to whatever is asked.
+    """
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    ends = [own.eos_token_id] if isinstance(own.eos_token_id, int) else list(own.eos_token_id or [])
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    model.generation_config = GenerationConfig(
+        bos_token_id=own.bos_token_id, eos_token_id=_with_end(ends, tokenizer), pad_token_id=pad
+    )
+    return model.eval()
 
 
 def tokenizer_in(folder: Path) -> Any:
@@ -211,8 +280,11 @@ def _keep_four_bits_trainable(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def adapt(model: Any, adapter: Adapter, seed: int) -> Any:
-    """The model with its adapter, seeded before the adapter's weights are drawn; those are float32."""
+def adapt(model: Any, adapter: Adapter, seed: int, base: str | None = None) -> Any:
+    """The model with its adapter, seeded before the adapter's weights are drawn; those are float32.
+
+    `base` is the name that the adapter will know its base by.
+    """
     import torch
 
     torch.manual_seed(seed)
@@ -230,7 +302,7 @@ def adapt(model: Any, adapter: Adapter, seed: int) -> Any:
         lora_dropout=adapter.dropout,
         target_modules=targets,
         task_type="CAUSAL_LM",
-        base_model_name_or_path=model.config._name_or_path,
+        base_model_name_or_path=base or model.config._name_or_path,
     )
     try:
         with peft_hints_off():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,8 +34,12 @@ class Plan:
     def rows(self, step: int) -> NDArray[np.int64]:
         """The examples of step `step`, counted from 0: each epoch is its own seeded shuffle of all."""
         epoch, at = divmod(step, self.per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.examples)
-        return order[at * self.batch_size : (at + 1) * self.batch_size]
+        return _order(self.examples, self.seed, epoch)[at * self.batch_size : (at + 1) * self.batch_size]
+
+
+@lru_cache(maxsize=2)
+def _order(examples: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(examples)
 
 
 def plan(examples: int, batch_size: int, seed: int, epochs: float | None, steps: int | None) -> Plan:

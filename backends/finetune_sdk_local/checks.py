@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,26 @@ def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> I
             f"and {int((lost > 0).sum())} lose tokens of the answer.",
             "raise max_length if the base allows it, or shorten the rows",
             tuple(dataset.line(row) for row in rows[:SHOWN]),
+            len(rows),
+        )
+
+
+def endings(dataset: Dataset, made: Sequences, ends: Sequence[int], tokenizer: Any) -> Iterator[Finding]:
+    """An error where answers end in nothing that the base stops at: the tuned model would go on for ever."""
+    ending = made.trained & np.isin(made.ids, ends)
+    total = np.concatenate(([0], np.cumsum(ending, dtype=np.int64)))
+    rows = ((total[made.starts[1:]] == total[made.starts[:-1]]) & (made.cut == 0)).nonzero()[0]
+    if len(rows):
+        ids, trained = made.row(int(rows[0]))
+        named = " or ".join(repr(tokenizer.decode([end])) for end in ends) or "nothing at all"
+        yield Finding(
+            "job",
+            "error",
+            f"{dataset.where(int(rows[0]))}: the answer ends in {tokenizer.decode(ids[trained][-4:])!r}, and the base stops at "
+            f"{named}: the tuned model would not know where to stop.",
+            "use an instruction-tuned base, or name the token that ends a turn as eos_token_id in the base's "
+            "generation_config.json",
+            (dataset.line(int(rows[0])),),
             len(rows),
         )
 

@@ -11,36 +11,46 @@ from finetune_sdk.errors import JobError
 from finetune_sdk.job import DPO, Adapter, Full, Job, LoRA, Method, table
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device
-from finetune_sdk_local.prepare import adapter_of, method_of
+from finetune_sdk_local.options import Options
+from finetune_sdk_local.tables import method_of
 
 EPOCHS = 3.0
 BATCH_SIZE = 16
 WARMUP = 0.05
 BETA = 0.1
+MAX_GRADIENT_NORM = 1.0
 DPO_SHARE = 0.05
 
 
-def resolve(job: Job, options: Mapping[str, Any], device: Device) -> Resolved:
+def resolve(job: Job, options: Options, device: Device) -> Resolved:
     """The job with this place's choices: those of finetune.toml first, then the defaults of this module."""
-    base = job.base or options.get("base")
+    base = job.base or options.base
     if not base:
         raise JobError(
             "no base is given: neither the job nor finetune.toml says what to start from.",
             cure='set it, as in Job(base="tiny") for a trial that needs no download, or `base` under [backends.local]',
         )
-    adapter = job.adapter or (adapter_of(options["adapter"]) if "adapter" in options else LoRA())
-    method, chosen = _method(job.method, options, str(base), adapter)
+    base = bases.absolute(base)
+    adapter = job.adapter or options.adapter_or_none() or LoRA()
+    method, chosen = _method(job.method, getattr(options, job.method.kind), base, adapter)
     if job.adapter is None:
         chosen = ("adapter", *chosen)
     if job.base is None:
         chosen = ("base", *chosen)
-    whole = job.resolved(base=str(base), adapter=adapter, method=method)
-    own = {"device": device.kind, "dtype": device.dtype, "weights": bases.identity(str(base))}
+    whole = job.resolved(base=base, adapter=adapter, method=method)
+    own = {
+        "device": device.kind,
+        "dtype": device.dtype,
+        "weights": bases.identity(base),
+        "max_gradient_norm": MAX_GRADIENT_NORM,
+    }
     return Resolved(whole, own, chosen)
 
 
-def _method(method: Method, options: Mapping[str, Any], base: str, adapter: Adapter) -> tuple[Method, tuple[str, ...]]:
-    here = dict(options.get(method.kind, {}))
+def _method(
+    method: Method, table_here: Mapping[str, Any], base: str, adapter: Adapter
+) -> tuple[Method, tuple[str, ...]]:
+    here = dict(table_here)
     if method.steps is not None or method.epochs is not None:
         here.pop("steps", None), here.pop("epochs", None)
     set_here = table(method_of({"kind": method.kind, **here}))

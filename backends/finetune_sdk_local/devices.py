@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 DEVICES = ("cpu", "cuda", "mps")
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class Device:
         dtype = getattr(torch, self.dtype)
         assert isinstance(dtype, torch.dtype)
         return dtype
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pick(kind: str | None = None, dtype: str | None = None) -> Device:
@@ -55,7 +61,7 @@ def pick(kind: str | None = None, dtype: str | None = None) -> Device:
         )
     if chosen == "cuda":
         free, total = torch.cuda.mem_get_info()
-        own = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        own = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
         return Device("cuda", torch.cuda.get_device_name(), dtype or own, total, free)
     memory = psutil.virtual_memory()
     name = platform.processor() or platform.machine()

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from finetune_sdk.backend import Place
 from finetune_sdk.estimate import quantity
-from finetune_sdk_local.devices import pick
+from finetune_sdk_local.devices import Device, cores
 from finetune_sdk_local.publish import versions
 
 
-def examine(place: Place) -> dict[str, str]:
+def examine(device: Device, threads: int | None) -> dict[str, str]:
     """One line a fact."""
-    import os
-
     import torch
 
-    device = pick(place.options.get("device"), place.options.get("dtype"))
     facts = {
         "device": f"{device.kind} ({device.name}), {device.dtype}",
         "memory": f"{quantity(device.free, 'bytes')} free of {quantity(device.memory, 'bytes')}",
-        "threads": f"{place.options.get('threads') or os.cpu_count()}",
+        "threads": str(threads or cores()),
         "methods": "SFT, DPO",
         "adapters": "LoRA, QLoRA, Full",
         "embedded base": "tiny",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.estimate import Estimate, Range
-from finetune_sdk.job import DPO, Full, LoRA, QLoRA
+from finetune_sdk.job import DPO, Full, LoRA, Method, QLoRA
 from finetune_sdk_local.batches import Plan, grouped, plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.probe import Probe
@@ -18,9 +18,10 @@ from finetune_sdk_local.shapes import Shape
 
 START_SECONDS = (5.0, 8.0, 14.0)
 ROWS_PER_SECOND = 2_500.0
-PROCESS_BYTES = 0.75e9
+PROCESS_BYTES = 0.55e9
 SPREAD = (0.65, 1.6)
-MEMORY_SPREAD = (0.75, 1.6)
+MEMORY_SPREAD = (0.65, 1.8)
+FULL_ACTIVATIONS = 0.7  # an adapter keeps the inputs of its own two products beside each layer's
 KEPT_CHECKPOINTS = 3
 
 
@@ -40,11 +41,17 @@ def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None,
     width = 2 if isinstance(method, DPO) else 1
     steps = plan(len(train) // width, method.batch_size or 1, job.seed, method.epochs, method.steps)
     tokens, trained = _tokens(train, steps, width)
+    least = _tokens(train, replace(steps, steps=_fewest(steps, method)), width)
     time = _time(resolved, train, validation, steps, width, machine)
     price = machine.usd_per_hour
+    early = ", fewer if it stops early" if method.early_stopping is not None else ""
     return Estimate(
-        tokens=Range.exactly(tokens, "tokens", f"counted with the base's tokenizer over {steps.steps} steps"),
-        trained_tokens=Range.exactly(trained, "tokens", "of these, the ones that are learnt, after cuts"),
+        tokens=Range(
+            least[0], tokens, tokens, "tokens", f"counted with the base's tokenizer over {steps.steps} steps{early}"
+        ),
+        trained_tokens=Range(
+            least[1], trained, trained, "tokens", f"of these, the ones that are learnt, after cuts{early}"
+        ),
         charge=Range.exactly(0.0, "USD", "own hardware: no provider charges for it"),
         time=time,
         memory=_memory(resolved, train, steps, width, shape, machine),
@@ -55,6 +62,13 @@ def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None,
         resolved=resolved.to_dict(),
         notes=_notes(train, width, steps),
     )
+
+
+def _fewest(steps: Plan, method: Method) -> int:
+    """The steps that a run takes at least: all, unless it may stop early."""
+    if method.early_stopping is None:
+        return steps.steps
+    return min(steps.steps, (method.validate_every or steps.per_epoch) * (method.early_stopping + 1))
 
 
 def _tokens(train: Sequences, steps: Plan, width: int) -> tuple[int, int]:
@@ -88,7 +102,7 @@ def _time(
     reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
     low, expected, high = START_SECONDS
     return Range(
-        low + reading / 2 + training * SPREAD[0],
+        low + reading / 2 + training * SPREAD[0] * _fewest(steps, resolved.method) / steps.steps,
         expected + reading + training,
         high + reading * 2 + training * SPREAD[1],
         "s",
@@ -119,8 +133,10 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
         weights = 0.53 * shape.linear + bytes_each * (shape.parameters - shape.linear)
     longest = np.sort(_longest(train, width))[::-1][: steps.batch_size]
     biggest = max(rows * length for rows, length in _padded(longest, width, machine.micro_tokens))
-    per_token = shape.layers * (20 * shape.hidden + 6 * shape.intermediate) * bytes_each
+    per_token: float = shape.layers * (20 * shape.hidden + 6 * shape.intermediate) * bytes_each
     logits = int(np.max(train.trained_counts)) * min(steps.batch_size * width, 64) * shape.vocabulary * 4 * 3
+    if isinstance(adapter, Full):
+        per_token *= FULL_ACTIVATIONS
     process = PROCESS_BYTES if device.kind == "cpu" else 0.6e9
     expected = process + weights + 12.0 * moving + biggest * per_token + logits
     if not isinstance(adapter, Full):

@@ -81,7 +81,7 @@ class LocalModel:
         options: dict[str, Any] = {"do_sample": sampling.temperature > 0}
         if sampling.temperature > 0:
             options |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        ends = _ends(model, tokenizer)
+        ends = model.generation_config.eos_token_id
         started = time.perf_counter()
         with torch.inference_mode():
             if sampling.seed is not None:
@@ -90,8 +90,6 @@ class LocalModel:
                 input_ids=ids,
                 attention_mask=mask,
                 max_new_tokens=min(sampling.max_tokens, self._context - width),
-                eos_token_id=ends,
-                pad_token_id=pad,
                 use_cache=True,
                 **options,
             )
@@ -114,15 +112,6 @@ def _batches(lengths: list[int], new: int, context: int) -> Iterable[list[int]]:
         batch.append(row)
     if batch:
         yield batch
-
-
-def _ends(model: Any, tokenizer: Any) -> list[int]:
-    """The ids that end an answer: the generation config's, and the tokenizer's end of turn."""
-    own = model.generation_config.eos_token_id
-    ends = [own] if isinstance(own, int) else list(own or [])
-    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ends:
-        ends.append(tokenizer.eos_token_id)
-    return ends
 
 
 def _answer(tokenizer: Any, ids: list[int], ends: list[int], asked: int, seconds: float) -> Answer:

@@ -10,9 +10,9 @@ from finetune_sdk.model import Origin
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.generation import LocalModel
-from finetune_sdk_local.prepare import adapter_of
 from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.tables import adapter_of
 
 
 def base(name: str, place: str, device: Device) -> LocalModel:
@@ -21,8 +21,9 @@ def base(name: str, place: str, device: Device) -> LocalModel:
     bases.causal(name)
 
     def load() -> tuple[Any, Renderer]:
-        model = bases.load(name, device)
-        return model.eval(), Renderer(name, bases.tokenizer(name))
+        where = bases.pinned(name, bases.identity(name))
+        tokenizer = bases.tokenizer(where)
+        return bases.answering(bases.load(where, device), tokenizer), Renderer(name, tokenizer)
 
     return LocalModel(name, Origin(place, name), load, context=bases.context(name))
 
@@ -40,8 +41,10 @@ def tuned(run: RunFolder, place: str, device: Device) -> LocalModel:
     def load() -> tuple[Any, Renderer]:
         tokenizer = bases.tokenizer_in(run.model)
         if about["full"]:
-            return bases.load(str(run.model), device).eval(), Renderer(str(run.model), tokenizer)
-        model = bases.load(name, device, adapter_of(about["adapter"]))
+            model = bases.load(str(run.model), device)
+            return bases.answering(model, tokenizer), Renderer(str(run.model), tokenizer)
+        model = bases.load(bases.pinned(name, about["weights"]), device, adapter_of(about["adapter"]))
+        bases.answering(model, tokenizer)
         from peft import PeftModel
 
         with bases.peft_hints_off():

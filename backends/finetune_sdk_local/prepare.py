@@ -4,49 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from finetune_sdk.data.dataset import Dataset
-from finetune_sdk.errors import DatasetError, JobError
-from finetune_sdk.job import DPO, SFT, Adapter, Full, LoRA, Method, QLoRA
+from finetune_sdk.errors import DatasetError
+from finetune_sdk.job import DPO, SFT, Adapter, Method
 from finetune_sdk_local import bases
 from finetune_sdk_local.batches import plan
 from finetune_sdk_local.devices import Device, pick
 from finetune_sdk_local.rendering import Renderer, Sequences
 from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.tables import adapter_of, method_of
 from finetune_sdk_local.training import Data, Options, Training
-
-T = TypeVar("T")
-METHODS: Mapping[str, type[Method]] = {"sft": SFT, "dpo": DPO}
-ADAPTERS: Mapping[str, type[Adapter]] = {"lora": LoRA, "qlora": QLoRA, "full": Full}
-
-
-def method_of(table: Mapping[str, Any]) -> Method:
-    """The method that a plain table describes. Raises JobError for a word that it does not have."""
-    return _read(METHODS, table, "method")
-
-
-def adapter_of(table: Mapping[str, Any]) -> Adapter:
-    """The adapter that a plain table describes. Raises JobError for a word that it does not have."""
-    targets = table.get("targets")
-    return _read(ADAPTERS, {**table, "targets": tuple(targets)} if isinstance(targets, list) else table, "adapter")
-
-
-def _read(kinds: Mapping[str, type[T]], table: Mapping[str, Any], what: str) -> T:
-    kind = kinds.get(str(table.get("kind")))
-    if kind is None:
-        raise JobError(f"{table.get('kind')!r} is not a kind of {what}.", cure=f"use one of {', '.join(kinds)}")
-    try:
-        return kind(**table)
-    except TypeError as fault:
-        raise JobError(f"the {what} {dict(table)} cannot be read: {fault}.", cure="check its words") from None
 
 
 @dataclass(frozen=True, slots=True)
 class RunJob:
-    """A resolved job as the run's folder keeps it."""
+    """A resolved job as the run's folder keeps it. `where` has the very weights that `base` stood for then."""
 
     base: str
+    where: str
     method: Method
     adapter: Adapter
     seed: int
@@ -62,6 +39,7 @@ class RunJob:
         own, machine = table["own"], table["machine"]
         return cls(
             base=table["base"],
+            where=bases.pinned(table["base"], own["weights"]),
             method=method_of(table["method"]),
             adapter=adapter_of(table["adapter"]),
             seed=table["seed"],
@@ -90,7 +68,7 @@ def sequences(renderer: Renderer, dataset: Dataset, method: Method, max_length: 
 
 def data(run: RunFolder, job: RunJob) -> Data:
     """The run's token sequences. Raises DatasetError for a row of which nothing would be trained."""
-    renderer = Renderer(job.base, bases.tokenizer(job.base))
+    renderer = Renderer(job.base, bases.tokenizer(job.where))
     sides = {}
     for side in ("train", "validation"):
         dataset = run.dataset(side)
@@ -114,7 +92,7 @@ def untrained_rows(made: Sequences, width: int) -> list[int]:
 
 
 def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable[[], bool]) -> Training:
-    tokenizer = bases.tokenizer(job.base)
+    tokenizer = bases.tokenizer(job.where)
     method = job.method
     assert method.batch_size is not None
     steps = plan(len(data.train) // data.width, method.batch_size, job.seed, method.epochs, method.steps)
@@ -125,7 +103,11 @@ def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable
         plan=steps,
         method=method,
         device=job.device,
-        options=Options(job.micro_tokens, job.checkpoint_every or max(1, min(50, steps.per_epoch))),
+        options=Options(
+            job.micro_tokens,
+            job.checkpoint_every or max(1, min(50, steps.per_epoch)),
+            max_gradient_norm=job.table["own"]["max_gradient_norm"],
+        ),
         folder=run.path,
         pad=pad,
         report=lambda kind, message, figures: run.append(kind, message, figures),

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from finetune_sdk.files import whole
 from finetune_sdk.job import Adapter, Full, digest, table
 from finetune_sdk_local import bases
-from finetune_sdk_local.devices import Device
+from finetune_sdk_local.devices import Device, cores
 from finetune_sdk_local.shapes import Shape
 
 PARAMETERS = 40e6
@@ -73,9 +74,8 @@ def probe(base: str, adapter: Adapter, device: Device, threads: int, home: Path)
     if earlier is not None and earlier.seconds(*SHAPES[-1]) < found.seconds(*SHAPES[-1]):
         return earlier
     kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part")
-    part.write_text(json.dumps(asdict(found)))
-    part.replace(kept)
+    with whole(kept) as file:
+        file.write(json.dumps(asdict(found)).encode())
     return found
 
 
@@ -105,7 +105,7 @@ def _measure(config: Any, adapter: Adapter, device: Device, threads: int) -> Pro
         torch.set_num_threads(before)
     scale = layers / text.num_hidden_layers * (1.0 if isinstance(adapter, Full) else ADAPTER_COST)
     both = [forward + backward for forward, backward in timings]
-    load = min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    load = min(1.0, os.getloadavg()[0] / cores())
     start, token, pair = _fit(both)
     share = float(np.median([forward / (forward + backward) for forward, backward in timings]))
     return Probe(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from finetune_sdk.files import whole
 from finetune_sdk.job import Full
 from finetune_sdk_local import bases
+from finetune_sdk_local.devices import cores
 from finetune_sdk_local.prepare import RunJob
 from finetune_sdk_local.runs import RunFolder
 
@@ -52,13 +53,12 @@ def write_manifest(run: RunFolder, job: RunJob) -> None:
             "dtype": device.dtype,
             "memory": device.memory,
             "threads": job.threads,
-            "cores": os.cpu_count(),
+            "cores": cores(),
             "system": platform.platform(),
         },
     }
-    part = run.path / ".manifest.part"
-    part.write_text(json.dumps(manifest, indent=1))
-    part.replace(run.path / "manifest.json")
+    with whole(run.path / "manifest.json") as file:
+        file.write(json.dumps(manifest, indent=1).encode())
 
 
 def model(run: RunFolder, job: RunJob, trained: Any) -> None:
@@ -67,10 +67,16 @@ def model(run: RunFolder, job: RunJob, trained: Any) -> None:
     shutil.rmtree(part, ignore_errors=True)
     trained.save_pretrained(part)
     (part / "README.md").unlink(missing_ok=True)  # peft's unfilled model card
-    bases.tokenizer(job.base).save_pretrained(part)
+    bases.tokenizer(job.where).save_pretrained(part)
     (part / "finetune.json").write_text(
         json.dumps(
-            {"run": run.id, "base": job.base, "adapter": job.table["adapter"], "full": isinstance(job.adapter, Full)}
+            {
+                "run": run.id,
+                "base": job.base,
+                "weights": job.table["own"]["weights"],
+                "adapter": job.table["adapter"],
+                "full": isinstance(job.adapter, Full),
+            }
         )
     )
     shutil.rmtree(run.model, ignore_errors=True)

@@ -1,13 +1,15 @@
 """From messages to token ids and to what of them is trained: the one tokenising path, for training and for answering.
 
-The text comes from the base's chat template; token ids from that text without special tokens added, so a BOS is there
-exactly when the template writes it. A turn's span is what the template adds from its generation prompt to its end.
+The text comes from the base's chat template, with thinking off where a template has that switch; token ids from that text
+without special tokens added, so a BOS is there exactly when the template writes it. A turn's span is what the template adds
+from its generation prompt to its end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -30,7 +32,7 @@ class TemplateError(ValueError):
         self.cure = cure
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sequences:
     """Token sequences one after another. Row i is `ids[starts[i]:starts[i + 1]]`; `trained` marks what is learnt of it.
 
@@ -47,11 +49,12 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        return np.diff(self.starts)
+        lengths: NDArray[np.int64] = np.diff(self.starts)
+        return lengths
 
-    @property
+    @cached_property
     def trained_counts(self) -> NDArray[np.int64]:
         """Trained tokens a sequence. The first token of a sequence is never predicted, so it does not count."""
         total = np.concatenate(([0], np.cumsum(self.trained, dtype=np.int64)))
@@ -110,7 +113,11 @@ class Renderer:
 
         try:
             rendered = self.tokenizer.apply_chat_template(
-                list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=ask
+                list(messages),
+                tools=list(tools) or None,
+                tokenize=False,
+                add_generation_prompt=ask,
+                enable_thinking=False,
             )
         except (JinjaError, TypeError, ValueError) as fault:
             raise TemplateError(
@@ -136,7 +143,15 @@ class Renderer:
     def _span(self, messages: Sequence[dict[str, Any]], tools: Sequence[Any], whole: str, turn: int) -> Span:
         before = self.text(messages[:turn], tools, ask=True)
         upto = whole if turn == len(messages) - 1 else self.text(messages[: turn + 1], tools)
-        if not whole.startswith(upto) or not upto.startswith(before):
+        if not whole.startswith(upto):
+            upto = upto.removesuffix(self.tokenizer.eos_token or "")  # some templates end a whole conversation with one
+        if whole.startswith(upto) and not upto.startswith(before):
+            raise TemplateError(
+                f"the base's chat template opens an answer that is asked for with {before[-24:]!r}, which it does not write "
+                f"before assistant message {turn + 1}, so what is trained would not be what is answered.",
+                "use a base whose template has no thinking, or one where it can be turned off",
+            )
+        if not whole.startswith(upto):
             raise TemplateError(
                 f"the base's chat template renders assistant message {turn + 1} otherwise once more turns follow, "
                 "so what is trained would not be what is answered.",

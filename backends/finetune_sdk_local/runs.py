@@ -113,7 +113,7 @@ class RunFolder:
         return self._note_death()
 
     def _last_status(self) -> tuple[str, str]:
-        """Found from the end, so that asking costs little however long the run is."""
+        """Found from the end: one line is parsed, however long the run is."""
         raw = self.require().events_file.read_bytes()
         found = raw.rfind(_STATUS, 0, raw.rfind(b"\n") + 1)
         if found < 0:
@@ -129,8 +129,9 @@ class RunFolder:
         total, began, last = 0.0, 0.0, 0.0
         for event in self.events():
             if event.kind == "status" and event.data.get("worker"):
-                total, began = total + last - began, event.time
-            last = event.time
+                total, began, last = total + last - began, event.time, event.time
+            elif event.kind != "status":  # others write statuses too: of a death that they found, of a resume
+                last = event.time
         return total + this_session
 
     def bytes(self) -> int:
@@ -153,8 +154,11 @@ class RunFolder:
             return Status(status), message
 
     @contextmanager
-    def only_worker(self, patience: float = 0.0) -> Iterator[bool]:
-        """Holds the run for this process; gives False when another holds it for longer than `patience` seconds."""
+    def only_worker(self, patience: float = 0.0, *, sign: bool = False) -> Iterator[bool]:
+        """Holds the run for this process; gives False when another holds it for longer than `patience` seconds.
+
+        Who may be told to end by a signal signs with its process number.
+        """
         descriptor = os.open(self.path / "worker.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             until = time.monotonic() + patience
@@ -164,7 +168,8 @@ class RunFolder:
                     return
                 time.sleep(0.05)
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            if sign:
+                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
             yield True
         finally:
             os.close(descriptor)

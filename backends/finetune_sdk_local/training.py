@@ -27,7 +27,6 @@ from finetune_sdk_local.memory import peak_bytes
 from finetune_sdk_local.rendering import Sequences
 
 Report = Callable[[str, str, Mapping[str, Any]], None]
-MAX_NORM = 1.0
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -48,11 +47,12 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a run goes that does not change what it learns, rounding aside."""
+    """How a run goes, beyond what a job says. Gradients of a larger norm are scaled down to `max_gradient_norm`."""
 
     micro_tokens: int
     checkpoint_every: int
     keep_checkpoints: int = 2
+    max_gradient_norm: float = 1.0
 
 
 @dataclass
@@ -117,7 +117,7 @@ class Training:
             self._restore(saved)
         elif self.data.validation is not None:
             self._validate()
-        while self.progress.step < self.plan.steps:
+        while self.progress.step < self.plan.steps and not self._should_stop_early():
             started = time.monotonic()
             figures = self._step(self.progress.step)
             self.progress.step += 1
@@ -139,13 +139,13 @@ class Training:
     def _prepare(self) -> None:
         """Tries the longest batch before step 1, so that memory runs out now or not at all; changes nothing that is kept."""
         before = _random_state(self.device)
-        lengths = self.data.train.lengths
-        longest = np.argsort(-lengths, kind="stable")[: self.plan.batch_size * self.data.width].tolist()
-        self.logits, _ = objectives.exact_logits(self.model, self._batch(self.data.train, longest[: self.data.width]))
+        longest = self.data.train.lengths.reshape(-1, self.data.width).max(1)
+        by_length = np.argsort(-longest, kind="stable")
+        shortest = self._batch(self.data.train, self.data.of(self.data.train, [int(by_length[-1])]))
+        self.logits, _ = objectives.exact_logits(self.model, shortest)
         if isinstance(self.method, DPO):
             self._within_memory(self._score_reference)
-        examples = sorted({row // self.data.width for row in longest})[: self.plan.batch_size]
-        self._within_memory(lambda: self._backward(examples))
+        self._within_memory(lambda: self._backward(by_length[: self.plan.batch_size].tolist()))
         _set_random_state(before, self.device)
 
     def _within_memory(self, attempt: Callable[[], object]) -> None:
@@ -214,12 +214,9 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         figures = self._backward(examples)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), MAX_NORM))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.options.max_gradient_norm))
         if not math.isfinite(figures["loss"]) or not math.isfinite(norm):
-            raise BackendError(
-                f"the loss of step {step + 1} is {figures['loss']} (gradient norm {norm}): the run has diverged.",
-                cure="lower the learning rate, and look at the rows of that step; the last good checkpoint is kept",
-            )
+            raise _diverged(f"the loss of step {step + 1} is {figures['loss']} (gradient norm {norm})")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         rows = self.data.of(self.data.train, examples)
@@ -265,6 +262,8 @@ class Training:
                     totals[name] = totals.get(name, 0.0) + value
         self.model.train()
         figures = {f"validation_{name}": total / count for name, total in totals.items()}
+        if not math.isfinite(figures["validation_loss"]):
+            raise _diverged(f"the validation loss after step {self.progress.step} is {figures['validation_loss']}")
         self.report("metrics", "", {"step": self.progress.step, "steps": self.plan.steps, **figures})
         if self.progress.step == 0:
             return False
@@ -356,6 +355,8 @@ def _random_state(device: Device) -> dict[str, Tensor]:
     state = {"cpu": torch.get_rng_state()}
     if device.kind == "cuda":
         state["cuda"] = torch.cuda.get_rng_state()
+    if device.kind == "mps":
+        state["mps"] = torch.mps.get_rng_state()
     return state
 
 
@@ -363,6 +364,15 @@ def _set_random_state(state: Mapping[str, Tensor], device: Device) -> None:
     torch.set_rng_state(state["cpu"])
     if device.kind == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"])
+    if device.kind == "mps" and "mps" in state:
+        torch.mps.set_rng_state(state["mps"])
+
+
+def _diverged(found: str) -> BackendError:
+    return BackendError(
+        f"{found}: the run has diverged.",
+        cure="lower the learning rate, and look at the rows of that step; the last good checkpoint is kept",
+    )
 
 
 def _too_big(length: int) -> BackendError:

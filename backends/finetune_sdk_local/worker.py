@@ -38,7 +38,7 @@ class Stop:
 
 def main(folder: Path) -> int:
     run = RunFolder(folder)
-    with run.only_worker(LOCK_PATIENCE) as held:
+    with run.only_worker(LOCK_PATIENCE, sign=True) as held:
         if not held or run.ended():
             return 0
         run.started_mark.touch()
@@ -85,7 +85,8 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     publish.write_manifest(run, job)
     run.append("message", f"loading {job.base} on {job.device.kind} ({job.device.name}), {job.device.dtype}")
     data = prepare.data(run, job)
-    model = bases.adapt(bases.load(job.base, job.device, job.adapter, train=True), job.adapter, job.seed)
+    model = bases.load(job.where, job.device, job.adapter, train=True)
+    model = bases.adapt(model, job.adapter, job.seed, bases.locate(job.base))
     training = prepare.training(run, job, data, model, stop)
     saved, broken = checkpoints.latest(run.checkpoints)
     for folder in broken:
@@ -99,7 +100,13 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     except Stopped:
         raise _Cancelled(training.progress.step) from None
     best = checkpoints.at(run.checkpoints, progress.best_step) if progress.best_step else None
-    if best is not None and best.step != progress.step:
+    if progress.best_step and best is None:
+        run.append(
+            "message",
+            f"the checkpoint of step {progress.best_step}, which has the best validation loss, is not whole any more: "
+            f"the model is that of step {progress.step}",
+        )
+    elif best is not None and best.step != progress.step:
         load_weights(training.weights, best)
         run.append("message", f"the model is that of step {best.step}, which has the best validation loss")
     publish.model(run, job, model)

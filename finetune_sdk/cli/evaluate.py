@@ -42,7 +42,7 @@ def evaluate(
             raise RunError(
                 f"{file} has not run at {client.name}.", cure=f"run it with `finetune run {file}`, or name a --run"
             )
-        value = judge(job_file, evaluation, client, judged.wait(), path, out)
+        value = judge(job_file, evaluation, judged, judged.wait(), path, out)
         out.answer(
             {"run": judged.id, "job": job_file.table.name, **value, "seconds": round(time.monotonic() - started, 3)}
         )

@@ -12,10 +12,10 @@ from finetune_sdk.errors import InputError
 
 if TYPE_CHECKING:
     from finetune_sdk.cli.screen import Screen
-    from finetune_sdk.client import Client
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.jobfile import JobFile
     from finetune_sdk.model import Model
+    from finetune_sdk.run import Run
 
 _FIGURES = ("passed", "cases", "rate", "low", "high")
 _PAGES = (".html", ".htm")
@@ -37,11 +37,9 @@ def report_path(job_file: JobFile, asked: Path | None) -> Path:
     return path
 
 
-def judge(
-    job_file: JobFile, evaluation: Evaluation, client: Client, tuned: Model, path: Path, out: Screen
-) -> dict[str, Any]:
+def judge(job_file: JobFile, evaluation: Evaluation, run: Run, tuned: Model, path: Path, out: Screen) -> dict[str, Any]:
     """Evaluates what the job file asks for, writes the report and shows it; returns it as plain data."""
-    base = client.base(job_file.job())
+    base = run.base()
     prompted = job_file.prompted(base, job_file.datasets().train)
     models = {"base": base, **({"prompted": prompted} if prompted is not None else {}), "tuned": tuned}
     return evaluate_and_write(evaluation, models, path, out)

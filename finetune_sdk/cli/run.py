@@ -41,12 +41,19 @@ def run(
         from finetune_sdk.cli.judging import judge, report_path
         from finetune_sdk.cli.submission import Terms, submit
         from finetune_sdk.client import Client
+        from finetune_sdk.errors import InputError
         from finetune_sdk.jobfile import JobFile
 
         started = time.monotonic()
         job_file = JobFile.load(file)
         job = job_file.job()
         evaluation = job_file.evaluation()
+        if report is not None and (detach or evaluation is None):
+            why = "with --detach nothing is evaluated" if detach else f"{file} has no `evaluation`"
+            raise InputError(
+                f"--report {report} would not be written: {why}.",
+                cure="leave it out; `finetune evaluate` judges the run later",
+            )
         path = report_path(job_file, report)
         client = Client(backend, config=config)
         submitted = submit(client, job, Terms(max_cost, again, allow_leakage, yes), out)
@@ -68,6 +75,6 @@ def run(
         value |= {"status": going.status, "actual": dict(going.result().actual)}
         out.show(f"{going.id} {going.status}", beside(submitted.estimate, value["actual"]))
         if evaluation is not None:
-            value |= judge(job_file, evaluation, client, tuned, path, out)
+            value |= judge(job_file, evaluation, going, tuned, path, out)
         value["seconds"] = round(time.monotonic() - started, 3)
         out.answer(value)

@@ -15,8 +15,10 @@ from finetune_sdk.data.formats import detect, named
 from finetune_sdk.data.index import HASH_BYTES
 from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source, written
 from finetune_sdk.errors import DatasetError
+from finetune_sdk.files import whole
 from finetune_sdk.messages import Example, Kind, example
 
+SKETCH = 20_000
 _SHOWN = 10
 _CHECKS: tuple[Check, ...] = (Duplicates(),)
 
@@ -134,7 +136,7 @@ class Dataset:
     def _whole(self) -> bool:
         return self._rows == range(len(self._source))
 
-    def sketch(self, size: int = 20_000) -> tuple[str, ...]:
+    def sketch(self, size: int = SKETCH) -> tuple[str, ...]:
         """The `size` lowest content hashes (16 hex digits each): all rows of a small dataset, a fair sample of a large one."""
         return tuple(sorted({content[:8].hex() for content in self.hashes()})[:size])
 
@@ -205,22 +207,15 @@ class Dataset:
                 f"{form.name} holds {form.kind} examples, and these are {self.kind}.", cure="choose another format"
             )
         target = Path(path)
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            with part.open("wb") as file:
-                for line in written(self.rows(), form.write):
-                    file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
+            with whole(target) as file:
+                file.writelines(written(self.rows(), form.write))
         except RowError as fault:
             raise DatasetError(f"{self.name}: {fault.message}", cure=fault.cure) from None
         except OSError as fault:
             raise DatasetError(
                 f"{target} cannot be written: {fault.strerror}.", cure="check the path and the disk"
             ) from None
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _key(seed: int) -> bytes:

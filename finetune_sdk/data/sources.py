@@ -52,21 +52,22 @@ class Source(Protocol):
 
 
 class MemorySource:
-    """Rows that are in memory: made by a program, or read from a JSON array."""
+    """Rows that are in memory, as a program made them then, or as a JSON array held them."""
 
     def __init__(self, kind: Kind, name: str) -> None:
         self.name = name
         self.kind = kind
         self.hashes = bytearray()
         self.unread = Counter[str]()
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[bytes] = []
         self._lines: list[int] = []
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def row(self, index: int) -> dict[str, Any]:
-        return self._rows[index]
+        row: dict[str, Any] = orjson.loads(self._rows[index])
+        return row
 
     def line(self, index: int) -> int:
         return self._lines[index]
@@ -74,7 +75,7 @@ class MemorySource:
     def add(self, row: dict[str, Any], line: int) -> None:
         """Raises RowError for a row that is not JSON data."""
         self.hashes += checked_hash(self.kind, row)
-        self._rows.append(row)
+        self._rows.append(orjson.dumps(row))
         self._lines.append(line)
 
 

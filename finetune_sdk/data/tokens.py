@@ -10,11 +10,10 @@ from finetune_sdk.messages import Example
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """Tokens of one example as the place would see it, `trained` of which are learnt; `cut` is what is lost."""
+    """Tokens of one example as the place would see it, `trained` of which are learnt."""
 
     total: int
     trained: int
-    cut: int = 0
 
 
 class Counter(Protocol):

@@ -71,8 +71,12 @@ def measured(outcomes: Outcomes) -> Metric:
     return Metric(passed, cases, errors, passed / cases, low, high)
 
 
-def compared(evaluator: str, better: str, than: str, first: Outcomes, second: Outcomes) -> Comparison:
-    """Whether `better`, with the outcomes `first`, passes more cases than `than`, with the outcomes `second`."""
+def compared(evaluator: str, better: str, than: str, first: Outcomes, second: Outcomes, rivals: int = 1) -> Comparison:
+    """Whether `better`, with the outcomes `first`, passes more cases than `than`, with the outcomes `second`.
+
+    When `than` is the strongest of several `rivals`, it is likelier to be ahead by luck: a conclusion that it is ahead
+    then takes Bonferroni's correction (to be better than the strongest of them needs none).
+    """
     pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
     left_out = len(first) - len(pairs)
     both, only_better = pairs.count((True, True)), pairs.count((True, False))
@@ -83,7 +87,8 @@ def compared(evaluator: str, better: str, than: str, first: Outcomes, second: Ou
         return Comparison(*counts, None, None, None, None, sentence)
     p = mcnemar_exact(only_better, only_than)
     low, high = newcombe_paired(both, only_better, only_than, neither, CONFIDENCE)
-    sentence = f"{_rates(*counts)}: {_conclusion(better, len(pairs), only_better, only_than, p)}."
+    tries = rivals if only_than > only_better else 1
+    sentence = f"{_rates(*counts)}: {_conclusion(better, len(pairs), only_better, only_than, p, tries)}."
     if left_out:
         sentence += f" {_count(left_out, 'case')} without a score for both {'is' if left_out == 1 else 'are'} left out."
     return Comparison(*counts, (only_better - only_than) / len(pairs), low, high, p, sentence)
@@ -92,9 +97,9 @@ def compared(evaluator: str, better: str, than: str, first: Outcomes, second: Ou
 def verdict(evaluator: str, outcomes: Mapping[str, Outcomes]) -> dict[str, Any]:
     """The last model against the strongest of the others on the deciding evaluator, as plain data.
 
-    The strongest is the one with the highest rate, of equal ones the later. The outcome is "better" or "worse" when
-    McNemar's exact p is below 0.05, else "no difference shown"; with one model it is "single". `better` is the last
-    model in each case, as in a Comparison.
+    The strongest is the one that passes most of all cases, of equal ones the later. The outcome is "better" or "worse" when
+    McNemar's exact p is below 0.05 ("worse" with the correction of `compared`), else "no difference shown"; with one
+    model it is "single". `better` is the last model in each case, as in a Comparison.
     """
     *others, last = outcomes
     if not others:
@@ -106,11 +111,12 @@ def verdict(evaluator: str, outcomes: Mapping[str, Outcomes]) -> dict[str, Any]:
                 f"({metric.rate:.1%}, 95% interval {metric.low:.1%} to {metric.high:.1%})."
             )
         return {"sentence": sentence, "outcome": "single", "better": None, "than": None, "on": evaluator}
-    strongest = max(reversed(others), key=lambda key: _rate(outcomes[key]))
-    found = compared(evaluator, last, strongest, outcomes[last], outcomes[strongest])
+    strongest = max(reversed(others), key=lambda key: measured(outcomes[key]).passed)
+    found = compared(evaluator, last, strongest, outcomes[last], outcomes[strongest], len(others))
+    ahead_of = found.only_better > found.only_than
     outcome, sentence = "no difference shown", f"No difference is shown: {found.sentence}"
-    if found.significant:
-        outcome = "better" if found.only_better > found.only_than else "worse"
+    if found.p is not None and found.p * (1 if ahead_of else len(others)) < _SIGNIFICANT:
+        outcome = "better" if ahead_of else "worse"
         ahead, behind = (last, strongest) if outcome == "better" else (strongest, last)
         sentence = f"{ahead} is better than {behind}: {found.sentence}"
     return {"sentence": sentence, "outcome": outcome, "better": last, "than": strongest, "on": evaluator}
@@ -123,11 +129,6 @@ def probability(p: float) -> str:
     return f"p = {p:.2g}" if p >= 0.001 else f"p = {p:.4f}"
 
 
-def _rate(outcomes: Outcomes) -> float:
-    rate = measured(outcomes).rate
-    return -1.0 if rate is None else rate
-
-
 def _rates(
     evaluator: str, better: str, than: str, cases: int, both: int, only_better: int, only_than: int, _: int
 ) -> str:
@@ -136,15 +137,17 @@ def _rates(
     )
 
 
-def _conclusion(better: str, cases: int, right: int, wrong: int, p: float) -> str:
+def _conclusion(better: str, cases: int, right: int, wrong: int, p: float, tries: int) -> str:
     if not right and not wrong:
         return "each case came out alike"
-    became = f"{_count(right, 'case')} became right and {wrong} wrong"
-    if p >= _SIGNIFICANT:
+    became, test = f"{_count(right, 'case')} became right and {wrong} wrong", f"exact McNemar {probability(p)}"
+    if tries > 1:
+        test += f", {probability(min(1.0, p * tries))} as the strongest of {tries}"
+    if p * tries >= _SIGNIFICANT:
         few = f"{cases} cases cannot" if cases > 1 else "1 case cannot"
-        return f"{became}, and {few} show a difference this small (exact McNemar {probability(p)})"
+        return f"{became}, and {few} show a difference this small ({test})"
     so = "" if right > wrong else f"{better} is worse, and "
-    return f"{became} (exact McNemar {probability(p)}), so {so}the difference is hardly chance"
+    return f"{became} ({test}), so {so}the difference is hardly chance"
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.data.dataset import SKETCH, Dataset
 from finetune_sdk.data.index import content_hash
 from finetune_sdk.errors import BackendError, EvaluationError
 from finetune_sdk.evaluation.comparison import CONFIDENCE, Metric, compared, measured, verdict
@@ -140,27 +140,30 @@ class Evaluation:
         replies: list[Reply] = []
         for start in range(0, len(cases), _CHUNK):
             chunk = cases[start : start + _CHUNK]
-            try:
-                answers = model.answers([case.prompt for case in chunk], self.sampling)
-            except BackendError as fault:
-                replies += [Reply(None, fault.message) for _ in chunk]
-            else:
-                if len(answers) != len(chunk):
-                    raise EvaluationError(
-                        f"{model.name} gave {len(answers)} answers to {len(chunk)} cases.",
-                        cure="Model.answers must return one answer for each conversation, in their order",
-                    )
-                for answer in answers:
-                    if not isinstance(answer, Answer) or not isinstance(answer.text, str):
-                        raise EvaluationError(
-                            f"{model.name} answered with {type(answer).__name__}, not with an Answer that has a text.",
-                            cure="Model.answers must return Answer(text) for each conversation",
-                        )
-                replies += [
-                    Reply.judged(case, answer, self.evaluators) for case, answer in zip(chunk, answers, strict=True)
-                ]
+            replies += self._asked(model, chunk)
             advance(len(chunk))
         return replies
+
+    def _asked(self, model: Model, cases: Sequence[Case]) -> list[Reply]:
+        """One reply a case. A case that the place cannot answer does not take the others with it."""
+        try:
+            answers = model.answers([case.prompt for case in cases], self.sampling)
+        except BackendError as fault:
+            if fault.retryable or len(cases) == 1:
+                return [Reply(None, fault.message) for _ in cases]
+            return [self._asked(model, [case])[0] for case in cases]
+        if len(answers) != len(cases):
+            raise EvaluationError(
+                f"{model.name} gave {len(answers)} answers to {len(cases)} cases.",
+                cure="Model.answers must return one answer for each conversation, in their order",
+            )
+        for answer in answers:
+            if not isinstance(answer, Answer) or not isinstance(answer.text, str):
+                raise EvaluationError(
+                    f"{model.name} answered with {type(answer).__name__}, not with an Answer that has a text.",
+                    cure="Model.answers must return Answer(text) for each conversation",
+                )
+        return [Reply.judged(case, answer, self.evaluators) for case, answer in zip(cases, answers, strict=True)]
 
     def _found(
         self,
@@ -197,6 +200,7 @@ class Evaluation:
                 "cases": leaked,
                 "allowed": self.allow_leakage,
                 "checked": any(_seen(model) for model in models.values()),
+                "compared": min(_told(cases, _seen(model)) for model in models.values()),
             },
             "origin": origin_row(model.origin for model in models.values()),
             "examples": examples,
@@ -249,6 +253,14 @@ def _seen(model: Model) -> frozenset[str]:
         shown |= {content_hash(example.canonical())[:8].hex() for example in model.examples}
         model = model.model
     return shown | model.origin.sketch
+
+
+def _told(cases: Sequence[Case], seen: frozenset[str]) -> int:
+    """Of how many cases it can be told whether they were trained on: of large training sets the lowest hashes are kept."""
+    if len(seen) < SKETCH:
+        return len(cases)
+    highest = sorted(seen)[SKETCH - 1]
+    return sum(case.hash <= highest for case in cases)
 
 
 def _score_of_expected(evaluator: Evaluator, case: Case) -> Score | None:

@@ -28,6 +28,7 @@ from typing import Any
 from finetune_sdk.errors import EvaluationError
 from finetune_sdk.evaluation.comparison import Comparison, Metric, Outcomes, compared
 from finetune_sdk.evaluation.evaluators.reading import mended
+from finetune_sdk.files import whole
 
 VERSION = 1
 _KINDS: Mapping[str, type] = {
@@ -114,19 +115,13 @@ class Report:
                     f"a report is not written as {other or 'a file without a suffix'}.",
                     cure="name the file .html for reading or .json for keeping",
                 )
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            with part.open("wb") as file:
+            with whole(target) as file:
                 file.write(mended(content).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
         except OSError as fault:
             raise EvaluationError(
                 f"{target} cannot be written: {fault.strerror}.", cure="check the folder and the disk"
             ) from None
-        finally:
-            part.unlink(missing_ok=True)
         return target
 
     def show(self) -> None:

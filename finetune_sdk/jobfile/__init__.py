@@ -166,9 +166,9 @@ class JobFile:
             return self.path.parent / name
 
     def _base(self) -> str | None:
-        """A hub name or "tiny" as it stands; what starts like a path is one, relative to the file."""
+        """A hub name or "tiny" as it stands; a folder beside the file, and what starts like a path, is one."""
         base = self.table.base
-        if base is not None and base.startswith(("./", "../", "~")):
+        if base is not None and (base.startswith(("./", "../", "~")) or self._at(base).is_dir()):
             return str(self._at(base).resolve())
         return base
 

@@ -174,6 +174,12 @@ def leakage(data: Mapping[str, Any]) -> str:
     number, total = found.get("cases"), data.get("cases") or 0
     if number is None or (number == 0 and not found.get("checked", data.get("origin"))):
         return ""
+    compared = found.get("compared", total)
+    if number == 0 and compared < total:
+        return (
+            f"None of the {compared:,} cases that could be compared is a training row; for the other {total - compared:,} it "
+            "cannot be told, since of so large a training set only some rows are remembered."
+        )
     if number == 0:
         return f"None of the {figures.counted(total, 'case')} is a training row."
     allowed = "; this was allowed explicitly" if found.get("allowed") else ""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from finetune_sdk.report.visible import visible
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
@@ -29,17 +31,17 @@ class Progress:
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("[bold]{task.description}"),
+                TextColumn("{task.description}", style="bold", markup=False),
                 BarColumn(bar_width=28),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("{task.fields[figures]}", markup=False),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
             )
             self._bar.start()
-            self._task = self._bar.add_task(self._title, total=None, figures="starting")
+            self._task = self._bar.add_task(visible(self._title), total=None, figures="starting")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
@@ -53,7 +55,7 @@ class Progress:
             return
         if kind != "metrics":
             if message:
-                self._bar.console.print(f"[dim]{self._title}:[/dim] ", message, markup=True, highlight=False)
+                self._bar.console.print(visible(f"{self._title}: {message}"), markup=False, highlight=False)
             return
         self._last.update({name: value for name, value in data.items() if value is not None})
         names = (("loss", "loss"), ("validation_loss", "validation"))

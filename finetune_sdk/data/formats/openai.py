@@ -17,6 +17,7 @@ from finetune_sdk.messages import ROLES
 
 _PLAIN = {"role", "content"}
 _MESSAGE = frozenset({*_PLAIN, "tool_calls", "tool_call_id", "name", "weight", "refusal", "function_call"})
+PARTS = {"text": str, "refusal": str, "image_url": dict, "input_audio": dict, "file": dict}
 CHAT = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
 
 
@@ -47,6 +48,8 @@ def _options(row: Mapping[str, Any], canonical: dict[str, Any]) -> None:
     functions = row.get("functions") or []
     if not isinstance(functions, list):
         raise RowError("`functions` is not a list of objects.", "give `tools`, a list of {type, function}, instead")
+    if functions and row.get("tools"):
+        raise RowError("`functions` stands beside `tools`.", "keep `tools`; `functions` is its older name")
     tools = row.get("tools") or [{"type": "function", "function": function} for function in functions]
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise RowError("`tools` is not a list of objects.", "give each tool as {type, function: {name, parameters}}")
@@ -85,11 +88,28 @@ def _role_hint(role: Any) -> str:
 
 
 def _parts(content: Any, number: int) -> None:
+    """Raises RowError for what is not a list of parts, or for a part of which not all would be read."""
     if not isinstance(content, list) or not all(isinstance(part, dict) and "type" in part for part in content):
         raise RowError(
             f"message {number}: `content` is {type(content).__name__}, neither text nor a list of content parts.",
             "make it text, or a list of {type, text}",
         )
+    for part in content:
+        kind = part["type"]
+        if not isinstance(kind, str) or kind not in PARTS:
+            raise RowError(
+                f"message {number}: a content part has the type {kind!r}.", f"use one of {', '.join(sorted(PARTS))}"
+            )
+        if part.keys() - {"type", kind}:
+            raise RowError(
+                f"message {number}: the key {sorted(part.keys() - {'type', kind})[0]!r} is not part of a {kind} part.",
+                f"write it as {{type: {kind}, {kind}: …}}",
+            )
+        if not isinstance(part.get(kind), PARTS[kind]):
+            raise RowError(
+                f"message {number}: the `{kind}` of a content part is {part.get(kind)!r:.60}.",
+                f"write it as {{type: {kind}, {kind}: …}}",
+            )
 
 
 def _full_message(message: Mapping[str, Any], number: int, role: str, content: Any) -> dict[str, Any]:
@@ -203,7 +223,13 @@ def _output(row: Mapping[str, Any], key: str, older: str) -> list[dict[str, Any]
     answer = row.get(key, row.get(older))
     if not isinstance(answer, list) or not answer:
         raise RowError(_missing(row, key, "a list with one assistant message"), f"give the row a list `{key}`")
-    return [_message(message, number) for number, message in enumerate(answer, 1)]
+    messages = [_message(message, number) for number, message in enumerate(answer, 1)]
+    for number, message in enumerate(messages, 1):
+        if "weight" in message:
+            raise RowError(
+                f"`{key}`, message {number}, has a weight, and an answer is preferred as a whole.", "remove the weight"
+            )
+    return messages
 
 
 def write_preference(row: Mapping[str, Any]) -> dict[str, Any]:

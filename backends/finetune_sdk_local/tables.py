@@ -1,0 +1,34 @@
+"""Methods and adapters from plain tables: those of finetune.toml, and those that a run's folder keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from finetune_sdk.errors import JobError
+from finetune_sdk.job import DPO, SFT, Adapter, Full, LoRA, Method, QLoRA
+
+T = TypeVar("T")
+METHODS: Mapping[str, type[Method]] = {"sft": SFT, "dpo": DPO}
+ADAPTERS: Mapping[str, type[Adapter]] = {"lora": LoRA, "qlora": QLoRA, "full": Full}
+
+
+def method_of(table: Mapping[str, Any]) -> Method:
+    """The method that a plain table describes. Raises JobError for a word that it does not have."""
+    return _read(METHODS, table, "method")
+
+
+def adapter_of(table: Mapping[str, Any]) -> Adapter:
+    """The adapter that a plain table describes. Raises JobError for a word that it does not have."""
+    targets = table.get("targets")
+    return _read(ADAPTERS, {**table, "targets": tuple(targets)} if isinstance(targets, list) else table, "adapter")
+
+
+def _read(kinds: Mapping[str, type[T]], table: Mapping[str, Any], what: str) -> T:
+    kind = kinds.get(str(table.get("kind")))
+    if kind is None:
+        raise JobError(f"{table.get('kind')!r} is not a kind of {what}.", cure=f"use one of {', '.join(kinds)}")
+    try:
+        return kind(**table)
+    except TypeError as fault:
+        raise JobError(f"the {what} {dict(table)} cannot be read: {fault}.", cure="check its words") from None

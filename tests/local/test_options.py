@@ -1,0 +1,58 @@
+"""[backends.local] in finetune.toml: what makes no sense is refused when the place is opened, not in the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_sdk.backend import Place
+from finetune_sdk.errors import SettingsError
+from finetune_sdk.job import LoRA, QLoRA
+from finetune_sdk_local.options import Options
+
+NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
+    "an option that nobody reads": ({"thread": 4}, "no option 'thread'"),
+    "an adapter as text": ({"adapter": "lora"}, "adapter = 'lora'"),
+    "an adapter of no kind": ({"adapter": {"rank": 8}}, "not a kind of adapter"),
+    "a rank that is text": ({"adapter": {"kind": "lora", "rank": "8"}}, "rank"),
+    "threads as text": ({"threads": "four"}, "threads = 'four'"),
+    "no threads": ({"threads": 0}, "threads = 0"),
+    "a price as text": ({"usd_per_hour": "cheap"}, "usd_per_hour = 'cheap'"),
+    "a negative price": ({"usd_per_hour": -2}, "usd_per_hour = -2"),
+    "an endless price": ({"usd_per_hour": float("inf")}, "usd_per_hour = inf"),
+    "hyperparameters that are a number": ({"sft": 5}, "sft = 5"),
+    "a hyperparameter that nobody knows": ({"sft": {"learning_rte": 1e-4}}, "learning_rte"),
+    "a hyperparameter of no sense": ({"dpo": {"beta": -1}}, "beta"),
+    "half a checkpoint": ({"checkpoint_every": 0.5}, "checkpoint_every = 0.5"),
+    "no device": ({"device": "tpu"}, "device = 'tpu'"),
+    "a dtype that underflows": ({"dtype": "float16"}, "dtype = 'float16'"),
+    "no base": ({"base": ""}, "base = ''"),
+}
+
+
+def read(**options: Any) -> Options:
+    return Options.read(Place("mine", options, Path("home")))
+
+
+@pytest.mark.parametrize(("given", "found"), NONSENSE.values(), ids=NONSENSE)
+def test_nonsense_is_refused_where_it_stands(given: dict[str, Any], found: str) -> None:
+    with pytest.raises(SettingsError, match=r"\[backends\.mine\]") as caught:
+        read(**given)
+    assert found in caught.value.message
+    assert caught.value.cure
+
+
+def test_the_nearest_option_is_named() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(thread=4)
+    assert caught.value.cure == "use 'threads'"
+
+
+def test_what_makes_sense_is_read() -> None:
+    options = read(kind="local", threads=4, usd_per_hour=2, adapter={"kind": "qlora", "rank": 8})
+    assert (options.threads, options.usd_per_hour) == (4, 2.0)
+    assert options.adapter_or_none() == QLoRA(rank=8)
+    assert read().adapter_or_none() is None
+    assert read(adapter={"kind": "lora", "targets": ["q_proj"]}).adapter_or_none() == LoRA(targets=("q_proj",))
