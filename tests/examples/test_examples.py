@@ -32,7 +32,7 @@ def run(example: str, folder: Path, rows: dict[str, int]) -> str:
     own = {name: value for name, value in os.environ.items() if not name.startswith("FINETUNE")}
     done = subprocess.run(
         [sys.executable, "-W", "error", example], cwd=here, env={**own, "FINETUNE_HOME": str(folder / "home")},
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=480, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
