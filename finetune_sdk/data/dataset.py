@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from struct import iter_unpack
 from typing import Any, overload
 
-from finetune_sdk.data.checks import Check, Duplicates, Finding, RowError
-from finetune_sdk.data.formats import detect, named
+from finetune_sdk.data.checks import QUICK, THOROUGH, Check, Finding, RowError
+from finetune_sdk.data.formats import DEFAULTS, detect, named
 from finetune_sdk.data.index import HASH_BYTES
 from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source, written
 from finetune_sdk.errors import DatasetError
@@ -20,7 +20,6 @@ from finetune_sdk.messages import Example, Kind, example
 
 SKETCH = 20_000
 _SHOWN = 10
-_CHECKS: tuple[Check, ...] = (Duplicates(),)
 
 
 class Dataset:
@@ -148,9 +147,14 @@ class Dataset:
         """A row's place in words: `tickets.jsonl line 218`."""
         return f"{self.name} line {self.line(index)}"
 
-    def check(self) -> tuple[Finding, ...]:
-        """What is wrong with the rows, errors first."""
-        found = [*self._faults, *_unread(self._source), *(finding for check in _CHECKS for finding in check.find(self))]
+    def check(self, checks: Sequence[Callable[[], Check]] = THOROUGH) -> tuple[Finding, ...]:
+        """What is wrong with the rows, errors first. All checks see the rows in one pass."""
+        chosen = [make() for make in checks]
+        if any(make not in QUICK for make in checks):
+            for index, row in enumerate(self.rows()):
+                for check in chosen:
+                    check.see(index, row)
+        found = [*self._faults, *_unread(self._source), *(one for check in chosen for one in check.findings(self))]
         order = {"error": 0, "warning": 1, "note": 2}
         return tuple(sorted(found, key=lambda finding: order[finding.severity]))
 
@@ -201,7 +205,7 @@ class Dataset:
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
         """Writes JSON lines, whole or not at all; by default in OpenAI's format of this kind."""
-        form = named(format or {"chat": "openai", "preference": "openai-preference", "text": "text"}[self.kind])
+        form = named(format or DEFAULTS[self.kind])
         if form.kind != self.kind:
             raise DatasetError(
                 f"{form.name} holds {form.kind} examples, and these are {self.kind}.", cure="choose another format"

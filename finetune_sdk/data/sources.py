@@ -30,7 +30,7 @@ from finetune_sdk.data.index import (
     json_object,
 )
 from finetune_sdk.errors import DatasetError
-from finetune_sdk.messages import ChatExample, Example, Kind, PreferenceExample
+from finetune_sdk.messages import ChatExample, Example, Kind, PreferenceExample, RatedExample, TaskExample, TextExample
 
 DETECT_ROWS = 20
 ARRAY_LIMIT = 512 * 1024 * 1024
@@ -256,9 +256,10 @@ def example_rows(examples: Sequence[Example], name: str) -> tuple[MemorySource, 
 
 
 def _kind_of(example: Example) -> Kind:
-    if isinstance(example, ChatExample):
-        return "chat"
-    return "preference" if isinstance(example, PreferenceExample) else "text"
+    kinds: dict[type, Kind] = {
+        ChatExample: "chat", PreferenceExample: "preference", RatedExample: "rated", TaskExample: "task", TextExample: "text"
+    }  # fmt: skip
+    return kinds[type(example)]
 
 
 def written(rows: Iterator[dict[str, Any]], write: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Iterator[bytes]:

@@ -12,9 +12,9 @@ NAMES = [
     "Checkpoint", "Client", "Conversation", "Dataset", "DatasetError", "Estimate", "Evaluation", "EvaluationError",
     "Event", "ExactMatch", "FieldMatch", "Finding", "FinetuneError", "Full", "InputError", "JSONSchema", "Job",
     "JobError", "JobFile", "Length", "LoRA", "Message", "MissingDependencyError", "Model", "NotFoundError",
-    "Origin", "Place", "PreferenceExample", "Price", "Prompted", "QLoRA", "Range", "Recorded", "Report", "Resolved",
-    "Result", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TextExample",
-    "ToolCall", "UnsupportedError",
+    "Origin", "Place", "PreferenceExample", "Price", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "Report", "Resolved",
+    "Result", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample",
+    "TextExample", "ToolCall", "UnsupportedError",
 ]  # fmt: skip
 
 
