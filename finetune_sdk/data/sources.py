@@ -50,6 +50,8 @@ class Source(Protocol):
 
     def line(self, index: int) -> int: ...
 
+    def where(self, index: int) -> str: ...
+
 
 class MemorySource:
     """Rows that are in memory, as a program made them then, or as a JSON array held them."""
@@ -71,6 +73,9 @@ class MemorySource:
 
     def line(self, index: int) -> int:
         return self._lines[index]
+
+    def where(self, index: int) -> str:
+        return f"{self.name} line {self.line(index)}"
 
     def add(self, row: dict[str, Any], line: int) -> None:
         """Raises RowError for a row that is not JSON data."""
@@ -101,6 +106,9 @@ class FileSource:
 
     def line(self, index: int) -> int:
         return self._index.lines[index]
+
+    def where(self, index: int) -> str:
+        return f"{self.name} line {self.line(index)}"
 
     def row(self, index: int) -> dict[str, Any]:
         raw = pread(self._file(), self._index.lengths[index], self._index.offsets[index])
