@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from finetune_sdk.estimate import Estimate, Price, Range
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import Case, ExactMatch, FieldMatch, JSONSchema, Length, Score
+    from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
     from finetune_sdk.job import DPO, SFT, Full, Job, LoRA, QLoRA
     from finetune_sdk.jobfile import JobFile
     from finetune_sdk.messages import (
@@ -56,6 +57,7 @@ _ROOMS = {
     "estimate": "Estimate Price Range",
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
+    "evaluation.pairs": "judged_pairs rated_pairs",
     "job": "DPO SFT Full Job LoRA QLoRA",
     "jobfile": "JobFile",
     "messages": "ChatExample Conversation Message PreferenceExample RatedExample TaskExample TextExample ToolCall",
@@ -123,6 +125,8 @@ __all__ = [
     "TextExample",
     "ToolCall",
     "UnsupportedError",
+    "judged_pairs",
+    "rated_pairs",
 ]  # fmt: skip
 
 

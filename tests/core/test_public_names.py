@@ -14,7 +14,7 @@ NAMES = [
     "JobError", "JobFile", "Length", "LoRA", "Message", "MissingDependencyError", "Model", "NotFoundError",
     "Origin", "Place", "PreferenceExample", "Price", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "Report", "Resolved",
     "Result", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample",
-    "TextExample", "ToolCall", "UnsupportedError",
+    "TextExample", "ToolCall", "UnsupportedError", "judged_pairs", "rated_pairs",
 ]  # fmt: skip
 
 
