@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
     from finetune_sdk.job import DPO, SFT, Full, Job, LoRA, QLoRA
     from finetune_sdk.jobfile import JobFile
+    from finetune_sdk.log import Log
     from finetune_sdk.messages import (
         ChatExample,
         Conversation,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
         TextExample,
         ToolCall,
     )
-    from finetune_sdk.model import Answer, Model, Origin, Prompted, Recorded, Sampling
+    from finetune_sdk.model import Answer, Model, Observed, Origin, Prompted, Recorded, Sampling
     from finetune_sdk.run import Run
     from finetune_sdk.settings import Settings
 
@@ -60,8 +61,9 @@ _ROOMS = {
     "evaluation.pairs": "judged_pairs rated_pairs",
     "job": "DPO SFT Full Job LoRA QLoRA",
     "jobfile": "JobFile",
+    "log": "Log",
     "messages": "ChatExample Conversation Message PreferenceExample RatedExample TaskExample TextExample ToolCall",
-    "model": "Answer Model Origin Prompted Recorded Sampling",
+    "model": "Answer Model Observed Origin Prompted Recorded Sampling",
     "run": "Run",
     "settings": "Settings",
 }
@@ -98,10 +100,12 @@ __all__ = [
     "JobFile",
     "Length",
     "LoRA",
+    "Log",
     "Message",
     "MissingDependencyError",
     "Model",
     "NotFoundError",
+    "Observed",
     "Origin",
     "Place",
     "PreferenceExample",

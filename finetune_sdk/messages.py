@@ -100,6 +100,10 @@ class Conversation:
         return row
 
     @classmethod
+    def from_canonical(cls, row: Mapping[str, Any]) -> Conversation:
+        return cls(_messages(row["messages"]), tuple(row.get("tools", ())), row.get("parallel_tool_calls"))
+
+    @classmethod
     def of(cls, asked: Asked) -> Conversation:
         """A conversation from a text (one user turn), messages, or dicts with `role` and `content`."""
         if isinstance(asked, Conversation):
@@ -202,8 +206,7 @@ def example(kind: Kind, row: Mapping[str, Any]) -> Example:
         return ChatExample(_messages(row["messages"]), tuple(row.get("tools", ())), row.get("parallel_tool_calls"))
     if kind == "text":
         return TextExample(row["text"])
-    asked = row["prompt"]
-    prompt = Conversation(_messages(asked["messages"]), tuple(asked.get("tools", ())), asked.get("parallel_tool_calls"))
+    prompt = Conversation.from_canonical(row["prompt"])
     if kind == "preference":
         return PreferenceExample(prompt, _messages(row["chosen"]), _messages(row["rejected"]))
     if kind == "rated":

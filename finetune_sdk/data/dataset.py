@@ -18,7 +18,8 @@ from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open
 from finetune_sdk.data.splits import SIDES, Label, Shares, by_hash, by_stratum, labels, seeded
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.files import whole
-from finetune_sdk.messages import Example, Kind, example
+from finetune_sdk.log import Log, Logged
+from finetune_sdk.messages import ChatExample, Example, Kind, Message, RatedExample, example
 
 SKETCH = 20_000
 _SHOWN = 10
@@ -78,6 +79,22 @@ class Dataset:
         if faults:
             raise _faulty(name, faults)
         return cls(source)
+
+    @classmethod
+    def from_log(cls, log: str | os.PathLike[str], kind: Literal["chat", "rated"] = "chat") -> Dataset:
+        """The answers of a log that people rated, as rows for the next round.
+
+        "chat": those found good, and the corrections of others; "rated": all that have a rating, as KTO takes them.
+        Raises DatasetError when nobody has rated any.
+        """
+        rated = [each for each in Log(log).answers() if each.good is not None]
+        examples = [_as_rated(each) for each in rated] if kind == "rated" else list(_as_chats(rated))
+        if not examples:
+            raise DatasetError(
+                f"{log}: no answer has a {'rating' if kind == 'rated' else 'good rating or a correction'}.",
+                cure="rate answers first: log.rate(answer.id, good=True)",
+            )
+        return cls.of(examples, name=Path(log).name)
 
     @classmethod
     def mix(cls, shares: Mapping[Dataset, float], seed: int = 0) -> Dataset:
@@ -239,6 +256,17 @@ class Dataset:
             raise DatasetError(
                 f"{target} cannot be written: {fault.strerror}.", cure="check the path and the disk"
             ) from None
+
+
+def _as_rated(logged: Logged) -> RatedExample:
+    return RatedExample(logged.asked, (logged.answer,), bool(logged.good))
+
+
+def _as_chats(rated: Iterable[Logged]) -> Iterator[ChatExample]:
+    for logged in rated:
+        answer = Message("assistant", logged.correction) if logged.correction else logged.answer
+        if logged.good or logged.correction:
+            yield ChatExample((*logged.asked.messages, answer), logged.asked.tools, logged.asked.parallel_tool_calls)
 
 
 def _unread(source: Source) -> Iterator[Finding]:
