@@ -28,17 +28,21 @@ if TYPE_CHECKING:
     from finetune_sdk.estimate import Estimate, Price, Range
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import Case, ExactMatch, FieldMatch, JSONSchema, Length, Score
+    from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
     from finetune_sdk.job import DPO, SFT, Full, Job, LoRA, QLoRA
     from finetune_sdk.jobfile import JobFile
+    from finetune_sdk.log import Log
     from finetune_sdk.messages import (
         ChatExample,
         Conversation,
         Message,
         PreferenceExample,
+        RatedExample,
+        TaskExample,
         TextExample,
         ToolCall,
     )
-    from finetune_sdk.model import Answer, Model, Origin, Prompted, Recorded, Sampling
+    from finetune_sdk.model import Answer, Model, Observed, Origin, Prompted, Recorded, Sampling
     from finetune_sdk.run import Run
     from finetune_sdk.settings import Settings
 
@@ -54,10 +58,12 @@ _ROOMS = {
     "estimate": "Estimate Price Range",
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
+    "evaluation.pairs": "judged_pairs rated_pairs",
     "job": "DPO SFT Full Job LoRA QLoRA",
     "jobfile": "JobFile",
-    "messages": "ChatExample Conversation Message PreferenceExample TextExample ToolCall",
-    "model": "Answer Model Origin Prompted Recorded Sampling",
+    "log": "Log",
+    "messages": "ChatExample Conversation Message PreferenceExample RatedExample TaskExample TextExample ToolCall",
+    "model": "Answer Model Observed Origin Prompted Recorded Sampling",
     "run": "Run",
     "settings": "Settings",
 }
@@ -94,10 +100,12 @@ __all__ = [
     "JobFile",
     "Length",
     "LoRA",
+    "Log",
     "Message",
     "MissingDependencyError",
     "Model",
     "NotFoundError",
+    "Observed",
     "Origin",
     "Place",
     "PreferenceExample",
@@ -105,6 +113,7 @@ __all__ = [
     "Prompted",
     "QLoRA",
     "Range",
+    "RatedExample",
     "Recorded",
     "Report",
     "Resolved",
@@ -116,9 +125,12 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Status",
+    "TaskExample",
     "TextExample",
     "ToolCall",
     "UnsupportedError",
+    "judged_pairs",
+    "rated_pairs",
 ]  # fmt: skip
 
 

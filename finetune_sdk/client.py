@@ -15,7 +15,7 @@ from finetune_sdk.backend import (
     open_backend,
     refuse_hyperparameters,
 )
-from finetune_sdk.data.checks import Finding
+from finetune_sdk.data.checks import QUICK, Finding
 from finetune_sdk.errors import (
     BackendError,
     BudgetError,
@@ -87,7 +87,7 @@ class Client:
 
     def _check(self, resolved: Resolved, allow_leakage: bool) -> tuple[Finding, ...]:
         job = resolved.job
-        found = [*job.train.check(), *self.backend.check(resolved)]
+        found = [*job.train.check(QUICK), *self.backend.check(resolved)]
         if job.validation is not None and not allow_leakage:
             trained = set(job.train.hashes())
             shared = sum(content in trained for content in job.validation.hashes())

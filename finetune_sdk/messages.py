@@ -1,4 +1,4 @@
-"""Messages and the three kinds of example: frozen values with one canonical form.
+"""Messages and the kinds of example: frozen values with one canonical form.
 
 The canonical form is plain JSON-able data, the same whatever file a row came from. Tool-call arguments are objects
 there, never text. Nothing in here touches a file or a vendor's format.
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from finetune_sdk.errors import InputError
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
-Kind = Literal["chat", "preference", "text"]
+Kind = Literal["chat", "preference", "rated", "task", "text"]
 _ASKED = 'give a text, or a list of messages such as {"role": "user", "content": "…"}'
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
@@ -100,6 +100,10 @@ class Conversation:
         return row
 
     @classmethod
+    def from_canonical(cls, row: Mapping[str, Any]) -> Conversation:
+        return cls(_messages(row["messages"]), tuple(row.get("tools", ())), row.get("parallel_tool_calls"))
+
+    @classmethod
     def of(cls, asked: Asked) -> Conversation:
         """A conversation from a text (one user turn), messages, or dicts with `role` and `content`."""
         if isinstance(asked, Conversation):
@@ -157,6 +161,33 @@ class PreferenceExample:
 
 
 @dataclass(frozen=True, slots=True)
+class RatedExample:
+    """A prompt and one answer to it that was found good, or not: what KTO learns from."""
+
+    prompt: Conversation
+    answer: tuple[Message, ...]
+    good: bool
+
+    def canonical(self) -> dict[str, Any]:
+        return {
+            "prompt": self.prompt.canonical(),
+            "answer": [message.canonical() for message in self.answer],
+            "good": self.good,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TaskExample:
+    """A prompt, and in `reference` what a grader needs to judge answers to it: what RFT learns from."""
+
+    prompt: Conversation
+    reference: Mapping[str, Any]
+
+    def canonical(self) -> dict[str, Any]:
+        return {"prompt": self.prompt.canonical(), "reference": dict(self.reference)}
+
+
+@dataclass(frozen=True, slots=True)
 class TextExample:
     """Plain text for continued pretraining."""
 
@@ -166,20 +197,21 @@ class TextExample:
         return {"text": self.text}
 
 
-Example = ChatExample | PreferenceExample | TextExample
+Example = ChatExample | PreferenceExample | RatedExample | TaskExample | TextExample
 
 
 def example(kind: Kind, row: Mapping[str, Any]) -> Example:
     """The example that a canonical row describes."""
     if kind == "chat":
         return ChatExample(_messages(row["messages"]), tuple(row.get("tools", ())), row.get("parallel_tool_calls"))
+    if kind == "text":
+        return TextExample(row["text"])
+    prompt = Conversation.from_canonical(row["prompt"])
     if kind == "preference":
-        asked = row["prompt"]
-        prompt = Conversation(
-            _messages(asked["messages"]), tuple(asked.get("tools", ())), asked.get("parallel_tool_calls")
-        )
         return PreferenceExample(prompt, _messages(row["chosen"]), _messages(row["rejected"]))
-    return TextExample(row["text"])
+    if kind == "rated":
+        return RatedExample(prompt, _messages(row["answer"]), row["good"])
+    return TaskExample(prompt, row["reference"])
 
 
 def _turn(turn: Message | Mapping[str, Any]) -> Message:

@@ -1,13 +1,14 @@
-"""Model: anything that answers messages, and two that stand on others or on earlier answers."""
+"""Model: anything that answers messages, and some that stand on others or on earlier answers."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from finetune_sdk.errors import EvaluationError, InputError
+from finetune_sdk.log import Log
 from finetune_sdk.messages import Asked, ChatExample, Conversation, Example, Message, ToolCall
 
 
@@ -16,6 +17,7 @@ class Answer:
     """What a model said. `seconds` is what its asker waited: in a batch, the batch's time.
 
     Tokens are None where the place does not count them. `finish` is "stop", "length", "tool_calls" or the place's word.
+    `id` is that of its line in a log, where it was logged.
     """
 
     text: str
@@ -24,6 +26,12 @@ class Answer:
     output_tokens: int | None = None
     seconds: float | None = None
     finish: str = "stop"
+    id: str | None = None
+
+    @property
+    def message(self) -> Message:
+        """The answer as the assistant's turn."""
+        return Message("assistant", self.text if self.text or not self.tool_calls else None, self.tool_calls)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -156,6 +164,32 @@ class Tuned:
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
         return self.model.answers(asked, sampling)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A model whose answers go into a log; rate them there by their id: `observed.log.rate(answer.id, good=True)`."""
+
+    model: Model
+    log: Log
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def origin(self) -> Origin:
+        return self.model.origin
+
+    def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
+        return self.answers([asked], sampling)[0]
+
+    def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        conversations = [Conversation.of(one) for one in asked]
+        return [
+            replace(answer, id=self.log.note(conversation, answer.message, self.name, self.origin.run))
+            for conversation, answer in zip(conversations, self.model.answers(conversations, sampling), strict=True)
+        ]
 
 
 class Recorded:

@@ -17,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_sdk.errors import DatasetError, UnsupportedError
-from finetune_sdk.messages import ChatExample, Conversation, Example, Message, PreferenceExample
+from finetune_sdk.messages import (
+    ChatExample,
+    Conversation,
+    Example,
+    Message,
+    PreferenceExample,
+    RatedExample,
+    TaskExample,
+)
 
 BATCH = 256
 Span = tuple[int, int]
@@ -167,18 +175,13 @@ class Renderer:
 
     def sides(self, example: PreferenceExample) -> list[tuple[str, list[Span]]]:
         """The chosen and the rejected answer after their prompt, each with its span."""
-        asked = [template_message(message) for message in example.prompt.messages]
-        rendered = []
-        for answer in (example.chosen, example.rejected):
-            messages = [*asked, *(template_message(message) for message in answer)]
-            whole = self.text(messages, example.prompt.tools)
-            spans = [
-                self._span(messages, example.prompt.tools, whole, len(asked) + i)
-                for i, message in enumerate(answer)
-                if message.role == "assistant"
-            ]
-            rendered.append((whole, spans))
-        return rendered
+        return [self._answered(example.prompt, answer) for answer in (example.chosen, example.rejected)]
+
+    def _answered(self, prompt: Conversation, answer: Sequence[Message]) -> tuple[str, list[Span]]:
+        messages = [template_message(message) for message in (*prompt.messages, *answer)]
+        whole, first = self.text(messages, prompt.tools), len(prompt.messages)
+        turns = [first + i for i, message in enumerate(answer) if message.role == "assistant"]
+        return whole, [self._span(messages, prompt.tools, whole, turn) for turn in turns]
 
     def texts(self, example: Example, *, everything: bool = False) -> list[tuple[str, list[Span]]]:
         """The sequences that an example becomes: one, or two for a pair."""
@@ -186,6 +189,10 @@ class Renderer:
             return self.sides(example)
         if isinstance(example, ChatExample):
             return [self.chat(example, everything=everything)]
+        if isinstance(example, RatedExample):
+            return [self._answered(example.prompt, example.answer)]
+        if isinstance(example, TaskExample):
+            return [(self.prompt(example.prompt), [])]
         return [(example.text, [(0, len(example.text))])]
 
     def encode(self, texts: list[str]) -> Any:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from struct import iter_unpack
-from typing import Any, overload
+from typing import Any, Literal, overload
 
-from finetune_sdk.data.checks import Check, Duplicates, Finding, RowError
-from finetune_sdk.data.formats import detect, named
+from finetune_sdk.data.checks import QUICK, THOROUGH, Check, Finding, RowError
+from finetune_sdk.data.formats import DEFAULTS, detect, named
 from finetune_sdk.data.index import HASH_BYTES
+from finetune_sdk.data.mixture import Mixture, amounts
 from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source, written
+from finetune_sdk.data.splits import SIDES, Label, Shares, by_hash, by_stratum, labels, seeded
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.files import whole
-from finetune_sdk.messages import Example, Kind, example
+from finetune_sdk.log import Log, Logged
+from finetune_sdk.messages import ChatExample, Example, Kind, Message, RatedExample, example
 
 SKETCH = 20_000
 _SHOWN = 10
-_CHECKS: tuple[Check, ...] = (Duplicates(),)
 
 
 class Dataset:
@@ -78,6 +80,31 @@ class Dataset:
             raise _faulty(name, faults)
         return cls(source)
 
+    @classmethod
+    def from_log(cls, log: str | os.PathLike[str], kind: Literal["chat", "rated"] = "chat") -> Dataset:
+        """The answers of a log that people rated, as rows for the next round.
+
+        "chat": those found good, and the corrections of others; "rated": all that have a rating, as KTO takes them.
+        Raises DatasetError when nobody has rated any.
+        """
+        rated = [each for each in Log(log).answers() if each.good is not None]
+        examples = [_as_rated(each) for each in rated] if kind == "rated" else list(_as_chats(rated))
+        if not examples:
+            raise DatasetError(
+                f"{log}: no answer has a {'rating' if kind == 'rated' else 'good rating or a correction'}.",
+                cure="rate answers first: log.rate(answer.id, good=True)",
+            )
+        return cls.of(examples, name=Path(log).name)
+
+    @classmethod
+    def mix(cls, shares: Mapping[Dataset, float], seed: int = 0) -> Dataset:
+        """Rows of several datasets in given shares, as in `Dataset.mix({tasks: 0.9, general: 0.1}, seed=7)`.
+
+        General examples beside the task's own are a guard against forgetting. The dataset with the largest share is taken
+        whole, the others are sampled by seed; no row is taken twice. Raises DatasetError where rows are too few.
+        """
+        return cls(Mixture([dataset.sample(count, seed) for dataset, count in amounts(shares).items()]))
+
     @property
     def kind(self) -> Kind:
         return self._source.kind
@@ -119,6 +146,10 @@ class Dataset:
         for row in self.rows():
             yield example(self.kind, row)
 
+    def row(self, index: int) -> dict[str, Any]:
+        """One canonical row, as plain data."""
+        return self._source.row(self._rows[index])
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """The canonical rows, as plain data."""
         for index in self._rows:
@@ -146,45 +177,57 @@ class Dataset:
 
     def where(self, index: int) -> str:
         """A row's place in words: `tickets.jsonl line 218`."""
-        return f"{self.name} line {self.line(index)}"
+        return self._source.where(self._rows[index])
 
-    def check(self) -> tuple[Finding, ...]:
-        """What is wrong with the rows, errors first."""
-        found = [*self._faults, *_unread(self._source), *(finding for check in _CHECKS for finding in check.find(self))]
+    def check(self, checks: Sequence[Callable[[], Check]] = THOROUGH) -> tuple[Finding, ...]:
+        """What is wrong with the rows, errors first. All checks see the rows in one pass."""
+        chosen = [make() for make in checks]
+        if any(make not in QUICK for make in checks):
+            for index, row in enumerate(self.rows()):
+                for check in chosen:
+                    check.see(index, row)
+        found = [*self._faults, *_unread(self._source), *(one for check in chosen for one in check.findings(self))]
         order = {"error": 0, "warning": 1, "note": 2}
         return tuple(sorted(found, key=lambda finding: order[finding.severity]))
 
-    def split(self, validation: float = 0.0, test: float = 0.0, seed: int = 0) -> tuple[Dataset, Dataset, Dataset]:
-        """Train, validation and test. The side of a row is the seeded hash of its content.
+    def split(
+        self,
+        validation: float = 0.0,
+        test: float = 0.0,
+        seed: int = 0,
+        *,
+        group: Literal["prompt"] | Label | None = None,
+        stratify: Literal["answer"] | Label | None = None,
+    ) -> tuple[Dataset, Dataset, Dataset]:
+        """Train, validation and test. The side of a row is the seeded hash of its content, or of its `group`.
 
         So new rows move no other row, exact duplicates fall on one side, and the shares are met on average (a share of
-        0.1 of 1,000 rows is 100 give or take 10). Raises DatasetError for a share that ends up empty.
+        0.1 of 1,000 rows is 100 give or take 10). `group` keeps rows together: "prompt", or a function of an example.
+        `stratify` ("answer", or a function) meets the shares within each stratum instead, and gives stability up: when
+        rows are added, others may change sides. Raises DatasetError for a share that ends up empty.
         """
-        _numbers(validation=validation, test=test)
-        if not (validation >= 0 and test >= 0 and validation + test < 1):
+        shares = Shares(validation, test)
+        if stratify is not None and group is not None:
             raise DatasetError(
-                f"validation={validation} and test={test} leave nothing to train on.",
-                cure="give shares of 0 or more whose sum is below 1",
+                "a split by group cannot also be stratified: a group falls on one side as a whole.",
+                cure="give `group` or `stratify`",
             )
+        if stratify is not None:
+            strata = list(labels(self.rows(), self.kind, stratify))
+            placed: Iterable[int] = by_stratum(list(self.hashes()), strata, shares, seed)
+        else:
+            contents = self.hashes() if group is None else labels(self.rows(), self.kind, group)
+            placed = by_hash(contents, shares, seed)
         sides = (array("L"), array("L"), array("L"))
-        keyed = blake2b(digest_size=8, key=_key(seed))
-        tested_below, held_below = (int(share * 2**64).to_bytes(8) for share in (test, test + validation))
-        for index, content in zip(self._rows, self.hashes(), strict=True):
-            digest = keyed.copy()
-            digest.update(content)
-            at = digest.digest()
-            sides[2 if at < tested_below else 1 if at < held_below else 0].append(index)
-        for share, side, name in (
-            (1.0, sides[0], "train"),
-            (validation, sides[1], "validation"),
-            (test, sides[2], "test"),
-        ):
-            if share and not side:
+        for index, side in zip(self._rows, placed, strict=True):
+            sides[side].append(index)
+        for share, rows, name in zip((1.0, validation, test), sides, SIDES, strict=True):
+            if share and not rows:
                 raise DatasetError(
                     f"{self.name}: no row of {len(self)} falls on the {name} side.",
                     cure="use a larger share, another seed, or a file of its own for that side",
                 )
-        train, held, tested = (Dataset(self._source, side) for side in sides)
+        train, held, tested = (Dataset(self._source, rows) for rows in sides)
         return train, held, tested
 
     def sample(self, count: int, seed: int = 0) -> Dataset:
@@ -193,15 +236,12 @@ class Dataset:
             raise DatasetError(f"{count!r} rows cannot be drawn.", cure="ask for a whole number of 0 or more")
         if count > len(self):
             raise DatasetError(f"{self.name} has {len(self)} rows, fewer than {count}.", cure="ask for fewer rows")
-        key = _key(seed)
-        drawn = sorted(
-            zip((blake2b(c, digest_size=8, key=key).digest() for c in self.hashes()), self._rows, strict=True)
-        )[:count]
+        drawn = sorted(zip(map(seeded(seed), self.hashes()), self._rows, strict=True))[:count]
         return Dataset(self._source, array("L", sorted(index for _, index in drawn)))
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
         """Writes JSON lines, whole or not at all; by default in OpenAI's format of this kind."""
-        form = named(format or {"chat": "openai", "preference": "openai-preference", "text": "text"}[self.kind])
+        form = named(format or DEFAULTS[self.kind])
         if form.kind != self.kind:
             raise DatasetError(
                 f"{form.name} holds {form.kind} examples, and these are {self.kind}.", cure="choose another format"
@@ -218,16 +258,15 @@ class Dataset:
             ) from None
 
 
-def _key(seed: int) -> bytes:
-    if not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
-        raise DatasetError(f"the seed {str(seed)[:40]} is no whole number of 64 bits.", cure="give a seed such as 7")
-    return str(seed).encode()
+def _as_rated(logged: Logged) -> RatedExample:
+    return RatedExample(logged.asked, (logged.answer,), bool(logged.good))
 
 
-def _numbers(**given: Any) -> None:
-    for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise DatasetError(f"{name}={value!r} is no number.", cure=f"give {name} a number")
+def _as_chats(rated: Iterable[Logged]) -> Iterator[ChatExample]:
+    for logged in rated:
+        answer = Message("assistant", logged.correction) if logged.correction else logged.answer
+        if logged.good or logged.correction:
+            yield ChatExample((*logged.asked.messages, answer), logged.asked.tools, logged.asked.parallel_tool_calls)
 
 
 def _unread(source: Source) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ from finetune_sdk.data.index import (
     json_object,
 )
 from finetune_sdk.errors import DatasetError
-from finetune_sdk.messages import ChatExample, Example, Kind, PreferenceExample
+from finetune_sdk.messages import ChatExample, Example, Kind, PreferenceExample, RatedExample, TaskExample, TextExample
 
 DETECT_ROWS = 20
 ARRAY_LIMIT = 512 * 1024 * 1024
@@ -49,6 +49,8 @@ class Source(Protocol):
     def row(self, index: int) -> dict[str, Any]: ...
 
     def line(self, index: int) -> int: ...
+
+    def where(self, index: int) -> str: ...
 
 
 class MemorySource:
@@ -71,6 +73,9 @@ class MemorySource:
 
     def line(self, index: int) -> int:
         return self._lines[index]
+
+    def where(self, index: int) -> str:
+        return f"{self.name} line {self.line(index)}"
 
     def add(self, row: dict[str, Any], line: int) -> None:
         """Raises RowError for a row that is not JSON data."""
@@ -101,6 +106,9 @@ class FileSource:
 
     def line(self, index: int) -> int:
         return self._index.lines[index]
+
+    def where(self, index: int) -> str:
+        return f"{self.name} line {self.line(index)}"
 
     def row(self, index: int) -> dict[str, Any]:
         raw = pread(self._file(), self._index.lengths[index], self._index.offsets[index])
@@ -256,9 +264,10 @@ def example_rows(examples: Sequence[Example], name: str) -> tuple[MemorySource, 
 
 
 def _kind_of(example: Example) -> Kind:
-    if isinstance(example, ChatExample):
-        return "chat"
-    return "preference" if isinstance(example, PreferenceExample) else "text"
+    kinds: dict[type, Kind] = {
+        ChatExample: "chat", PreferenceExample: "preference", RatedExample: "rated", TaskExample: "task", TextExample: "text"
+    }  # fmt: skip
+    return kinds[type(example)]
 
 
 def written(rows: Iterator[dict[str, Any]], write: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Iterator[bytes]:

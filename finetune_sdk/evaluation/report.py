@@ -102,6 +102,15 @@ class Report:
         self._known(on, better, than)
         return compared(on, better, than, self._outcomes(on, better), self._outcomes(on, than))
 
+    def failures(self, model: str, on: str) -> list[dict[str, Any]]:
+        """The cases that `model` fails, as plain data: what new rows should teach. The wrong answer is in `answers`."""
+        self._known(on, model)
+        return [
+            deepcopy(row)
+            for row in self._data["examples"]
+            if row["answers"][model]["scores"].get(on, {}).get("passed") is False
+        ]
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report, whole or not at all: a page for `.html`, the plain data for `.json`."""
         target = Path(path)

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_sdk.data.tokens import TokenCount
-from finetune_sdk.messages import Asked, ChatExample, Conversation, Example, Message, PreferenceExample
+from finetune_sdk.messages import (
+    Asked,
+    ChatExample,
+    Conversation,
+    Example,
+    Message,
+    PreferenceExample,
+    RatedExample,
+    TaskExample,
+)
 from finetune_sdk.model import Answer, Origin, Sampling
 
 END = "<end>"
@@ -26,6 +35,9 @@ def tokens(example: Example, loss_on: str = "completions") -> list[tuple[str, bo
     if isinstance(example, PreferenceExample):
         asked = [(word, False) for message in example.prompt.messages for word, _ in _turn(message)]
         return [*asked, *_answered(example.chosen), *asked, *_answered(example.rejected)]
+    if isinstance(example, RatedExample | TaskExample):
+        asked = [(word, False) for message in example.prompt.messages for word, _ in _turn(message)]
+        return [*asked, *(_answered(example.answer) if isinstance(example, RatedExample) else ())]
     return [(word, True) for word in (*example.text.split(), END)]
 
 

@@ -11,10 +11,10 @@ NAMES = [
     "DPO", "SFT", "Answer", "Backend", "BackendError", "BudgetError", "Capabilities", "Case", "ChatExample",
     "Checkpoint", "Client", "Conversation", "Dataset", "DatasetError", "Estimate", "Evaluation", "EvaluationError",
     "Event", "ExactMatch", "FieldMatch", "Finding", "FinetuneError", "Full", "InputError", "JSONSchema", "Job",
-    "JobError", "JobFile", "Length", "LoRA", "Message", "MissingDependencyError", "Model", "NotFoundError",
-    "Origin", "Place", "PreferenceExample", "Price", "Prompted", "QLoRA", "Range", "Recorded", "Report", "Resolved",
-    "Result", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TextExample",
-    "ToolCall", "UnsupportedError",
+    "JobError", "JobFile", "Length", "LoRA", "Log", "Message", "MissingDependencyError", "Model", "NotFoundError",
+    "Observed", "Origin", "Place", "PreferenceExample", "Price", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "Report", "Resolved",
+    "Result", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample",
+    "TextExample", "ToolCall", "UnsupportedError", "judged_pairs", "rated_pairs",
 ]  # fmt: skip
 
 

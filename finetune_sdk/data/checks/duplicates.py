@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from finetune_sdk.data.checks.finding import Finding, Rows
 
@@ -14,7 +15,10 @@ class Duplicates:
 
     shown: int = 20
 
-    def find(self, rows: Rows) -> Iterator[Finding]:
+    def see(self, index: int, row: Mapping[str, Any]) -> None:
+        """Nothing: the hashes tell."""
+
+    def findings(self, rows: Rows) -> Iterator[Finding]:
         seen: set[bytes] = set()
         again: list[int] = []
         count = 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from finetune_sdk.messages import Kind
 
 Severity = Literal["error", "warning", "note"]
 
@@ -41,7 +43,13 @@ class RowError(ValueError):
 
 
 class Rows(Protocol):
-    """What a check reads: the fingerprints of the rows and where each stands."""
+    """The rows that a check has seen: how many, of which kind, their hashes and where each stands."""
+
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def name(self) -> str: ...
 
     def __len__(self) -> int: ...
 
@@ -51,6 +59,8 @@ class Rows(Protocol):
 
 
 class Check(Protocol):
-    """One kind of fault."""
+    """One kind of fault. It sees each canonical row once, in order, and then says what it found."""
 
-    def find(self, rows: Rows) -> Iterator[Finding]: ...
+    def see(self, index: int, row: Mapping[str, Any]) -> None: ...
+
+    def findings(self, rows: Rows) -> Iterator[Finding]: ...

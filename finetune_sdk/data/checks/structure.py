@@ -15,6 +15,10 @@ def structure(kind: Kind, row: Mapping[str, Any]) -> None:
         _chat(row["messages"])
     elif kind == "preference":
         _preference(row)
+    elif kind == "rated":
+        _answered(row["prompt"]["messages"], row["answer"])
+    elif kind == "task":
+        _asked(row["prompt"]["messages"])
     elif not row["text"].strip():
         raise RowError("the text is empty, so there is nothing to learn from this row.", "remove the row")
 
@@ -70,14 +74,27 @@ def _turns(messages: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _preference(row: Mapping[str, Any]) -> None:
-    prompt = row["prompt"]["messages"]
-    if not prompt:
-        raise RowError("the prompt has no messages.", "add the user message that both answers reply to")
     for side in ("chosen", "rejected"):
-        _turns((*prompt, *row[side]))
-        if not row[side] or row[side][-1]["role"] != "assistant":
-            raise RowError(f"the {side} answer is not from 'assistant'.", "give both answers the role 'assistant'")
+        _answered(row["prompt"]["messages"], row[side], f"{side} answer")
     if row["chosen"] == row["rejected"]:
         raise RowError(
             "the chosen and the rejected answer are the same, so there is no preference to learn.", "remove the row"
         )
+
+
+def _asked(prompt: Sequence[Mapping[str, Any]]) -> None:
+    if not prompt:
+        raise RowError("the prompt has no messages.", "add the user message that is to be answered")
+    _turns(prompt)
+    if prompt[-1]["role"] == "assistant":
+        raise RowError("the prompt ends with an assistant message, so nothing is asked.", "end it with the question")
+
+
+def _answered(prompt: Sequence[Mapping[str, Any]], answer: Sequence[Mapping[str, Any]], name: str = "answer") -> None:
+    if not prompt:
+        raise RowError("the prompt has no messages.", "add the user message that is answered")
+    _turns((*prompt, *answer))
+    if not answer or answer[-1]["role"] != "assistant":
+        raise RowError(f"the {name} is not from 'assistant'.", "give the answer the role 'assistant'")
+    if any("weight" in message for message in answer):
+        raise RowError(f"the {name} has a weight, and it is judged as a whole.", "remove the weight")

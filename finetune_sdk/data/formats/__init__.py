@@ -3,6 +3,6 @@
 A format looks at one parsed row at a time: whether a row is its own, the canonical row, and the way back.
 """
 
-from finetune_sdk.data.formats.format import FORMATS, Format, detect, named
+from finetune_sdk.data.formats.format import DEFAULTS, FORMATS, Format, detect, named
 
-__all__ = ["FORMATS", "Format", "detect", "named"]
+__all__ = ["DEFAULTS", "FORMATS", "Format", "detect", "named"]

@@ -14,7 +14,10 @@ from finetune_sdk.messages import Kind
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One file format. `keys` are those that a row of it must have, one set of several; `known` all that are read."""
+    """One file format. `keys` are those that a row of it must have, one set of several; `known` all that are read.
+
+    `shape` tells rows of this format from those of another with the same keys.
+    """
 
     name: str
     kind: Kind
@@ -22,9 +25,10 @@ class Format:
     read: Callable[[Mapping[str, Any]], dict[str, Any]]
     write: Callable[[Mapping[str, Any]], dict[str, Any]]
     known: frozenset[str]
+    shape: Callable[[Mapping[str, Any]], bool] = lambda row: True
 
     def fits(self, row: Mapping[str, Any]) -> bool:
-        return any(keys <= row.keys() for keys in self.keys)
+        return any(keys <= row.keys() for keys in self.keys) and self.shape(row)
 
 
 FORMATS = (
@@ -62,6 +66,10 @@ FORMATS = (
         "text", "text", (frozenset({"text"}),), instructions.read_text, instructions.write_text, frozenset({"text"})
     ),
 )
+
+
+DEFAULTS: Mapping[Kind, str] = {"chat": "openai", "preference": "openai-preference", "text": "text"}
+"""The format that rows of a kind are written in unless another is named."""
 
 
 def named(name: str) -> Format:

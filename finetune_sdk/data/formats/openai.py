@@ -223,13 +223,7 @@ def _output(row: Mapping[str, Any], key: str, older: str) -> list[dict[str, Any]
     answer = row.get(key, row.get(older))
     if not isinstance(answer, list) or not answer:
         raise RowError(_missing(row, key, "a list with one assistant message"), f"give the row a list `{key}`")
-    messages = [_message(message, number) for number, message in enumerate(answer, 1)]
-    for number, message in enumerate(messages, 1):
-        if "weight" in message:
-            raise RowError(
-                f"`{key}`, message {number}, has a weight, and an answer is preferred as a whole.", "remove the weight"
-            )
-    return messages
+    return [_message(message, number) for number, message in enumerate(answer, 1)]
 
 
 def write_preference(row: Mapping[str, Any]) -> dict[str, Any]:
