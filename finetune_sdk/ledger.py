@@ -74,12 +74,14 @@ class Ledger:
         self._locks = home / "locks"
         try:
             self._locks.mkdir(parents=True, exist_ok=True)
-            with self._connect() as connection:
+            # Two processes that turn a new file into a WAL at once lock each other out, whatever their patience.
+            with FileLock(self._locks / "ledger.lock"), self._connect() as connection:
                 self._prepare(connection)
         except OSError as fault:
             raise self._unwritable(fault) from None
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
             raise SettingsError(
@@ -92,7 +94,6 @@ class Ledger:
     def _connect(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 yield connection
         except sqlite3.IntegrityError:

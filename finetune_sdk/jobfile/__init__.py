@@ -168,7 +168,7 @@ class JobFile:
     def _base(self) -> str | None:
         """A hub name or "tiny" as it stands; a folder beside the file, and what starts like a path, is one."""
         base = self.table.base
-        if base is not None and (base.startswith(("./", "../", "~")) or self._at(base).is_dir()):
+        if base and (base.startswith(("./", "../", "~")) or self._at(base).is_dir()):
             return str(self._at(base).resolve())
         return base
 

@@ -87,14 +87,14 @@ class BeforeARun:
     def test_a_declared_hyperparameter_is_done_exactly_or_refused(self, client: Client, job: Job, name: str) -> None:
         if name not in client.backend.capabilities.hyperparameters & hyperparameters(job.method).keys():
             pytest.skip(f"{name} is not declared, or not part of {type(job.method).__name__}")
-        resolved = _or_refused(client, replace(job, method=setting(job.method, name)))
+        resolved = _or_refused(client, setting(job, name))
         assert resolved is None or getattr(resolved.method, name) == VALUES[name]
 
     def test_not_every_declared_hyperparameter_is_refused(self, client: Client, job: Job) -> None:
         declared = sorted(client.backend.capabilities.hyperparameters & hyperparameters(job.method).keys())
         if not declared:
             pytest.skip(f"no hyperparameter of {type(job.method).__name__} is declared")
-        assert any(_or_refused(client, replace(job, method=setting(job.method, name))) for name in declared)
+        assert any(_or_refused(client, setting(job, name)) for name in declared)
 
     def test_not_every_declared_adapter_is_refused(self, client: Client, job: Job) -> None:
         declared = [adapter for adapter in _ADAPTERS if adapter.kind in client.backend.capabilities.adapters]
@@ -121,7 +121,7 @@ class BeforeARun:
         if name in client.backend.capabilities.hyperparameters or name not in hyperparameters(job.method):
             pytest.skip(f"{name} is declared, or not part of {type(job.method).__name__}")
         with _nothing_made(client), pytest.raises(UnsupportedError, match=name):
-            client.submit(replace(job, method=setting(job.method, name)))
+            client.submit(setting(job, name))
 
     @pytest.mark.parametrize("adapter", _ADAPTERS, ids=lambda adapter: adapter.kind)
     def test_an_adapter_that_is_not_declared_is_refused(self, client: Client, job: Job, adapter: Adapter) -> None:
@@ -201,10 +201,13 @@ def hyperparameters(method: Method) -> dict[str, Any]:
     return {field.name: getattr(method, field.name) for field in fields(method) if field.name != "kind"}
 
 
-def setting(method: Method, name: str) -> Method:
-    """The same method with one hyperparameter set to what no place would choose."""
+def setting(job: Job, name: str) -> Job:
+    """The same job with one hyperparameter set to what no place would choose, and data to validate on if it needs some."""
     cleared = {"epochs": None, "steps": None} if name in ("epochs", "steps") else {}
-    return replace(method, **{**cleared, name: VALUES[name]})
+    method = replace(job.method, **{**cleared, name: VALUES[name]})
+    if name in ("validate_every", "early_stopping") and job.validation is None:
+        return replace(job, method=method, train=job.train[:-2], validation=job.train[-2:])
+    return replace(job, method=method)
 
 
 def _of_method(job: Job, kind: str) -> Job:

@@ -124,10 +124,8 @@ class OfRuns:
         declared = client.backend.capabilities.hyperparameters
         if "steps" not in declared:
             pytest.skip("steps is not declared")
-        method = setting(job.method, "steps")
-        run = client.submit(
-            replace(job, method=setting(method, "learning_rate") if "learning_rate" in declared else method)
-        )
+        asked = setting(job, "steps")
+        run = client.submit(setting(asked, "learning_rate") if "learning_rate" in declared else asked)
         run.wait(self.patience, progress=False)
         curves = run.curves()
         assert max(step for step, _ in curves["loss"]) == VALUES["steps"]

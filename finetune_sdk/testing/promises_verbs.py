@@ -12,7 +12,7 @@ from finetune_sdk.backend import Backend, Optional, Resolved
 from finetune_sdk.client import Client
 from finetune_sdk.errors import InputError, RunError, UnsupportedError
 from finetune_sdk.job import Job
-from finetune_sdk.messages import ChatExample, Example, PreferenceExample
+from finetune_sdk.messages import ChatExample, Example, PreferenceExample, RatedExample, TaskExample
 from finetune_sdk.run import Run
 from finetune_sdk.testing.promises_runs import until
 
@@ -113,6 +113,8 @@ def _sides(row: Example) -> tuple[list[str], list[str]]:
         learnt = [message.role == "assistant" and message.weight != 0 for message in row.messages]
         asked = [message for message, is_learnt in zip(row.messages, learnt, strict=True) if not is_learnt]
         answers = [message for message, is_learnt in zip(row.messages, learnt, strict=True) if is_learnt]
+    elif isinstance(row, RatedExample | TaskExample):
+        asked, answers = list(row.prompt.messages), list(row.answer) if isinstance(row, RatedExample) else []
     else:
         return [], [" ".join(row.text.split())]
     taught = [" ".join(message.text.split()) for message in answers]

@@ -253,7 +253,7 @@ def test_validation_rows_that_are_also_in_train_are_refused(at: Open, job: Job) 
 
 def test_what_the_place_cannot_do_is_refused_naming_what_it_can(at: Open, job: Job, made: Made) -> None:
     with pytest.raises(UnsupportedError, match="no 'early_stopping', which the job sets to 3"):
-        at().submit(replace(job, method=SFT(early_stopping=3)))
+        at().submit(replace(job, method=SFT(early_stopping=3), validation=job.train[:5]))
     with pytest.raises(UnsupportedError, match="cannot do LoRA") as caught:
         at(without=["lora"], adapter={"kind": "full"}).submit(replace(job, adapter=LoRA()))
     assert caught.value.cure == "it can do full, qlora"
