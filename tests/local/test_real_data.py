@@ -28,10 +28,13 @@ def finetune(*words: str) -> dict[str, object]:
 
 
 @pytest.mark.skipif(not DRONE.exists(), reason="drone_training.jsonl is not there")
-def test_drone_commands_are_checked_priced_trained_evaluated_and_reported(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", ["steps: 2", pytest.param("epochs: 1", marks=pytest.mark.soak)])
+def test_drone_commands_are_checked_priced_trained_evaluated_and_reported(
+    home: Path, tmp_path: Path, length: str
+) -> None:
     (tmp_path / "job.yaml").write_text(
         f"name: drone\ndata: {DRONE}\nsplit: {{validation: 0.1, test: 0.15, seed: 1}}\nbase: tiny\n"
-        "method: {kind: sft, epochs: 1}\nevaluation:\n  evaluators: [{kind: exact_match}]\n  max_tokens: 64\n"
+        f"method: {{kind: sft, {length}}}\nevaluation:\n  evaluators: [{{kind: exact_match}}]\n  max_tokens: 64\n"
     )
     found = finetune("check", str(DRONE))
     assert found["rows"] == 103
