@@ -123,6 +123,10 @@ class Dataset:
         for index in self._rows:
             yield self._source.row(index)
 
+    def row(self, index: int) -> dict[str, Any]:
+        """One canonical row, as plain data."""
+        return self._source.row(self._rows[index])
+
     def hashes(self) -> Iterator[bytes]:
         """16 bytes of content hash a row."""
         hashes = self._source.hashes

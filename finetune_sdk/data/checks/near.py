@@ -1,0 +1,223 @@
+"""Rows that are nearly the same, by MinHash (Broder 1997) with banded buckets; within a dataset, and between two."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+from finetune_sdk.data.checks.finding import Finding, Rows
+from finetune_sdk.data.checks.places import Places, groups, rows_of
+from finetune_sdk.data.checks.reading import asked_and_answer, excerpt, folded, question, said
+from finetune_sdk.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PERMUTATIONS = 64
+BANDS = 16
+BATCH = 512
+MOST_COMPARED = 30_000
+FEWEST_PAIRS = 8
+
+
+def pairs_of_words(text: str) -> list[str]:
+    """The text as what is compared: each two words that follow one another; letters where there are no spaces."""
+    words = text.lower().split()
+    if len(text) > 16 * len(words):
+        words = list(text.lower())
+    return list(map(add, words, islice(words, 1, None)))
+
+
+def spoken(row: Mapping[str, Any]) -> tuple[str, str]:
+    """What two rows are compared by: all that is asked but the system prompt, and the answer."""
+    asked, answer = asked_and_answer(row)
+    if not asked:
+        return row.get("text", ""), ""
+    return " ".join(said(turn) for turn in asked if turn["role"] not in ("system", "developer")), said(answer)
+
+
+def jaccard(one: str, other: str) -> float:
+    """The share of pairs of words that two texts have in common."""
+    first, second = set(pairs_of_words(one)), set(pairs_of_words(other))
+    return len(first & second) / len(first | second) if first or second else 1.0
+
+
+@dataclass(slots=True)
+class Sketches:
+    """256 bytes a row, of which the more agree the more alike two rows are. Raises MissingDependencyError."""
+
+    _signatures: array[int] = field(default_factory=lambda: array("I"))
+    _rows: array[int] = field(default_factory=lambda: array("L"))
+    _waiting: list[list[str]] = field(default_factory=list)
+
+    def add(self, index: int, row: Mapping[str, Any]) -> None:
+        pairs = pairs_of_words(" ".join(spoken(row)))
+        if len(pairs) < FEWEST_PAIRS:
+            return
+        self._rows.append(index)
+        self._waiting.append(pairs)
+        if len(self._waiting) == BATCH:
+            self._sketch()
+
+    def _sketch(self) -> None:
+        try:
+            from rensa import RMinHash
+        except ModuleNotFoundError:
+            raise MissingDependencyError("rensa, which finding near duplicates needs,", extra="data") from None
+        matrix = RMinHash.digest_matrix_from_token_sets(self._waiting, num_perm=PERMUTATIONS, seed=1)
+        for signature in matrix.to_rows():
+            self._signatures.extend(signature)
+        self._waiting.clear()
+
+    def candidates(self, other: Sketches | None = None) -> Iterator[list[int]]:
+        """Groups of rows that agree in one of the bands; rows of `other` as ~row (below 0).
+
+        With 16 bands of 4, two rows that share 85% of their pairs meet with a probability of 99.999%, at 50% with 64%.
+        """
+        import numpy as np
+
+        parts = [part for part in (self, other) if part is not None]
+        for part in parts:
+            if part._waiting:
+                part._sketch()
+        rows = np.concatenate([np.array(self._rows, "q"), *(~np.array(part._rows, "q") for part in parts[1:])])
+        if not len(rows):
+            return
+        signatures = np.concatenate([np.frombuffer(part._signatures, "I") for part in parts if part._rows])
+        table = signatures.reshape(-1, BANDS, PERMUTATIONS // BANDS)
+        for band in range(BANDS):
+            for group in groups(_mixed(table[:, band])):
+                yield rows[group].tolist()
+
+
+def _mixed(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """The values of a band in 8 bytes (a sum of products with odd constants, by Dietzfelbinger 1996)."""
+    import numpy as np
+
+    factors = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64)
+    mixed: NDArray[np.uint64] = (band.astype(np.uint64) * factors).sum(axis=1, dtype=np.uint64)
+    return mixed
+
+
+@dataclass(slots=True)
+class Twins:
+    """Says of two rows whether they are nearly the same: questions and answers each at least `alike`.
+
+    Both have to be: the same long document with two questions is two examples, and so are two sums in the same words.
+    Answers of fewer than 8 pairs of words are to be equal, but for case and punctuation.
+    """
+
+    one: Rows
+    other: Rows
+    alike: float = 0.8
+    compared: int = 0
+    _told: dict[tuple[int, int], bool] = field(default_factory=dict)
+    _kept: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def tired(self) -> bool:
+        """Whether so many pairs were compared that the rest is left."""
+        return self.compared >= MOST_COMPARED
+
+    def are(self, first: int, second: int) -> bool:
+        if (first, second) not in self._told:
+            self.compared += 1
+            self._told[first, second] = self._compare(first, second)
+        return self._told[first, second]
+
+    def _compare(self, first: int, second: int) -> bool:
+        (asked, answer), (again, reply) = self._spoken(first), self._spoken(second)
+        if asked == again and answer == reply:
+            return False
+        if min(answer.count(" "), reply.count(" ")) <= FEWEST_PAIRS:
+            if folded(answer) != folded(reply):
+                return False
+        elif jaccard(answer, reply) < self.alike:
+            return False
+        return jaccard(asked, again) >= self.alike
+
+    def _spoken(self, row: int) -> tuple[str, str]:
+        if row not in self._kept:
+            if len(self._kept) >= 4_096:
+                self._kept.clear()
+            self._kept[row] = spoken(self.one.row(row) if row >= 0 else self.other.row(~row))
+        return self._kept[row]
+
+
+@dataclass(slots=True)
+class NearDuplicates:
+    """Rows that differ from an earlier one in a few words only: 80% of the pairs of words in common, or more.
+
+    Candidates come from MinHash and are compared word by word; of a group that looks alike each is compared with the first.
+    Rows that are equal, and texts of fewer than 9 words, are left to the exact check. A note where they are 1% or less.
+    """
+
+    _sketches: Sketches = field(default_factory=Sketches)
+    _missing: MissingDependencyError | None = None
+
+    def see(self, index: int, row: Mapping[str, Any]) -> None:
+        if self._missing is not None:
+            return
+        try:
+            self._sketches.add(index, row)
+        except MissingDependencyError as fault:
+            self._missing = fault
+
+    def findings(self, rows: Rows) -> Iterator[Finding]:
+        if self._missing is not None:
+            yield _not_looked_for(self._missing)
+            return
+        twins, later = Twins(rows, rows), dict[int, int]()
+        try:
+            for group in self._sketches.candidates():
+                for index in group[1:]:
+                    if not twins.tired and index not in later and twins.are(group[0], index):
+                        later[index] = group[0]
+                if twins.tired:
+                    break
+        except MissingDependencyError as fault:
+            yield _not_looked_for(fault)
+            return
+        if later:
+            places = Places()
+            for index in sorted(later):
+                first = later[index]
+                shown = excerpt(question(asked_and_answer(rows.row(index))[0]) or spoken(rows.row(index))[0], 80)
+                places.add(
+                    index,
+                    f"line {rows.line(index)} is nearly line {rows.line(first)}: {shown}" if not places.first else "",
+                )
+            least = "at least " if twins.tired else ""
+            yield places.finding(
+                rows,
+                "near-duplicates",
+                "warning" if len(later) > 0.01 * len(rows) else "note",
+                f"{least}{rows_of(len(later), 'differs from an earlier one', 'differ from earlier ones')} by a few words only.",
+                "keep one of each; on both sides of a split they make a model look better than it is",
+            )
+
+
+def near_between(train: Rows, held: Rows) -> dict[int, int]:
+    """Rows of `held` that are nearly a row of `train`, each with that row. Raises MissingDependencyError."""
+    sketches, others = Sketches(), Sketches()
+    for sketch, side in ((sketches, train), (others, held)):
+        for index, row in enumerate(side.rows()):
+            sketch.add(index, row)
+    twins, found = Twins(train, held), dict[int, int]()
+    for group in sketches.candidates(others):
+        ours = [row for row in group if row >= 0][:3]
+        for row in group:
+            if row < 0 and ~row not in found and not twins.tired:
+                near = next((one for one in ours if twins.are(one, row)), None)
+                if near is not None:
+                    found[~row] = near
+    return found
+
+
+def _not_looked_for(fault: MissingDependencyError) -> Finding:
+    return Finding("near-duplicates", "note", f"near duplicates were not looked for: {fault.message}", str(fault.cure))
