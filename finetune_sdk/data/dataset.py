@@ -10,12 +10,15 @@ from pathlib import Path
 from struct import iter_unpack
 from typing import Any, overload
 
-from finetune_sdk.data.checks import QUICK, THOROUGH, Check, Finding, RowError
-from finetune_sdk.data.formats import DEFAULTS, detect, named
+from finetune_sdk.data.checks import QUICK, THOROUGH, Check, Finding
+from finetune_sdk.data.checks.near import leaks
+from finetune_sdk.data.cures import Fixed
+from finetune_sdk.data.cures.unread import mended
+from finetune_sdk.data.formats import detect, named
 from finetune_sdk.data.index import HASH_BYTES
-from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source, written
+from finetune_sdk.data.saving import save_rows
+from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source
 from finetune_sdk.errors import DatasetError
-from finetune_sdk.files import whole
 from finetune_sdk.messages import Example, Kind, example
 
 SKETCH = 20_000
@@ -25,8 +28,15 @@ _SHOWN = 10
 class Dataset:
     """Examples of one kind ("chat", "preference", "text"), in order. Rows stay where they are until they are asked for."""
 
-    def __init__(self, source: Source, rows: Sequence[int] | None = None, faults: Sequence[Finding] = ()) -> None:
+    def __init__(
+        self,
+        source: Source,
+        rows: Sequence[int] | None = None,
+        faults: Sequence[Finding] = (),
+        path: tuple[Path, str | None] | None = None,
+    ) -> None:
         self._source = source
+        self._path = path
         self._rows = range(len(source)) if rows is None else rows
         self._faults = tuple(faults)
 
@@ -49,7 +59,7 @@ class Dataset:
     ) -> tuple[Dataset, tuple[Finding, ...]]:
         """The good rows of a file, and an error finding for each bad one: what `finetune check` shows."""
         source, faults = open_source(Path(path), format)
-        return cls(source, faults=faults), tuple(faults)
+        return cls(source, faults=faults, path=(Path(path).absolute(), format)), tuple(faults)
 
     @classmethod
     def of(cls, rows: Iterable[dict[str, Any] | Example], format: str | None = None, name: str = "rows") -> Dataset:  # noqa: A002
@@ -209,21 +219,27 @@ class Dataset:
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
         """Writes JSON lines, whole or not at all; by default in OpenAI's format of this kind."""
-        form = named(format or DEFAULTS[self.kind])
-        if form.kind != self.kind:
-            raise DatasetError(
-                f"{form.name} holds {form.kind} examples, and these are {self.kind}.", cure="choose another format"
-            )
-        target = Path(path)
-        try:
-            with whole(target) as file:
-                file.writelines(written(self.rows(), form.write))
-        except RowError as fault:
-            raise DatasetError(f"{self.name}: {fault.message}", cure=fault.cure) from None
-        except OSError as fault:
-            raise DatasetError(
-                f"{target} cannot be written: {fault.strerror}.", cure="check the path and the disk"
-            ) from None
+        save_rows(self.rows(), self.kind, self.name, path, format)
+
+    def fix(self, *, redact: bool = False) -> Fixed:
+        """What is mechanically wrong, mended: see Fixed. Nothing is written, and this dataset stays as it is.
+
+        `redact` also replaces secrets and personal data by placeholders, the same value by the same one in all rows.
+        Raises MissingDependencyError where secrets cannot be looked for.
+        """
+        path, form = self._path or (None, None)
+
+        def found() -> Iterator[tuple[int, dict[str, Any], str]]:
+            return mended(path, form, self._faults) if path is not None else iter(())
+
+        return Fixed(self, self._faults, self._source.unread, found, redact)
+
+    def leaks(self, train: Dataset) -> tuple[Finding, ...]:
+        """Rows of this dataset that are in the training data, exactly or nearly. The rows are this dataset's lines.
+
+        Raises MissingDependencyError where near duplicates cannot be looked for.
+        """
+        return tuple(leaks(train, self))
 
 
 def _key(seed: int) -> bytes:

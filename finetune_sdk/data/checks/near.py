@@ -202,6 +202,28 @@ class NearDuplicates:
             )
 
 
+def leaks(train: Rows, held: Rows) -> Iterator[Finding]:
+    """Rows of `held` that are rows of `train`, exactly (an error) or nearly. Raises MissingDependencyError."""
+    trained = set(train.hashes())
+    exact = [index for index, content in enumerate(held.hashes()) if content in trained]
+    near = near_between(train, held)
+    cure = f"remove them from {held.name} or from {train.name}: what was trained on cannot be judged on"
+    if exact:
+        places = Places()
+        for index in exact:
+            places.add(index)
+        words = rows_of(len(exact), "is", "are")
+        yield places.finding(held, "leakage", "error", f"{words} also in {train.name}.", cure)
+    if near:
+        places = Places()
+        for index, first in sorted(near.items()):
+            places.add(index, f"line {held.line(index)} is nearly line {train.line(first)} of {train.name}")
+        words = rows_of(len(near), "differs", "differ")
+        yield places.finding(
+            held, "near-leakage", "warning", f"{words} from a row of {train.name} by a few words only.", cure
+        )
+
+
 def near_between(train: Rows, held: Rows) -> dict[int, int]:
     """Rows of `held` that are nearly a row of `train`, each with that row. Raises MissingDependencyError."""
     sketches, others = Sketches(), Sketches()
@@ -210,12 +232,11 @@ def near_between(train: Rows, held: Rows) -> dict[int, int]:
             sketch.add(index, row)
     twins, found = Twins(train, held), dict[int, int]()
     for group in sketches.candidates(others):
-        ours = [row for row in group if row >= 0][:3]
-        for row in group:
-            if row < 0 and ~row not in found and not twins.tired:
-                near = next((one for one in ours if twins.are(one, row)), None)
-                if near is not None:
-                    found[~row] = near
+        ours = [at for at in group if at >= 0][:3]
+        for theirs in (at for at in group if at < 0 and ~at not in found and not twins.tired):
+            near = next((one for one in ours if twins.are(one, theirs)), None)
+            if near is not None:
+                found[~theirs] = near
     return found
 
 

@@ -51,7 +51,7 @@ _IBAN_LENGTHS = {
     "FR": 27, "GB": 22, "GR": 27, "HR": 21, "HU": 28, "IE": 22, "IT": 27, "LI": 21, "LT": 20, "LU": 20, "LV": 21,
     "MT": 31, "NL": 18, "NO": 15, "PL": 28, "PT": 25, "RO": 24, "SE": 24, "SI": 19, "SK": 24, "TR": 26,
 }  # fmt: skip
-_CARD = re.compile(r"(?<![\w.\-+])(?:3[47]|4|5[1-5]|2[2-7]|6(?:011|5))(?:[ \-]?\d){12,14}(?![\w\-]|\.\d)")
+_CARD = re.compile(r"(?<![\w.\-+])(?:3[47]|4|5[1-5]|2[2-7]|6(?:011|5))(?:[ \-]?\d){12,15}(?![\w\-]|\.\d)")
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
 _SURE = ("EMAIL", "IBAN", "CARD", "IP", "PHONE")
 _VERSION = re.compile(r"(?:version|release|build|firmware|\bv)\W{0,2}$", re.IGNORECASE)
