@@ -154,7 +154,7 @@ class NearDuplicates:
     """Rows that differ from an earlier one in a few words only: 80% of the pairs of words in common, or more.
 
     Candidates come from MinHash and are compared word by word; of a group that looks alike each is compared with the first.
-    Rows that are equal, and texts of fewer than 9 words, are left to the exact check. A note where they are 1% or less.
+    Rows that are equal, and texts of fewer than 9 words, are left to the exact check. A note where they are 2% or less.
     """
 
     _sketches: Sketches = field(default_factory=Sketches)
@@ -196,7 +196,7 @@ class NearDuplicates:
             yield places.finding(
                 rows,
                 "near-duplicates",
-                "warning" if len(later) > 0.01 * len(rows) else "note",
+                "warning" if len(later) > 0.02 * len(rows) else "note",
                 f"{least}{rows_of(len(later), 'differs from an earlier one', 'differ from earlier ones')} by a few words only.",
                 "keep one of each; on both sides of a split they make a model look better than it is",
             )
@@ -207,7 +207,8 @@ def leaks(train: Rows, held: Rows) -> Iterator[Finding]:
     trained = set(train.hashes())
     exact = [index for index, content in enumerate(held.hashes()) if content in trained]
     near = near_between(train, held)
-    cure = f"remove them from {held.name} or from {train.name}: what was trained on cannot be judged on"
+    sides = "one side of the split" if held.name == train.name else f"{held.name} or from {train.name}"
+    cure = f"remove them from {sides}: what was trained on cannot be judged on"
     if exact:
         places = Places()
         for index in exact:
