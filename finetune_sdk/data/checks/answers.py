@@ -11,7 +11,7 @@ import orjson
 
 from finetune_sdk.data.checks.finding import Finding, Rows
 from finetune_sdk.data.checks.places import Places, rows_of
-from finetune_sdk.data.checks.reading import asked_and_answer, excerpt, percent, said
+from finetune_sdk.data.checks.reading import asked_and_answer, percent, said
 
 _PLACEHOLDERS = frozenset(
     {"todo", "tbd", "fixme", "...", "…", "nan", "null", "undefined", "lorem ipsum", "[object object]"}
@@ -24,6 +24,10 @@ _REFUSALS = re.compile(
     r"|como (?:un )?modelo de lenguaje|作为(?:一个)?(?:人工智能|ai)",
     re.IGNORECASE,
 )
+_TELLTALES = (
+    "as an ai", "language model", "can't", "can’t", "cannot", "can not", "am unable", "am not able", "als ki-", "en tant qu",
+    "modelo de", "作为",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -88,14 +92,14 @@ class CutAnswers:
         if not text:
             return
         if _unclosed(text):
-            self._open.add(index, f"…{excerpt(text[-60:], 60)}")
+            self._open.add(index, f"…{text[-60:]}")
             return
         line = text[text.rfind("\n") + 1 :]
         if not line[:1].isalpha() or line.count(" ") < (5 if "\n" in text else 7):
             return
         self._prose += 1
         if line[-1].isalpha() or line[-1] == ",":
-            self._mid.add(index, f"…{excerpt(text[-60:], 60)}")
+            self._mid.add(index, f"…{text[-60:]}")
 
     def findings(self, rows: Rows) -> Iterator[Finding]:
         if self._open.count:
@@ -150,8 +154,8 @@ class Refusals:
             return
         self._answers += 1
         text = said(answer)
-        if text and (found := _REFUSALS.search(text, 0, 300)):
-            self._places.add(index, excerpt(text[found.start() :]))
+        if text and any(map(text[:300].lower().__contains__, _TELLTALES)) and (found := _REFUSALS.search(text, 0, 300)):
+            self._places.add(index, text[found.start() :])
 
     def findings(self, rows: Rows) -> Iterator[Finding]:
         if self._places.count:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import orjson
-
 from finetune_sdk.data.checks.finding import Finding, Rows
 from finetune_sdk.data.checks.places import Places, rows_of
 from finetune_sdk.data.checks.reading import excerpt, key, tools, turns
@@ -39,7 +37,7 @@ class ToolCalls:
         for call in calls:
             name = call["name"]
             if name not in offered:
-                self._add(self._unknown, name, index, excerpt(f"{name}({orjson.dumps(call['arguments']).decode()})"))
+                self._add(self._unknown, name, index, f"{name}({call['arguments']})")
             elif (schema := offered[name]) is not None:
                 for fault in schema.iter_errors(call["arguments"]):
                     at = "/".join(map(str, fault.instance_path))
@@ -80,7 +78,7 @@ class ToolCalls:
                 pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000),
             )
         except (ValueError, jsonschema_rs.ReferencingError) as fault:
-            self._add(self._schemas, name, index, excerpt(str(fault).splitlines()[0]))
+            self._add(self._schemas, name, index, str(fault).splitlines()[0])
             return None
         return compiled
 

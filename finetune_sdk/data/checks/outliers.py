@@ -12,7 +12,7 @@ from typing import Any
 
 from finetune_sdk.data.checks.finding import Finding, Rows
 from finetune_sdk.data.checks.places import Places, rows_of
-from finetune_sdk.data.checks.reading import asked_and_answer, excerpt, percent, question, said
+from finetune_sdk.data.checks.reading import asked_and_answer, percent, question, said
 
 _STOP_WORDS = {
     "English": "the and of to is that it with for was on are this you not have be but at from they we what which would there",
@@ -93,7 +93,7 @@ class Languages:
             if name is not None:
                 if name not in side:
                     side[name] = Places()
-                side[name].add(index, excerpt(text))
+                side[name].add(index, text)
 
     def findings(self, rows: Rows) -> Iterator[Finding]:
         for found, word in zip(self._sides, ("questions", "answers"), strict=True):

@@ -50,12 +50,12 @@ class OutputForms:
         text = said(answer)
         value = object_in(text)
         if value is None:
-            habit.other.add(index, excerpt(text))
+            habit.other.add(index, text)
             return
         names = tuple(sorted(value))
         if names not in habit.keys and len(habit.keys) == _MOST_PROMPTS:
             names = ("…",)
-        habit.keys.setdefault(names, Places()).add(index, excerpt(text))
+        habit.keys.setdefault(names, Places()).add(index, text)
 
     def findings(self, rows: Rows) -> Iterator[Finding]:
         for habit in self._habits.values():

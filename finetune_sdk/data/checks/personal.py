@@ -81,6 +81,8 @@ def _possible(text: str, digits: re.Match[str]) -> Iterator[Callable[[str], Iter
         yield _ibans
     if count >= 15:
         yield _cards
+    if before in ("-", "/", "#", ".") or before.isalnum():
+        return
     if before in ("+", "(") or (run[0] == "0" and run[:3] != "000") or (count >= 10 and not run.isdigit()):
         yield _phones
 
@@ -138,6 +140,19 @@ def _phones(text: str) -> Iterator[Held]:
         yield Held("PHONE", match.start(), match.end(), digits.removeprefix("00"))
 
 
+def all_text(row: Mapping[str, Any]) -> str:
+    """Everything that is said in a row, in lines."""
+    if "messages" not in row:
+        return "\n".join(texts(row))
+    parts: list[str] = []
+    for turn in row["messages"]:
+        if len(turn) == 2 and isinstance(turn["content"], str):
+            parts.append(turn["content"])
+        else:
+            parts += texts(turn)
+    return "\n".join(parts)
+
+
 def texts(value: Any) -> Iterator[str]:
     """Every text in a row, but for the words of its form (roles, names, ids)."""
     if isinstance(value, str):
@@ -174,7 +189,7 @@ class PersonalData:
     _examples: dict[int, str] = field(default_factory=dict)
 
     def see(self, index: int, row: Mapping[str, Any]) -> None:
-        held = {(kind, value) for kind, _, _, value in personal("\n".join(texts(row)))}
+        held = {(kind, value) for kind, _, _, value in personal(all_text(row))}
         for kind, value in sorted(held):
             stands_for = key(value)
             self._counts[stands_for] += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from finetune_sdk.data.checks.finding import Finding, Rows, Severity
+from finetune_sdk.data.checks.reading import excerpt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,7 @@ SHOWN = 20
 
 @dataclass(slots=True)
 class Places:
-    """The rows with one fault: all counted, the first 20 kept, and an example out of the first."""
+    """The rows with one fault: all counted, the first 20 kept, and a line of the first example."""
 
     first: list[int] = field(default_factory=list)
     count: int = 0
@@ -28,8 +29,8 @@ class Places:
         self.count += 1
         if len(self.first) < SHOWN:
             self.first.append(index)
-        if not self.example:
-            self.example = example
+        if not self.example and example:
+            self.example = excerpt(example)
 
     def finding(self, rows: Rows, check: str, severity: Severity, message: str, cure: str) -> Finding:
         lines = tuple(rows.line(index) for index in self.first)

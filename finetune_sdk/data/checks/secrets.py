@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from finetune_sdk.data.checks.finding import Finding, Rows
-from finetune_sdk.data.checks.personal import Held, apart, masked, texts
+from finetune_sdk.data.checks.personal import Held, all_text, apart, masked
 from finetune_sdk.data.checks.places import Places, rows_of
 from finetune_sdk.errors import MissingDependencyError
 
@@ -35,7 +35,7 @@ _OWN = (
 _SHORTEST = 20
 _LIKELY = re.compile(r"[A-Za-z0-9_\-/+=.:@]{20,}|PRIVATE KEY|://[^\s/@]+@")
 _TOKEN = re.compile(r"[A-Za-z0-9_\-]*")
-_MADE_UP = re.compile(r"(?:x{6,}|\*{4,}|\.{3}|your|example|placeholder|<[^>]*>|\$\{|password@|pass@)", re.IGNORECASE)
+_MADE_UP = re.compile(r"(?:x{6,}|\*{4,}|\.{3}|your|example|placeholder|<[^>]*>|\$\{|^(?:password|passwd|pass|pwd|secret|token|admin|test)$)", re.IGNORECASE)
 
 
 @cache
@@ -87,7 +87,7 @@ class Secrets:
         if self._missing is not None:
             return
         try:
-            held = secrets("\n".join(texts(row)))
+            held = secrets(all_text(row))
         except MissingDependencyError as fault:
             self._missing = fault
             return
