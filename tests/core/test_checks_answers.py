@@ -16,7 +16,23 @@ from finetune_sdk.data.checks.reading import folded
 from finetune_sdk.data.dataset import Dataset
 from rows import chat, pair
 
-WORDS = "parcel invoice lamp desk chair table window garden ladder bucket hammer carpet mirror shelf drawer".split()
+WORDS = [
+    "parcel",
+    "invoice",
+    "lamp",
+    "desk",
+    "chair",
+    "table",
+    "window",
+    "garden",
+    "ladder",
+    "bucket",
+    "hammer",
+    "carpet",
+    "mirror",
+    "shelf",
+    "drawer",
+]
 DEMO = Path(__file__).parents[2] / "finetune_sdk" / "demo"
 
 
@@ -179,7 +195,9 @@ def test_a_placeholder_that_many_rows_use_is_a_label() -> None:
     assert found(rows, "empty-answer") == []
 
 
-@pytest.mark.parametrize("answer", ['{"category": "billing", "prio', "Here it is:\n```python\nprint(1", '[{"a": 1}, {"a"'])
+@pytest.mark.parametrize(
+    "answer", ['{"category": "billing", "prio', "Here it is:\n```python\nprint(1", '[{"a": 1}, {"a"']
+)
 def test_json_and_code_that_do_not_end_are_cut(answer: str) -> None:
     rows = [chat(asked(n), f"Answer {n}.") for n in range(5)] + [chat(asked(5), answer)]
     (finding,) = found(rows, "cut-answer")
@@ -192,7 +210,9 @@ def test_brackets_in_prose_are_not_cut(answer: str) -> None:
 
 
 def test_a_sentence_that_stops_is_told_against_the_habit_of_the_others() -> None:
-    rows = [chat(asked(n), f"Your {WORDS[n % 15]} number {n} was sent on Monday and comes tomorrow.") for n in range(40)]
+    rows = [
+        chat(asked(n), f"Your {WORDS[n % 15]} number {n} was sent on Monday and comes tomorrow.") for n in range(40)
+    ]
     rows[21] = chat(asked(21), "Your lamp was sent on Monday and comes with the")
     (finding,) = found(rows, "cut-answer")
     assert finding.rows == (22,)
@@ -200,8 +220,12 @@ def test_a_sentence_that_stops_is_told_against_the_habit_of_the_others() -> None
 
 def test_where_sentences_have_no_full_stop_or_lists_end_none_is_cut() -> None:
     bare = [chat(asked(n), f"your {WORDS[n % 15]} was sent on monday and comes {n} days from now") for n in range(40)]
-    lists = [chat(asked(n), f"There are two things to do now for you.\n- the {WORDS[n % 15]}\n- {n}") for n in range(40)]
-    signed = [chat(asked(n), f"We have sent the {n} parcels that you asked for.\n\nBest regards,\nAnna") for n in range(40)]
+    lists = [
+        chat(asked(n), f"There are two things to do now for you.\n- the {WORDS[n % 15]}\n- {n}") for n in range(40)
+    ]
+    signed = [
+        chat(asked(n), f"We have sent the {n} parcels that you asked for.\n\nBest regards,\nAnna") for n in range(40)
+    ]
     for rows in (bare, lists, signed):
         assert found(rows, "cut-answer") == []
 

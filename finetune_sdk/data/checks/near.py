@@ -10,7 +10,7 @@ from operator import add
 from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.data.checks.finding import Finding, Rows
-from finetune_sdk.data.checks.places import Places, groups, rows_of
+from finetune_sdk.data.checks.places import Places, rows_of
 from finetune_sdk.data.checks.reading import asked_and_answer, excerpt, folded, question, said
 from finetune_sdk.errors import MissingDependencyError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PERMUTATIONS = 64
 BANDS = 16
 BATCH = 512
+CHUNK = 20_000
 MOST_COMPARED = 30_000
 FEWEST_PAIRS = 8
 
@@ -74,31 +75,44 @@ class Sketches:
             self._signatures.extend(signature)
         self._waiting.clear()
 
-    def candidates(self, other: Sketches | None = None) -> Iterator[list[int]]:
-        """Groups of rows that agree in one of the bands; rows of `other` as ~row (below 0).
+    def candidates(self, other: Sketches | None = None) -> Iterator[tuple[int, int]]:
+        """Pairs of rows that may be nearly the same, of this dataset or of this one and `other`.
 
-        With 16 bands of 4, two rows that share 80% of their pairs meet with a probability of 99.98%, at 50% with 64%.
-        Within one dataset those go whose whole sketch agrees with the group's first by less than 60% (four standard errors
-        below 80%).
+        Of rows that agree in one of 16 bands of 4 values, each is paired with the first: two rows that share 80% of their
+        pairs of words meet so with a probability of 99.98%, at 50% with 64%. Of those pairs stay whose sketches agree by 60%,
+        which is four standard errors below 80%.
         """
         import numpy as np
 
-        parts = [part for part in (self, other) if part is not None]
+        parts = [part for part in (self, other) if part is not None and part._rows]
         for part in parts:
             if part._waiting:
                 part._sketch()
-        rows = np.concatenate([np.array(self._rows, "q"), *(~np.array(part._rows, "q") for part in parts[1:])])
-        if not len(rows):
+        if len(parts) < (1 if other is None else 2):
             return
-        flat = np.concatenate([np.frombuffer(part._signatures, "I") for part in parts if part._rows])
+        rows = np.concatenate([np.frombuffer(part._rows, "L") for part in parts])
+        flat = np.concatenate([np.frombuffer(part._signatures, "I") for part in parts])
         signatures = flat.reshape(-1, PERMUTATIONS)
-        table = signatures.reshape(-1, BANDS, PERMUTATIONS // BANDS)
-        for band in range(BANDS):
-            for group in groups(_mixed(table[:, band])):
-                if other is None:
-                    agree = (signatures[group] == signatures[group[0]]).mean(axis=1) >= 0.6
-                    group = [at for at, alike in zip(group, agree, strict=True) if alike]
-                yield rows[group].tolist()
+        ours = len(self._rows)
+        for band in range(0, PERMUTATIONS, PERMUTATIONS // BANDS):
+            first, second = _meeting(_mixed(signatures[:, band : band + PERMUTATIONS // BANDS]))
+            if other is not None:
+                across = (first < ours) & (second >= ours)
+                first, second = first[across], second[across]
+            for start in range(0, len(first), CHUNK):
+                one, two = first[start : start + CHUNK], second[start : start + CHUNK]
+                near = (signatures[one] == signatures[two]).mean(axis=1) >= 0.6
+                yield from zip(rows[one[near]].tolist(), rows[two[near]].tolist(), strict=True)
+
+
+def _meeting(keys: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For each position whose key stands earlier too: the first position with that key, and it."""
+    import numpy as np
+
+    order = np.argsort(keys, kind="stable")
+    new = np.concatenate(([True], keys[order][1:] != keys[order][:-1]))
+    first = order[np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))]
+    return first[~new], order[~new]
 
 
 def _mixed(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
@@ -123,7 +137,7 @@ class Twins:
     alike: float = 0.8
     compared: int = 0
     _told: dict[tuple[int, int], bool] = field(default_factory=dict)
-    _kept: dict[int, tuple[str, str]] = field(default_factory=dict)
+    _kept: dict[tuple[bool, int], tuple[str, str]] = field(default_factory=dict)
 
     @property
     def tired(self) -> bool:
@@ -133,33 +147,29 @@ class Twins:
     def are(self, first: int, second: int) -> bool:
         if (first, second) not in self._told:
             self.compared += 1
-            self._told[first, second] = self._compare(first, second)
+            (asked, answer), (again, reply) = self._spoken(self.one, first), self._spoken(self.other, second)
+            self._told[first, second] = (asked, answer) != (again, reply) and self._alike(asked, answer, again, reply)
         return self._told[first, second]
 
-    def _compare(self, first: int, second: int) -> bool:
-        (asked, answer), (again, reply) = self._spoken(first), self._spoken(second)
-        if asked == again and answer == reply:
-            return False
+    def _alike(self, asked: str, answer: str, again: str, reply: str) -> bool:
         if min(answer.count(" "), reply.count(" ")) <= FEWEST_PAIRS:
-            if folded(answer) != folded(reply):
-                return False
-        elif jaccard(answer, reply) < self.alike:
-            return False
-        return jaccard(asked, again) >= self.alike
+            return folded(answer) == folded(reply) and jaccard(asked, again) >= self.alike
+        return jaccard(answer, reply) >= self.alike and jaccard(asked, again) >= self.alike
 
-    def _spoken(self, row: int) -> tuple[str, str]:
-        if row not in self._kept:
+    def _spoken(self, side: Rows, row: int) -> tuple[str, str]:
+        known = (side is self.other, row)
+        if known not in self._kept:
             if len(self._kept) >= 4_096:
                 self._kept.clear()
-            self._kept[row] = spoken(self.one.row(row) if row >= 0 else self.other.row(~row))
-        return self._kept[row]
+            self._kept[known] = spoken(side.row(row))
+        return self._kept[known]
 
 
 @dataclass(slots=True)
 class NearDuplicates:
     """Rows that differ from an earlier one in a few words only: 80% of the pairs of words in common, or more.
 
-    Candidates come from MinHash and are compared word by word; of a group that looks alike each is compared with the first.
+    Candidates come from MinHash and are compared word by word; of rows that look alike each is compared with the first.
     Rows that are equal, and texts of fewer than 9 words, are left to the exact check. A note where they are 2% or less.
     """
 
@@ -180,10 +190,9 @@ class NearDuplicates:
             return
         twins, later = Twins(rows, rows), dict[int, int]()
         try:
-            for group in self._sketches.candidates():
-                for index in group[1:]:
-                    if not twins.tired and index not in later and twins.are(group[0], index):
-                        later[index] = group[0]
+            for first, index in self._sketches.candidates():
+                if index not in later and twins.are(first, index):
+                    later[index] = first
                 if twins.tired:
                     break
         except MissingDependencyError as fault:
@@ -238,12 +247,9 @@ def near_between(train: Rows, held: Rows) -> dict[int, int]:
         for index, row in enumerate(side.rows()):
             sketch.add(index, row)
     twins, found = Twins(train, held), dict[int, int]()
-    for group in sketches.candidates(others):
-        ours = [at for at in group if at >= 0][:3]
-        for theirs in (at for at in group if at < 0 and ~at not in found and not twins.tired):
-            near = next((one for one in ours if twins.are(one, theirs)), None)
-            if near is not None:
-                found[~theirs] = near
+    for ours, theirs in sketches.candidates(others):
+        if theirs not in found and not twins.tired and twins.are(ours, theirs):
+            found[theirs] = ours
     return found
 
 

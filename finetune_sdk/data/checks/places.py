@@ -5,14 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from finetune_sdk.data.checks.finding import Finding, Rows, Severity
 from finetune_sdk.data.checks.reading import excerpt
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 SHOWN = 20
 
@@ -42,13 +37,13 @@ def rows_of(count: int, singular: str, plural: str) -> str:
     return f"{count:,} {'row' if count == 1 else 'rows'} {singular if count == 1 else plural}"
 
 
-def groups(keys: array[int] | NDArray[np.uint64]) -> Iterator[list[int]]:
+def groups(keys: array[int]) -> Iterator[list[int]]:
     """The positions of keys that stand more than once, a list for each key, in order."""
     import numpy as np
 
-    values = np.asarray(keys)
-    if len(values) < 2:
+    if len(keys) < 2:
         return
+    values = np.frombuffer(keys, keys.typecode)
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))

@@ -35,7 +35,10 @@ _OWN = (
 _SHORTEST = 20
 _LIKELY = re.compile(r"[A-Za-z0-9_\-/+=.:@]{20,}|PRIVATE KEY|://[^\s/@]+@")
 _TOKEN = re.compile(r"[A-Za-z0-9_\-]*")
-_MADE_UP = re.compile(r"(?:x{6,}|\*{4,}|\.{3}|your|example|placeholder|<[^>]*>|\$\{|^(?:password|passwd|pass|pwd|secret|token|admin|test)$)", re.IGNORECASE)
+_MADE_UP = re.compile(
+    r"(?:x{6,}|\*{4,}|\.{3}|your|example|placeholder|<[^>]*>|\$\{|^(?:password|passwd|pass|pwd|secret|token|admin|test)$)",
+    re.IGNORECASE,
+)
 
 
 @cache
