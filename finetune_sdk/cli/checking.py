@@ -12,7 +12,9 @@ from finetune_sdk.cli.screen import Screen
 from finetune_sdk.cli.waiting import Ticks, waiting
 
 if TYPE_CHECKING:
-    from finetune_sdk.data.checks import Finding, Labels, Lengths
+    from finetune_sdk.data.checks import Finding
+    from finetune_sdk.data.checks.labels import Labels
+    from finetune_sdk.data.checks.outliers import Lengths
     from finetune_sdk.data.dataset import Dataset
 
 _SAMPLES = 5
@@ -41,7 +43,9 @@ class Checked:
 
 def checked(file: Path, form: str | None) -> Checked:
     """The file with all checks done, in one pass."""
-    from finetune_sdk.data.checks import THOROUGH, Labels, Lengths
+    from finetune_sdk.data.checks.labels import Labels
+    from finetune_sdk.data.checks.outliers import Lengths
+    from finetune_sdk.data.checks.thorough import THOROUGH
     from finetune_sdk.data.dataset import Dataset
 
     with waiting(f"checking {file.name}") as tell:

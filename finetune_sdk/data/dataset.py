@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from struct import iter_unpack
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from finetune_sdk.data.checks import QUICK, THOROUGH, Check, Finding
-from finetune_sdk.data.checks.near import leaks
-from finetune_sdk.data.cures import Fixed
-from finetune_sdk.data.cures.unread import mended
+from finetune_sdk.data.checks import QUICK, Check, Finding
 from finetune_sdk.data.formats import detect, named
 from finetune_sdk.data.index import HASH_BYTES
 from finetune_sdk.data.saving import save_rows
 from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Example, Kind, example
+
+if TYPE_CHECKING:
+    from finetune_sdk.data.cures import Fixed
 
 SKETCH = 20_000
 _SHOWN = 10
@@ -161,10 +161,11 @@ class Dataset:
         """A row's place in words: `tickets.jsonl line 218`."""
         return f"{self.name} line {self.line(index)}"
 
-    def check(self, checks: Sequence[Callable[[], Check]] = THOROUGH) -> tuple[Finding, ...]:
-        """What is wrong with the rows, errors first. All checks see the rows in one pass."""
-        chosen = [make() for make in checks]
-        if any(make not in QUICK for make in checks):
+    def check(self, checks: Sequence[Callable[[], Check]] | None = None) -> tuple[Finding, ...]:
+        """What is wrong with the rows, errors first. All checks (the thorough ones) see the rows in one pass."""
+        makes = _thorough() if checks is None else checks
+        chosen = [make() for make in makes]
+        if any(make not in QUICK for make in makes):
             for index, row in enumerate(self.rows()):
                 for check in chosen:
                     check.see(index, row)
@@ -227,6 +228,9 @@ class Dataset:
         `redact` also replaces secrets and personal data by placeholders, the same value by the same one in all rows.
         Raises MissingDependencyError where secrets cannot be looked for.
         """
+        from finetune_sdk.data.cures import Fixed
+        from finetune_sdk.data.cures.unread import mended
+
         path, form = self._path or (None, None)
 
         def found() -> Iterator[tuple[int, dict[str, Any], str]]:
@@ -239,7 +243,15 @@ class Dataset:
 
         Raises MissingDependencyError where near duplicates cannot be looked for.
         """
+        from finetune_sdk.data.checks.near import leaks
+
         return tuple(leaks(train, self))
+
+
+def _thorough() -> Sequence[Callable[[], Check]]:
+    from finetune_sdk.data.checks.thorough import THOROUGH
+
+    return THOROUGH
 
 
 def _key(seed: int) -> bytes:

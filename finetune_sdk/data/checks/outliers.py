@@ -51,7 +51,7 @@ def language(text: str) -> str | None:
     Clear is: a third of the letters in one script; or twelve words or more, of which at least 15% are small words of one
     language, twice as many as of any other.
     """
-    text = text[:400]
+    text = text[:300]
     if not text.isascii() and len(_NOT_ASCII.findall(text)) * 3 > len(text):
         counts = {name: len(pattern.findall(text)) for name, pattern in _SCRIPTS}
         if counts["Japanese"]:

@@ -9,7 +9,8 @@ from functools import cached_property
 from heapq import merge
 from typing import Any, Literal, Protocol
 
-from finetune_sdk.data.checks import Finding, Labels, RowError, structure
+from finetune_sdk.data.checks import Finding, RowError, structure
+from finetune_sdk.data.checks.labels import Labels
 from finetune_sdk.data.cures.redaction import Redaction
 from finetune_sdk.data.cures.wording import relabelled, strip_row, usual_ways
 from finetune_sdk.data.index import content_hash
