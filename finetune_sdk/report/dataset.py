@@ -72,7 +72,10 @@ def _verdict(data: Mapping[str, Any]) -> tuple[str, str]:
     """One sentence, and what follows from it."""
     errors, warnings, notes = data["errors"], data["warnings"], data["notes"]
     if errors:
-        return f"{figures.counted(errors, 'error')} to mend before anything can be trained.", ""
+        others = figures.counted(warnings, "warning"), figures.counted(notes, "thing") + " to know"
+        beside = " and ".join(word for word, count in zip(others, (warnings, notes), strict=True) if count)
+        first = f"{figures.counted(errors, 'error')} to mend before anything can be trained."
+        return first, f"{beside} besides." if beside else ""
     if warnings:
         beside = f", and {figures.counted(notes, 'thing')} to know" if notes else ""
         return f"{figures.counted(warnings, 'warning')}{beside}.", "The file can be trained on as it is."

@@ -204,7 +204,10 @@ def test_json_and_code_that_do_not_end_are_cut(answer: str) -> None:
     assert (finding.rows, finding.severity) == ((6,), "warning")
 
 
-@pytest.mark.parametrize("answer", ["[1] says so, and [2] too", '{"a"} is a set of one letter.', "```\nx\n``` is code"])
+@pytest.mark.parametrize(
+    "answer",
+    ["[1] says so, and [2] too", '{"a"} is a set of one letter.', "```\nx\n``` is code", "Give ```x``, or ``y``."],
+)
 def test_brackets_in_prose_are_not_cut(answer: str) -> None:
     assert found([chat(asked(5), answer)], "cut-answer") == []
 

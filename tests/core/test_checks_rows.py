@@ -49,6 +49,13 @@ def test_the_same_document_with_other_questions_or_other_answers_is_no_duplicate
     assert found(sums, "near-duplicates") == []
 
 
+def test_the_same_words_with_another_call_are_no_duplicate() -> None:
+    rows = [calling("find_order", f'{{"order": "AB-{n}"}}') for n in range(2)]
+    for n, row in enumerate(rows):
+        row["messages"][0]["content"] = f"{prose(3)} {n}"
+    assert found(rows, "near-duplicates") == []
+
+
 def test_exact_duplicates_are_not_told_twice() -> None:
     assert found([chat(prose(1), "yes")] * 3, "near-duplicates") == []
 
@@ -166,7 +173,7 @@ def test_personal_data_is_found_whole(kind: str, value: str) -> None:
         "version 10.20.30.40 of the app", "at 192.168.0.1 or 127.0.0.1", "EAN 4006381333931", "see pages 100-200 and 305",
         "ISBN 978-3-16-148410-0", "1700000000000 ms", "support@example.com", "@anna wrote to me", "3.14159265358979",
         "tracking 00340434161094042557", "4111 1111 1111 1112", "DE00 3704 0044 0532 0130 00", "between 1990 and 2000",
-        "the years 1999 2000 2001 2002 2003", "0.0012345678", "phone 12 in box 4567",
+        "see section 2.2.24.1 or 7.4.7.1.", "<142480216486.20800.16526388040@mail.acme.org>", "the years 1999 2000 2001 2002 2003", "0.0012345678", "phone 12 in box 4567",
     ],
 )  # fmt: skip
 def test_numbers_of_other_kinds_are_not_personal(text: str) -> None:

@@ -24,6 +24,7 @@ _REFUSALS = re.compile(
     r"|como (?:un )?modelo de lenguaje|作为(?:一个)?(?:人工智能|ai)",
     re.IGNORECASE,
 )
+_FENCE = re.compile(r"^[ \t]*```[^`\n]*$", re.MULTILINE)
 _TELLTALES = (
     "as an ai", "language model", "can't", "can’t", "cannot", "can not", "am unable", "am not able", "als ki-", "en tant qu",
     "modelo de", "作为",
@@ -124,7 +125,7 @@ class CutAnswers:
 
 def _unclosed(text: str) -> bool:
     """Whether a code block has no end, or JSON stops before its last bracket."""
-    if "```" in text and text.count("```") % 2:
+    if "```" in text and len(_FENCE.findall(text)) % 2:
         return True
     if not text.startswith(('{"', "[{", '["', "{\n")) or text[-1] in "}]":
         return False

@@ -39,7 +39,13 @@ def spoken(row: Mapping[str, Any]) -> tuple[str, str]:
     asked, answer = asked_and_answer(row)
     if not asked:
         return row.get("text", ""), ""
-    return " ".join(said(turn) for turn in asked if turn["role"] not in ("system", "developer")), said(answer)
+    return " ".join(said(turn) for turn in asked if turn["role"] not in ("system", "developer")), _replied(answer)
+
+
+def _replied(answer: Mapping[str, Any] | None) -> str:
+    """The text of an answer and the calls that it makes."""
+    calls = answer.get("tool_calls", ()) if answer is not None else ()
+    return " ".join([said(answer), *(f"{call['name']} {call['arguments']}" for call in calls)]).strip()
 
 
 def jaccard(one: str, other: str) -> float:

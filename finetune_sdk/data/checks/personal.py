@@ -35,6 +35,7 @@ NAMES = {
 }
 _EMAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.)+[A-Za-z]{2,24}\b")
 _RESERVED = re.compile(r"(?:^|[.@])(?:example(?:\.(?:com|net|org))?|test|invalid|localhost)$")
+_MESSAGE_ID = re.compile(r"[0-9.\-]{16,}@")
 _DIGITS = re.compile(r"[0-9][0-9 .()/\-]{5,}[0-9]")
 _PHONE = re.compile(
     r"(?<![\w#$€£.+\-/])(?:"
@@ -64,7 +65,7 @@ def personal(text: str) -> list[Held]:
         found += (
             Held("EMAIL", m.start(), m.end(), m.group().lower())
             for m in _EMAIL.finditer(text)
-            if not _RESERVED.search(m.group().lower())
+            if not _RESERVED.search(m.group().lower()) and not _MESSAGE_ID.match(m.group())
         )
     for look in {look for digits in _DIGITS.finditer(text) for look in _possible(text, digits)}:
         found += look(text)
@@ -130,7 +131,10 @@ def _addresses(text: str) -> Iterator[Held]:
             address = ip_address(match.group())
         except ValueError:
             continue
-        if address.is_global and not _VERSION.search(text, max(0, match.start() - 12), match.start()):
+        # Fewer than 7 digits are rather the number of a section: of addresses in use one in 300 has so few.
+        if len(match.group()) < 10 or not address.is_global:
+            continue
+        if not _VERSION.search(text, max(0, match.start() - 12), match.start()):
             yield Held("IP", match.start(), match.end(), match.group())
 
 

@@ -84,7 +84,8 @@ class Fixed:
             Change(None, "removed", f"what nothing reads: {key} ({count:,} rows)")
             for key, count in sorted(self._unread.items())
         ]
-        return (*unread, *(change for _, changes in self._pass() for change in changes))
+        changes = [change for _, changes in self._pass() for change in changes]
+        return (*unread, *sorted(changes, key=lambda change: change.line or 0))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The canonical rows that are left, mended."""
