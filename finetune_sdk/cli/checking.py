@@ -94,29 +94,50 @@ def page(found: Checked, to: Path, mended: dict[str, Any] | None) -> None:
     from finetune_sdk.files import whole
     from finetune_sdk.report.dataset import render
 
-    data = found.to_dict() | {
+    hidden = _Hidden()
+    value = found.to_dict()
+    for finding in value["findings"]:
+        finding["example"] = hidden(finding["example"])
+    data = value | {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "lengths": {"questions": found.lengths.questions, "answers": found.lengths.answers},
         "labels": {
             name: Counter({ways[0]: sum(series.values[way].count for way in ways) for ways in labels.values()})
             for name, series, labels in found.labels.found()
         },
-        "samples": _samples(found.data),
+        "samples": _samples(found.data, hidden),
         "fixed": mended,
     }
     with whole(to) as file:
         file.write(render(data).encode())
 
 
-def _samples(data: Dataset) -> list[dict[str, Any]]:
+class _Hidden:
+    """Text for a page that goes from hand to hand: without personal data, and secrets where they can be looked for."""
+
+    def __init__(self) -> None:
+        from finetune_sdk.data.cures.redaction import Redaction
+
+        self._redaction = Redaction()
+
+    def __call__(self, text: str) -> str:
+        from finetune_sdk.errors import MissingDependencyError
+
+        try:
+            return str(self._redaction.redacted(text, []))
+        except MissingDependencyError as fault:
+            return f"(not shown, for it may hold a secret: {fault.message})"
+
+
+def _samples(data: Dataset, hidden: _Hidden) -> list[dict[str, Any]]:
     from finetune_sdk.data.checks.reading import said, turns
 
     drawn = data.sample(min(_SAMPLES, len(data)))
     return [
         {
             "line": drawn.line(index),
-            "turns": [(turn["role"], said(turn) or str(turn.get("tool_calls") or "")) for turn in turns(row)]
-            or [("text", row.get("text", ""))],
+            "turns": [(turn["role"], hidden(said(turn) or str(turn.get("tool_calls") or ""))) for turn in turns(row)]
+            or [("text", hidden(row.get("text", "")))],
         }
         for index, row in enumerate(drawn.rows())
     ]

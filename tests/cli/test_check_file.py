@@ -71,6 +71,14 @@ def test_an_option_that_would_not_count_or_would_harm_is_refused(finetune: Shell
     assert (finetune.folder / "tickets.jsonl").read_bytes() == before
 
 
+def test_the_page_goes_from_hand_to_hand_and_shows_nobodys_address(finetune: Shell) -> None:
+    finetune.write("bad.jsonl", rows("I am jane.roe@gmail.com", "one", "two"))
+    finetune("check", "bad.jsonl", "--html", "page.html")
+    page = (finetune.folder / "page.html").read_text("utf-8")
+    assert "jane.roe" not in page
+    assert "&lt;EMAIL_1&gt;" in page
+
+
 def test_a_places_own_rules_are_asked(finetune: Shell) -> None:
     plain = finetune("check", "tickets.jsonl", "--json").value
     placed = finetune("check", "tickets.jsonl", "--backend", "fake", "--json")

@@ -18,6 +18,15 @@ from finetune_sdk.data.checks.personal import luhn, personal
 from finetune_sdk.data.checks.secrets import secrets
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import MissingDependencyError
+from finetune_sdk.messages import (
+    ChatExample,
+    Conversation,
+    Message,
+    PreferenceExample,
+    RatedExample,
+    TaskExample,
+    TextExample,
+)
 from rows import chat
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -200,6 +209,22 @@ def test_personal_data_is_told_by_kind_and_masked_but_for_the_firms_own() -> Non
     email, phone = found(rows, "personal-data")
     assert (email.rows, phone.rows) == ((5,), (5,))
     assert "jane.roe" not in str(email.to_dict())
+
+
+def test_every_kind_of_example_can_be_checked_and_fixed() -> None:
+    asked = Conversation.of("Where is my parcel? I am jane.roe@gmail.com")
+    reply = (Message("assistant", "On its way."),)
+    for one in (
+        ChatExample((*asked.messages, *reply)),
+        PreferenceExample(asked, reply, (Message("assistant", "No idea."),)),
+        RatedExample(asked, reply, good=True),
+        RatedExample(asked, reply, good=False),
+        TaskExample(asked, {"order": "AB-1"}),
+        TextExample("jane.roe@gmail.com asked for her parcel."),
+    ):
+        data = Dataset.of([one])
+        assert [finding.check for finding in data.check()] == ["personal-data"]
+        assert "jane" not in str(list(data.fix(redact=True).rows()))
 
 
 TOOLS = [
