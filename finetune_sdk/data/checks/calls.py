@@ -39,11 +39,11 @@ class ToolCalls:
             if name not in offered:
                 self._add(self._unknown, name, index, f"{name}({call['arguments']})")
             elif (schema := offered[name]) is not None:
-                for fault in schema.iter_errors(call["arguments"]):
+                fault = next(iter(schema.iter_errors(call["arguments"])), None)
+                if fault is not None:
                     at = "/".join(map(str, fault.instance_path))
                     why = excerpt(fault.message, 120) + (f" (at {at})" if at else "")
                     self._add(self._unfit, (name, str(fault.kind).split("(")[0]), index, why)
-                    break
 
     @staticmethod
     def _add(found: dict[Any, Places], what: Any, index: int, example: str) -> None:
@@ -77,7 +77,7 @@ class ToolCalls:
                 retriever=_nothing_is_fetched,
                 pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000),
             )
-        except (ValueError, jsonschema_rs.ReferencingError) as fault:
+        except (TypeError, ValueError, jsonschema_rs.ReferencingError) as fault:
             self._add(self._schemas, name, index, str(fault).splitlines()[0])
             return None
         return compiled

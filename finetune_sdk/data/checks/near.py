@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PERMUTATIONS = 64
 BANDS = 16
-BATCH = 512
+BATCH = 50_000
 CHUNK = 20_000
 MOST_COMPARED = 30_000
 FEWEST_PAIRS = 8
@@ -61,6 +61,7 @@ class Sketches:
     _signatures: array[int] = field(default_factory=lambda: array("I"))
     _rows: array[int] = field(default_factory=lambda: array("L"))
     _waiting: list[list[str]] = field(default_factory=list)
+    _pairs: int = 0
 
     def add(self, index: int, row: Mapping[str, Any]) -> None:
         pairs = pairs_of_words(" ".join(spoken(row)))
@@ -68,7 +69,8 @@ class Sketches:
             return
         self._rows.append(index)
         self._waiting.append(pairs)
-        if len(self._waiting) == BATCH:
+        self._pairs += len(pairs)
+        if self._pairs >= BATCH:
             self._sketch()
 
     def _sketch(self) -> None:
@@ -80,6 +82,7 @@ class Sketches:
         for signature in matrix.to_rows():
             self._signatures.extend(signature)
         self._waiting.clear()
+        self._pairs = 0
 
     def candidates(self, other: Sketches | None = None) -> Iterator[tuple[int, int]]:
         """Pairs of rows that may be nearly the same, of this dataset or of this one and `other`.

@@ -6,6 +6,7 @@ Only what a pattern can tell, and where there is a sum to check it is checked; n
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -160,8 +161,11 @@ def all_text(row: Mapping[str, Any]) -> str:
 def texts(value: Any) -> Iterator[str]:
     """Every text in a row, but for the words of its form (roles, names, ids)."""
     if isinstance(value, str):
-        yield value
+        if not value.startswith("data:"):
+            yield value
     elif isinstance(value, Mapping):
+        if value.get("type") in BINARY:
+            return
         for name, inner in value.items():
             if name not in FORM:
                 yield from texts(inner)
@@ -172,6 +176,9 @@ def texts(value: Any) -> Iterator[str]:
 
 FORM = frozenset({"role", "type", "id", "tool_call_id", "tools", "weight"})
 """Keys under which a row holds nothing that is said."""
+
+BINARY = ("input_audio", "file")
+"""Parts of a message whose text is a file in base64; pictures are addresses that begin with `data:`."""
 
 
 def masked(value: str) -> str:
@@ -188,7 +195,7 @@ class PersonalData:
     """
 
     own: float = 0.1
-    _rows: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    _rows: dict[str, tuple[array[int], array[int]]] = field(default_factory=dict)
     _counts: Counter[int] = field(default_factory=Counter)
     _examples: dict[int, str] = field(default_factory=dict)
 
@@ -197,7 +204,9 @@ class PersonalData:
         for kind, value in sorted(held):
             stands_for = key(value)
             self._counts[stands_for] += 1
-            self._rows.setdefault(kind, []).append((index, stands_for))
+            indices, values = self._rows.setdefault(kind, (array("L"), array("q")))
+            indices.append(index)
+            values.append(stands_for)
             if len(self._examples) < 1_000:
                 self._examples.setdefault(stands_for, masked(value))
 
@@ -205,7 +214,7 @@ class PersonalData:
         often = max(20, self.own * len(rows))
         for kind in (kind for kind in NAMES if kind in self._rows):
             places, last = Places(), -1
-            for index, value in self._rows[kind]:
+            for index, value in zip(*self._rows[kind], strict=True):
                 if index != last and self._counts[value] < often:
                     places.add(index, self._examples.get(value, ""))
                     last = index

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_sdk.data.checks.personal import FORM, NAMES, Held, apart, personal, texts
+from finetune_sdk.data.checks.personal import BINARY, FORM, NAMES, Held, apart, personal, texts
 from finetune_sdk.data.checks.secrets import secrets
 
 _PLACEHOLDER = re.compile(rf"<({'|'.join([*NAMES, 'SECRET'])})_(\d{{1,9}})>")
@@ -36,8 +36,8 @@ class Redaction:
     def redacted(self, value: Any, placed: list[str]) -> Any:
         """A copy of a row, or a part of it, without what it should not tell; the placeholders are added to `placed`."""
         if isinstance(value, str):
-            return self._text(value, placed)
-        if isinstance(value, dict):
+            return value if value.startswith("data:") else self._text(value, placed)
+        if isinstance(value, dict) and value.get("type") not in BINARY:
             return {
                 name: inner if name in FORM else self.redacted(inner, placed) for name, inner in value.items()
             }  # fmt: skip

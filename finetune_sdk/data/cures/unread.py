@@ -11,9 +11,9 @@ import orjson
 
 from finetune_sdk.data.checks import Finding, RowError, structure
 from finetune_sdk.data.formats import Format, detect, named
+from finetune_sdk.data.formats.openai import CHAT
 from finetune_sdk.errors import DatasetError
 
-_ROW = ("messages", "tools", "functions", "parallel_tool_calls")
 _MESSAGE = ("role", "content", "name", "weight", "refusal", "tool_calls", "tool_call_id", "function_call")
 
 
@@ -54,8 +54,8 @@ def _without_unread(raw: bytes, form: Format) -> tuple[dict[str, Any], str] | No
     row = _object(raw)
     if row is None or not isinstance(row.get("messages"), list):
         return None
-    removed = sorted(set(row) - set(_ROW))
-    kept: dict[str, Any] = {name: row[name] for name in _ROW if name in row}
+    removed = sorted(row.keys() - CHAT)
+    kept: dict[str, Any] = {name: row[name] for name in CHAT & row.keys()}
     kept["messages"] = []
     for message in row["messages"]:
         if not isinstance(message, dict):
