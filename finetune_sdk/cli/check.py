@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,15 +12,22 @@ from finetune_sdk.cli.options import AllowLeakage, AsJson, BackendName, ConfigPa
 from finetune_sdk.cli.screen import Screen, screen
 
 if TYPE_CHECKING:
+    from finetune_sdk.cli.checking import Checked
     from finetune_sdk.data.checks import Finding
     from finetune_sdk.jobfile import JobFile
 
 _FORMAT = "The data's format, where it should not be detected."
+_FIX = "Write the rows there with what is mechanical mended, and say every change."
+_REDACT = "With --fix: replace secrets and personal data by placeholders such as <EMAIL_1>."
+_HTML = "Also write what was found as a page."
 
 
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE|JOB.YAML", help="A data file, or a job.", show_default=False)],
     form: Annotated[str | None, typer.Option("--format", metavar="NAME", help=_FORMAT)] = None,
+    fix: Annotated[Path | None, typer.Option("--fix", metavar="OUT", help=_FIX, show_default=False)] = None,
+    redact: Annotated[bool, typer.Option("--redact", help=_REDACT)] = False,
+    html: Annotated[Path | None, typer.Option("--html", metavar="OUT", help=_HTML, show_default=False)] = None,
     backend: BackendName = None,
     config: ConfigPath = None,
     allow_leakage: AllowLeakage = False,
@@ -29,46 +37,121 @@ def check(
 
     The exit status is 1 where something must be mended first.
     """
-    from finetune_sdk.errors import InputError
-
     with screen(as_json) as out:
         if file.suffix in (".yaml", ".yml"):
-            if form is not None:
-                raise InputError(f"--format is for data files, and {file} is a job.", cure="leave --format out")
+            _refuse(
+                {"--format": form, "--fix": fix, "--redact": redact, "--html": html}, "a data file", f"{file} is a job"
+            )
             errors = _check_job(file, backend, config, allow_leakage, out)
         else:
-            found = _check_data(file, form, out)
-            out.answer(found)
-            errors = found["errors"]
+            _refuse({"--allow-leakage": allow_leakage}, "a job", f"{file} is a data file")
+            if backend is None:
+                _refuse({"--config": config}, "a place", "no --backend is named")
+            if fix is None:
+                _refuse({"--redact": redact}, "mending", "there is no --fix OUT")
+            errors = _check_file(file, form, fix, redact, html, backend, config, out)
     if errors:
         raise typer.Exit(1)
 
 
-def _check_data(file: Path, form: str | None, out: Screen) -> dict[str, Any]:
-    from finetune_sdk.cli.findings import counts, shown, summary
-    from finetune_sdk.data.dataset import Dataset
+def _refuse(options: dict[str, Any], what: str, why: str) -> None:
+    """Raises InputError for the first option that is set and would not count."""
+    from finetune_sdk.errors import InputError
 
-    data, _ = Dataset.inspect(file, form)
-    findings = data.check()
-    number = counts(findings)
-    out.show(f"{file}: {len(data):,} {data.kind} examples; {summary(number)}", *shown(findings))
-    return {
-        "file": str(file), "kind": data.kind, "rows": len(data), "fingerprint": data.fingerprint, **number,
-        "findings": [finding.to_dict() for finding in findings],
-    }  # fmt: skip
+    for name, value in options.items():
+        if value:
+            raise InputError(f"{name} is for {what}, and {why}.", cure=f"leave {name} out")
+
+
+def _check_file(
+    file: Path,
+    form: str | None,
+    fix: Path | None,
+    redact: bool,
+    html: Path | None,
+    backend: str | None,
+    config: Path | None,
+    out: Screen,
+) -> int:
+    from finetune_sdk.cli.checking import checked, mend, page, show
+
+    _writable(file, fix, html)
+    found = checked(file, form)
+    if backend is not None:
+        found = replace(found, findings=[*found.findings, *_rules(found, backend, config)])
+    show(found, out)
+    value = found.to_dict()
+    if fix is not None:
+        value["fixed"] = mend(found, fix, redact, out)
+    if html is not None:
+        page(found, html, value.get("fixed"))
+        value["html"] = str(html)
+        out.show(f"page: {html}")
+    out.answer(value)
+    errors: int = value["errors"]
+    return 0 if fix is not None else errors
+
+
+def _writable(file: Path, fix: Path | None, html: Path | None) -> None:
+    from finetune_sdk.errors import InputError
+
+    for name, to in (("--fix", fix), ("--html", html)):
+        if to is None:
+            continue
+        if to.exists() and file.exists() and to.samefile(file):
+            raise InputError(f"{name} would write over {file}.", cure="name another file, and compare the two")
+        if to.is_dir() or not to.absolute().parent.is_dir():
+            raise InputError(
+                f"{name} {to} cannot be written: it is a folder, or its folder is not there.", cure="name a file"
+            )
+
+
+def _rules(found: Checked, backend: str, config: Path | None) -> list[Finding]:
+    """What the place would reject in these rows, asked with the usual method for their kind and its own base."""
+    from finetune_sdk.data.checks import Finding
+    from finetune_sdk.errors import InputError, MissingDependencyError, UnsupportedError
+    from finetune_sdk.job import DPO, SFT, Job
+
+    methods = {"chat": SFT, "preference": DPO}
+    data = found.data
+    if data.kind not in methods:
+        raise InputError(
+            f"what {backend} says to {data.kind} data depends on the job.",
+            cure=f"write a job for {found.file}, and `finetune check job.yaml --backend {backend}`",
+        )
+    if any(finding.severity == "error" for finding in found.findings):
+        said = f"{backend} was not asked: rows that cannot be used come first."
+        return [Finding("place", "note", said, "mend the errors above")]
+    from finetune_sdk.client import Client
+
+    client = Client(backend, config=config)
+    known = {finding.message for finding in found.findings}
+    try:
+        job = Job(name=found.file.stem or "data", train=data, method=methods[data.kind]())
+        said_there = client.check(job)
+    except (UnsupportedError, MissingDependencyError) as fault:
+        return [Finding("place", "error", f"{backend} cannot check these rows: {fault.message}", fault.cure or "")]
+    return [finding for finding in said_there if finding.message not in known]
 
 
 def _check_job(file: Path, backend: str | None, config: Path | None, allow_leakage: bool, out: Screen) -> int:
+    from finetune_sdk.cli.checking import checked, show
     from finetune_sdk.cli.findings import counts, shown, summary
     from finetune_sdk.jobfile import JobFile
 
     job_file = JobFile.load(file)
-    files = {side: _check_data(path, None, out) for side, path in job_file.files().items()}
-    errors: int = sum(found["errors"] for found in files.values())
+    files: dict[str, dict[str, Any]] = {}
+    for side, path in job_file.files().items():
+        found = checked(path, None)
+        show(found, out)
+        files[side] = found.to_dict()
+    errors: int = sum(each["errors"] for each in files.values())
     own: list[Finding] = []
     if not errors:
-        known = {finding["message"] for found in files.values() for finding in found["findings"]}
+        known = {finding["message"] for each in files.values() for finding in each["findings"]}
         placed = _placed(job_file, backend, config, allow_leakage)
+        if not allow_leakage:
+            placed += _near(job_file)
         own = [finding for finding in placed if finding.message not in known]
     number = counts(own)
     out.show(f"{file} ({job_file.table.name}): {summary(number) if not errors else 'mend its data first'}", *shown(own))
@@ -80,6 +163,23 @@ def _check_job(file: Path, backend: str | None, config: Path | None, allow_leaka
         }
     )  # fmt: skip
     return errors
+
+
+def _near(job_file: JobFile) -> list[Finding]:
+    """Held-out rows that are nearly training rows; those that are exactly are told by the job and the evaluation."""
+    from finetune_sdk.data.checks import Finding
+    from finetune_sdk.errors import InputError, MissingDependencyError
+
+    try:
+        train, validation, test = job_file.datasets()
+        held = [side for side in (validation, test) if side is not None]
+        found = [finding for side in held for finding in side.leaks(train)]
+    except MissingDependencyError as fault:
+        said = f"near duplicates between the sides were not looked for: {fault.message}"
+        return [Finding("near-leakage", "note", said, fault.cure or "")]
+    except InputError:  # told by the job
+        return []
+    return [finding for finding in found if finding.check == "near-leakage"]
 
 
 def _placed(job_file: JobFile, backend: str | None, config: Path | None, allow_leakage: bool) -> list[Finding]:

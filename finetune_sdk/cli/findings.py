@@ -26,6 +26,11 @@ def summary(found: Mapping[str, int]) -> str:
     return ", ".join(words) or "nothing is wrong"
 
 
+def plural(count: int, one: str) -> str:
+    """`1 change`, `2 changes`."""
+    return f"{count:,} {one if count == 1 else f'{one}s'}"
+
+
 def shown(findings: Sequence[Finding]) -> list[Text]:
     """One paragraph for each kind of fault; rows with the same fault stand together."""
     from rich.text import Text
@@ -38,10 +43,16 @@ def shown(findings: Sequence[Finding]) -> list[Text]:
     return [
         Text(f"{severity:<8}", _STYLES[severity])
         .append(plain(f"{_where(same)}{message}"), "default")
+        .append(plain(_example(same)), "dim")
         .append("\n  cure: ", "green")
         .append(plain(cure), "default")
         for (severity, message, cure), same in alike.items()
     ]
+
+
+def _example(same: Sequence[Finding]) -> str:
+    example = next((finding.example for finding in same if finding.example), "")
+    return f"\n  such as: {' '.join(example.split())}" if example else ""
 
 
 def _where(same: Sequence[Finding]) -> str:

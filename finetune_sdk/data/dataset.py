@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from struct import iter_unpack
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from finetune_sdk.data.checks import QUICK, THOROUGH, Check, Finding, RowError
-from finetune_sdk.data.formats import DEFAULTS, detect, named
+from finetune_sdk.data.checks import QUICK, Check, Finding
+from finetune_sdk.data.formats import detect, named
 from finetune_sdk.data.index import HASH_BYTES
 from finetune_sdk.data.mixture import Mixture, amounts
-from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source, written
+from finetune_sdk.data.saving import save_rows
+from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source
 from finetune_sdk.data.splits import SIDES, Label, Shares, by_hash, by_stratum, labels, seeded
 from finetune_sdk.errors import DatasetError
-from finetune_sdk.files import whole
 from finetune_sdk.log import Log, Logged
 from finetune_sdk.messages import ChatExample, Example, Kind, Message, RatedExample, example
+
+if TYPE_CHECKING:
+    from finetune_sdk.data.cures import Fixed
 
 SKETCH = 20_000
 _SHOWN = 10
@@ -28,8 +31,15 @@ _SHOWN = 10
 class Dataset:
     """Examples of one kind ("chat", "preference", "text"), in order. Rows stay where they are until they are asked for."""
 
-    def __init__(self, source: Source, rows: Sequence[int] | None = None, faults: Sequence[Finding] = ()) -> None:
+    def __init__(
+        self,
+        source: Source,
+        rows: Sequence[int] | None = None,
+        faults: Sequence[Finding] = (),
+        path: tuple[Path, str | None] | None = None,
+    ) -> None:
         self._source = source
+        self._path = path
         self._rows = range(len(source)) if rows is None else rows
         self._faults = tuple(faults)
 
@@ -52,7 +62,7 @@ class Dataset:
     ) -> tuple[Dataset, tuple[Finding, ...]]:
         """The good rows of a file, and an error finding for each bad one: what `finetune check` shows."""
         source, faults = open_source(Path(path), format)
-        return cls(source, faults=faults), tuple(faults)
+        return cls(source, faults=faults, path=(Path(path).absolute(), format)), tuple(faults)
 
     @classmethod
     def of(cls, rows: Iterable[dict[str, Any] | Example], format: str | None = None, name: str = "rows") -> Dataset:  # noqa: A002
@@ -179,10 +189,11 @@ class Dataset:
         """A row's place in words: `tickets.jsonl line 218`."""
         return self._source.where(self._rows[index])
 
-    def check(self, checks: Sequence[Callable[[], Check]] = THOROUGH) -> tuple[Finding, ...]:
-        """What is wrong with the rows, errors first. All checks see the rows in one pass."""
-        chosen = [make() for make in checks]
-        if any(make not in QUICK for make in checks):
+    def check(self, checks: Sequence[Callable[[], Check]] | None = None) -> tuple[Finding, ...]:
+        """What is wrong with the rows, errors first. All checks (the thorough ones) see the rows in one pass."""
+        makes = _thorough() if checks is None else checks
+        chosen = [make() for make in makes]
+        if any(make not in QUICK for make in makes):
             for index, row in enumerate(self.rows()):
                 for check in chosen:
                     check.see(index, row)
@@ -241,21 +252,54 @@ class Dataset:
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
         """Writes JSON lines, whole or not at all; by default in OpenAI's format of this kind."""
-        form = named(format or DEFAULTS[self.kind])
-        if form.kind != self.kind:
-            raise DatasetError(
-                f"{form.name} holds {form.kind} examples, and these are {self.kind}.", cure="choose another format"
-            )
-        target = Path(path)
-        try:
-            with whole(target) as file:
-                file.writelines(written(self.rows(), form.write))
-        except RowError as fault:
-            raise DatasetError(f"{self.name}: {fault.message}", cure=fault.cure) from None
-        except OSError as fault:
-            raise DatasetError(
-                f"{target} cannot be written: {fault.strerror}.", cure="check the path and the disk"
-            ) from None
+        save_rows(self.rows(), self.kind, self.name, path, format)
+
+    def fix(self, *, redact: bool = False) -> Fixed:
+        """What is mechanically wrong, mended: see Fixed. Nothing is written, and this dataset stays as it is.
+
+        `redact` also replaces secrets and personal data by placeholders, the same value by the same one in all rows.
+        Raises MissingDependencyError where secrets cannot be looked for.
+        """
+        from finetune_sdk.data.cures import Fixed
+        from finetune_sdk.data.cures.unread import mended
+
+        path, form = self._path or (None, None)
+
+        def found() -> Iterator[tuple[int, dict[str, Any], str]]:
+            return mended(path, form, self._faults) if path is not None else iter(())
+
+        return Fixed(self, self._faults, self._source.unread, found, redact)
+
+    def leaks(self, train: Dataset) -> tuple[Finding, ...]:
+        """Rows of this dataset that are in the training data, exactly or nearly. The rows are this dataset's lines.
+
+        Raises MissingDependencyError where near duplicates cannot be looked for.
+        """
+        from finetune_sdk.data.checks.near import leaks
+
+        return tuple(leaks(train, self))
+
+    def apart_from(self, *held: Dataset) -> Dataset:
+        """The rows that are not rows of a held-out dataset, exactly or nearly: what may be trained on.
+
+        Held-out rows never move. Raises MissingDependencyError where near duplicates cannot be looked for.
+        """
+        from finetune_sdk.data.checks.near import near_between
+
+        known = {content for dataset in held for content in dataset.hashes()}
+        near = {index for dataset in held for index in near_between(dataset, self)}
+        kept = (
+            row
+            for index, (row, content) in enumerate(zip(self._rows, self.hashes(), strict=True))
+            if index not in near and content not in known
+        )
+        return Dataset(self._source, array("L", kept))
+
+
+def _thorough() -> Sequence[Callable[[], Check]]:
+    from finetune_sdk.data.checks.thorough import THOROUGH
+
+    return THOROUGH
 
 
 def _as_rated(logged: Logged) -> RatedExample:

@@ -145,6 +145,36 @@ def curves(lines: Sequence[Line], on: Scale = "linear", height: int = 240) -> Ma
     return _tag("svg", *parts, class_="curves", width="100%", height=str(height), role="img", aria_label=said)
 
 
+def histogram(said: str, bars: Sequence[int], edges: Sequence[float], height: int = 120) -> Markup:
+    """How often each stretch occurs; `edges` has one number more than there are bars, and every eighth edge is named."""
+    top, width = max(bars), 100 / len(bars)
+    parts = [_tag("title", said), _line("0%", "100%", height, "track")]
+    for place, count in enumerate(bars):
+        tall = max(1.5, (height - 8) * count / top) if count else 0
+        title = _tag("title", f"{edges[place]:,.0f} to {edges[place + 1]:,.0f}: {count:,}")
+        x, wide = f"{place * width + 0.2:.2f}%", f"{width - 0.4:.2f}%"
+        parts.append(_tag("rect", title, class_="bar", x=x, y=f"{height - tall:.1f}", width=wide, height=f"{tall:.1f}"))
+    for place in range(0, len(edges), 8):
+        anchor = "start" if place == 0 else "end" if place == len(edges) - 1 else "middle"
+        name = _rounded(edges[place])
+        parts.append(_tag("text", name, class_="tick", x=_share(place / len(bars)), y=height + 18, text_anchor=anchor))
+    return _tag("svg", *parts, class_="curves", width="100%", height=height + 24, role="img", aria_label=said)
+
+
+def bar(share: float) -> Markup:
+    """A bar of that share of the width, to stand beside its figure."""
+    drawn = _tag("rect", class_="bar", x=0, y=4, width=_share(max(share, 0.004)), height=12, rx=2)
+    return _tag("svg", drawn, class_="strip", width="100%", height="20", aria_hidden="true")
+
+
+def _rounded(value: float) -> str:
+    """Two figures that count: `1,300`."""
+    if value < 10:
+        return f"{value:.0f}"
+    size = 10 ** (math.floor(math.log10(value)) - 1)
+    return f"{round(value / size) * size:,}"
+
+
 def _dots(line: Line, place: int, across: Callable[[float], float], upright: Callable[[float], float]) -> list[Markup]:
     """The points of a line where they are few, and its best one with a ring and its figure."""
     found: list[Markup] = []

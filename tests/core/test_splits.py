@@ -75,3 +75,14 @@ def test_what_cannot_be_split_so_is_refused(rows: list[Any], how: dict[str, Any]
     with pytest.raises(DatasetError, match=found) as caught:
         Dataset.of(rows).split(0.2, 0.2, **how)
     assert caught.value.cure
+
+
+def test_rows_that_are_held_out_exactly_or_nearly_are_left_out_of_training() -> None:
+    pytest.importorskip("rensa")
+    long = "the parcel that was promised for last Tuesday has not been seen by anybody since it left the depot"
+    train = Dataset.of([chat(f"{n}: {long}", "delivery") for n in ("first", "second")] + families(3))
+    held = Dataset.of([chat(f"third: {long}", "delivery"), families(1)[0]])
+    assert [row["messages"][0]["content"] for row in train.apart_from(held).rows()] == [
+        row["messages"][0]["content"] for row in families(3)[1:]
+    ]
+    assert len(train.apart_from()) == len(train)

@@ -1,4 +1,8 @@
-"""What can be wrong with a dataset. A check is a small class that yields findings; one file a family."""
+"""What can be wrong with a dataset. A check is a small class that yields findings; one file a family.
+
+All checks see the rows in one pass, and keep numbers of 8 bytes a row, or a sketch of 256, never the texts. What is
+looked for at each load and submission is here; `thorough` names all there is, and is loaded when it is asked for.
+"""
 
 from collections.abc import Callable
 
@@ -8,7 +12,5 @@ from finetune_sdk.data.checks.structure import structure
 
 QUICK: tuple[Callable[[], Check], ...] = (Duplicates,)
 """What costs next to nothing: looked for at each submission."""
-THOROUGH: tuple[Callable[[], Check], ...] = QUICK
-"""All that is looked for by `finetune check` and `Dataset.check`."""
 
-__all__ = ["QUICK", "THOROUGH", "Check", "Duplicates", "Finding", "RowError", "Severity", "structure"]
+__all__ = ["QUICK", "Check", "Duplicates", "Finding", "RowError", "Severity", "structure"]

@@ -21,15 +21,17 @@ class Duplicates:
     def findings(self, rows: Rows) -> Iterator[Finding]:
         seen: set[bytes] = set()
         again: list[int] = []
-        count = 0
+        count, repeated = 0, b""
         for index, content in enumerate(rows.hashes()):
             if content not in seen:
                 seen.add(content)
                 continue
             count += 1
+            repeated = repeated or content
             if len(again) < self.shown:
                 again.append(rows.line(index))
         if count:
+            first = next(index for index, content in enumerate(rows.hashes()) if content == repeated)
             yield Finding(
                 "duplicates",
                 "warning",
@@ -37,4 +39,5 @@ class Duplicates:
                 "remove them, unless they are meant to weigh more; exact duplicates always fall on one side of a split",
                 tuple(again),
                 count,
+                f"line {again[0]} repeats line {rows.line(first)}",
             )

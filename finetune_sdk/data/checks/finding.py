@@ -43,7 +43,7 @@ class RowError(ValueError):
 
 
 class Rows(Protocol):
-    """The rows that a check has seen: how many, of which kind, their hashes and where each stands."""
+    """The rows that a check has seen: how many, of which kind, their hashes, where each stands, and each again."""
 
     @property
     def kind(self) -> Kind: ...
@@ -56,6 +56,10 @@ class Rows(Protocol):
     def hashes(self) -> Iterator[bytes]: ...
 
     def line(self, index: int) -> int: ...
+
+    def row(self, index: int) -> Mapping[str, Any]: ...
+
+    def rows(self) -> Iterator[Mapping[str, Any]]: ...
 
 
 class Check(Protocol):

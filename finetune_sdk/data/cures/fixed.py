@@ -1,0 +1,158 @@
+"""Fixed: a dataset after its mechanical cures, and every change with its row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from heapq import merge
+from typing import Any, Literal, Protocol
+
+from finetune_sdk.data.checks import Finding, RowError, structure
+from finetune_sdk.data.checks.labels import Labels
+from finetune_sdk.data.cures.redaction import Redaction
+from finetune_sdk.data.cures.wording import relabelled, strip_row, usual_ways
+from finetune_sdk.data.index import content_hash
+from finetune_sdk.data.saving import save_rows
+from finetune_sdk.errors import DatasetError
+from finetune_sdk.messages import Kind
+
+Action = Literal["dropped", "removed", "stripped", "relabelled", "redacted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was done to the row on one line; `line` is None for what was done to all rows that had it."""
+
+    line: int | None
+    action: Action
+    what: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"line": self.line, "action": self.action, "what": self.what}
+
+    def __str__(self) -> str:
+        return f"{f'line {self.line}: ' if self.line else ''}{self.action}: {self.what}"
+
+
+class _Rows(Protocol):
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def line(self, index: int) -> int: ...
+
+    def rows(self) -> Iterator[dict[str, Any]]: ...
+
+
+Mended = Callable[[], Iterator[tuple[int, dict[str, Any], str]]]
+
+
+class Fixed:
+    """The rows of a dataset with what is mechanical mended; nothing is done before it is asked for.
+
+    The cures, in this order: keys that nothing reads are removed; white space and byte order marks around texts too; with
+    `redact`, secrets and personal data become placeholders; labels that are written in several ways are written in the most
+    frequent one; exact duplicates are dropped, and rows that cannot be used. Every row that is dropped is in `changes`.
+    """
+
+    def __init__(
+        self, rows: _Rows, faults: Sequence[Finding], unread: Mapping[str, int], mended: Mended, redact: bool
+    ) -> None:
+        if any(not fault.rows for fault in faults):
+            raise DatasetError(
+                f"{rows.name}: so many rows cannot be used that not each can be named, so nothing is dropped.",
+                cure="is it the right file, and the right format? mend the rows that `finetune check` shows first",
+            )
+        self._rows = rows
+        self._faults = faults
+        self._unread = unread
+        self._mended = mended
+        self._redact = redact
+
+    @property
+    def kind(self) -> Kind:
+        return self._rows.kind
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """Each change, in the order of the lines."""
+        unread = [
+            Change(None, "removed", f"what nothing reads: {key} ({count:,} rows)")
+            for key, count in sorted(self._unread.items())
+        ]
+        changes = [change for _, changes in self._pass() for change in changes]
+        return (*unread, *sorted(changes, key=lambda change: change.line or 0))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The canonical rows that are left, mended."""
+        return (row for row, _ in self._pass() if row is not None)
+
+    def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
+        """Writes JSON lines, whole or not at all; by default in OpenAI's format of this kind."""
+        save_rows(self.rows(), self.kind, self._rows.name, path, format)
+
+    @cached_property
+    def _plan(self) -> tuple[dict[str, dict[str, str]], Redaction]:
+        labels, redaction = Labels(), Redaction()
+        for index, (_, row, _) in enumerate(self._all()):
+            labels.see(index, row)
+            if self._redact:
+                redaction.skip(row)
+        return usual_ways(labels), redaction
+
+    def _all(self) -> Iterator[tuple[int, dict[str, Any], str]]:
+        """Line, row and what was removed from it: the good rows, and those that could be mended, in order."""
+        good = ((self._rows.line(index), row, "") for index, row in enumerate(self._rows.rows()))
+        return merge(good, self._mended(), key=lambda found: found[0])
+
+    def _pass(self) -> Iterator[tuple[dict[str, Any] | None, list[Change]]]:
+        """Each row as it becomes (None where it is dropped) with what was done to it."""
+        usual, planned = self._plan
+        redaction = planned.again() if self._redact else None
+        seen: dict[bytes, int] = {}
+        lost = {fault.rows[0]: fault.message for fault in self._faults}
+        for line, row, removed in self._all():
+            lost.pop(line, None)
+            changes = [Change(line, "removed", f"what nothing reads: {removed}")] if removed else []
+            new = self._mend(line, row, usual, redaction, changes)
+            first = seen.setdefault(content_hash(new), line)
+            if first != line:
+                yield None, [Change(line, "dropped", f"it repeats line {first} exactly")]
+            else:
+                yield new, changes
+        for line, message in sorted(lost.items()):
+            yield None, [Change(line, "dropped", message)]
+
+    def _mend(
+        self,
+        line: int,
+        row: dict[str, Any],
+        usual: Mapping[str, Mapping[str, str]],
+        redaction: Redaction | None,
+        changes: list[Change],
+    ) -> dict[str, Any]:
+        bare = strip_row(row)
+        if bare != row and _usable(self.kind, bare):
+            row = bare
+            changes.append(Change(line, "stripped", "white space around a text"))
+        if redaction is not None:
+            placed: list[str] = []
+            row = redaction.redacted(row, placed)
+            if placed:
+                changes.append(Change(line, "redacted", ", ".join(placed)))
+        row, relabel = relabelled(row, usual)
+        if relabel:
+            changes.append(Change(line, "relabelled", relabel))
+        return row
+
+
+def _usable(kind: Kind, row: Mapping[str, Any]) -> bool:
+    try:
+        structure(kind, row)
+    except RowError:
+        return False
+    return True

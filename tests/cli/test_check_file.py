@@ -1,0 +1,129 @@
+"""finetune check on a data file: mending, the page, a place's own rules, and options that would not count."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from finetune_sdk.cli import waiting
+from shell import Shell, tickets
+
+
+def rows(*texts: str) -> str:
+    return "".join(
+        json.dumps({"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "Yes."}]}) + "\n"
+        for text in texts
+    )
+
+
+def test_what_is_mended_is_written_and_said_and_is_clean_after(finetune: Shell) -> None:
+    finetune.write("bad.jsonl", rows("one ", "two", "two", "I am jane.roe@gmail.com") + '{"messages": []}\n')
+    ended = finetune("check", "bad.jsonl", "--fix", "good.jsonl", "--redact", "--json")
+    assert ended.status == 0, ended.err
+    fixed = ended.value["fixed"]
+    assert fixed["dropped"] == 2
+    assert {(change["line"], change["action"]) for change in fixed["changes"]} == {
+        (1, "stripped"), (3, "dropped"), (4, "redacted"), (5, "dropped"),
+    }  # fmt: skip
+    assert "<EMAIL_1>" in (finetune.folder / "good.jsonl").read_text("utf-8")
+    again = finetune("check", "good.jsonl", "--json").value
+    assert (again["errors"], again["warnings"]) == (0, 0)
+
+
+def test_a_person_reads_each_drop_with_its_line(finetune: Shell) -> None:
+    finetune.write("bad.jsonl", rows("two", "two"))
+    ended = finetune("check", "bad.jsonl", "--fix", "good.jsonl")
+    assert "dropped: it repeats line 1 exactly (line 2)" in ended.out
+    assert "1 row dropped" in ended.out
+
+
+def test_the_page_holds_what_was_found(finetune: Shell) -> None:
+    finetune.write("bad.jsonl", rows("<b>two</b>", "<b>two</b>"))
+    ended = finetune("check", "bad.jsonl", "--html", "page.html", "--json")
+    assert ended.value["html"] == "page.html"
+    page = (finetune.folder / "page.html").read_text("utf-8")
+    assert "repeats an earlier one exactly" in page
+    assert "&lt;b&gt;two" in page
+    assert "<b>two" not in page
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["tickets.jsonl", "--redact"], "--redact is for mending"),
+        (["tickets.jsonl", "--allow-leakage"], "--allow-leakage is for a job"),
+        (["tickets.jsonl", "--config", "finetune.toml"], "--config is for a place"),
+        (["job.yaml", "--fix", "out.jsonl"], "--fix is for a data file"),
+        (["job.yaml", "--html", "out.html"], "--html is for a data file"),
+        (["tickets.jsonl", "--fix", "tickets.jsonl"], "write over"),
+        (["tickets.jsonl", "--html", "nowhere/page.html"], "cannot be written"),
+    ],
+)
+def test_an_option_that_would_not_count_or_would_harm_is_refused(finetune: Shell, args: list[str], said: str) -> None:
+    before = (finetune.folder / "tickets.jsonl").read_bytes()
+    ended = finetune("check", *args, "--json")
+    assert ended.status == 1
+    assert said in ended.value["error"]["message"]
+    assert (finetune.folder / "tickets.jsonl").read_bytes() == before
+
+
+def test_the_page_goes_from_hand_to_hand_and_shows_nobodys_address(finetune: Shell) -> None:
+    finetune.write("bad.jsonl", rows("I am jane.roe@gmail.com", "one", "two"))
+    finetune("check", "bad.jsonl", "--html", "page.html")
+    page = (finetune.folder / "page.html").read_text("utf-8")
+    assert "jane.roe" not in page
+    assert "&lt;EMAIL_1&gt;" in page
+
+
+def test_a_places_own_rules_are_asked(finetune: Shell) -> None:
+    plain = finetune("check", "tickets.jsonl", "--json").value
+    placed = finetune("check", "tickets.jsonl", "--backend", "fake", "--json")
+    assert placed.status == 0, placed.err
+    assert len(placed.value["findings"]) >= len(plain["findings"])
+    unknown = finetune("check", "tickets.jsonl", "--backend", "fkae", "--json")
+    assert unknown.status == 1
+    assert "fkae" in unknown.value["error"]["message"]
+
+
+def test_a_place_is_not_asked_of_text_without_a_job(finetune: Shell) -> None:
+    finetune.write("text.jsonl", '{"text": "Once upon a time."}\n')
+    ended = finetune("check", "text.jsonl", "--backend", "fake", "--json")
+    assert ended.status == 1
+    assert "job.yaml" in ended.value["error"]["cure"]
+
+
+def test_a_job_is_told_of_held_out_rows_that_are_nearly_training_rows(finetune: Shell) -> None:
+    text = " ".join(f"word{n}" for n in range(60))
+    finetune.write("train.jsonl", tickets(range(30)) + rows(text))
+    finetune.write("test.jsonl", tickets(range(100, 130)) + rows(text + " thanks"))
+    finetune.write(
+        "sides.yaml", "name: a\ntrain: train.jsonl\ntest: test.jsonl\nevaluation: {evaluators: [{kind: exact_match}]}\n"
+    )
+    value = finetune("check", "sides.yaml", "--json").value
+    (finding,) = [finding for finding in value["findings"] if finding["check"] == "near-leakage"]
+    assert finding["rows"] == [31]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_bar_comes_only_where_a_person_looks_on_and_waits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import pty
+
+    lead, follow = pty.openpty()
+    with os.fdopen(follow, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with waiting.waiting("checking rows.jsonl") as tell:
+            tell(1, 2)
+        monkeypatch.setattr(waiting, "PATIENCE", 0.0)
+        with waiting.waiting("checking [b]rows.jsonl") as tell:
+            tell(1, 2)
+            for _ in range(50):
+                tell(1, 2)
+        terminal.flush()
+        seen = os.read(lead, 65536)
+    os.close(lead)
+    assert b"checking [b]rows.jsonl" in seen
+    assert b"checking rows.jsonl" not in seen
