@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from gzip import GzipFile
 from hashlib import blake2b
 from pathlib import Path
 from struct import iter_unpack
-from typing import Any, overload
+from typing import Any, BinaryIO, cast, overload
+
+import orjson
 
 from finetune_sdk.data.checks import QUICK, THOROUGH, Check, Finding, RowError
-from finetune_sdk.data.formats import DEFAULTS, detect, named
+from finetune_sdk.data.formats import DEFAULTS, Format, named
 from finetune_sdk.data.index import HASH_BYTES
-from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source, written
+from finetune_sdk.data.opening import open_file, open_rows
+from finetune_sdk.data.sources import Source
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.files import whole
 from finetune_sdk.messages import Example, Kind, example
@@ -23,7 +28,7 @@ _SHOWN = 10
 
 
 class Dataset:
-    """Examples of one kind ("chat", "preference", "text"), in order. Rows stay where they are until they are asked for."""
+    """Examples of one kind ("chat", "preference", "rated", "task", "text"), in order. Rows stay where they are until they are asked for."""
 
     def __init__(self, source: Source, rows: Sequence[int] | None = None, faults: Sequence[Finding] = ()) -> None:
         self._source = source
@@ -31,14 +36,21 @@ class Dataset:
         self._faults = tuple(faults)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], format: str | None = None) -> Dataset:  # noqa: A002 - the user's word
-        """The examples of a file (JSON lines, or one JSON array); the format is detected by content.
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        format: str | None = None,  # noqa: A002 - the user's word
+        *,
+        columns: Mapping[str, str] | None = None,
+    ) -> Dataset:
+        """The examples of a file: JSON lines or one JSON array (either packed with gzip), CSV, Parquet.
 
-        Raises DatasetError naming every bad row (the first ten in words) with its line and its cure.
+        The format is detected by content. `columns` maps a format's keys to the names that the file has for them; no
+        others are read then. Raises DatasetError naming every bad row (the first ten in words) with its line and its cure.
         """
-        dataset, faults = cls.inspect(path, format)
+        dataset, faults = cls.inspect(path, format, columns=columns)
         if faults:
-            raise _faulty(str(path), faults)
+            raise _faulty(str(path), dataset._source.unit, faults)
         return dataset
 
     @classmethod
@@ -46,35 +58,34 @@ class Dataset:
         cls,
         path: str | os.PathLike[str],
         format: str | None = None,  # noqa: A002 - the user's word
+        *,
+        columns: Mapping[str, str] | None = None,
     ) -> tuple[Dataset, tuple[Finding, ...]]:
         """The good rows of a file, and an error finding for each bad one: what `finetune check` shows."""
-        source, faults = open_source(Path(path), format)
+        source, faults = open_file(Path(path), format, columns)
         return cls(source, faults=faults), tuple(faults)
 
     @classmethod
-    def of(cls, rows: Iterable[dict[str, Any] | Example], format: str | None = None, name: str = "rows") -> Dataset:  # noqa: A002
-        """A dataset of rows in memory: examples, or objects as a file would hold them."""
-        if isinstance(rows, str | bytes | dict) or not isinstance(rows, Iterable):
+    def of(
+        cls,
+        rows: Iterable[Mapping[str, Any] | Example],
+        format: str | None = None,  # noqa: A002 - the user's word
+        name: str = "rows",
+        *,
+        columns: Mapping[str, str] | None = None,
+    ) -> Dataset:
+        """A dataset of rows in memory: examples, objects as a file would hold them, or a frame of pandas or datasets.
+
+        `columns` maps a format's keys to the names that the rows have for them, as in `load`.
+        """
+        if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
             raise DatasetError(
                 f"{name}: the rows are {type(rows).__name__}.",
-                cure="give a list of rows; Dataset.load(path) reads a file",
+                cure="give a list of rows, or one of several splits; Dataset.load(path) reads a file",
             )
-        items = list(rows)
-        if not items:
-            raise DatasetError(f"{name}: there are no rows.", cure="give at least one example")
-        for number, item in enumerate(items, 1):
-            if not isinstance(item, dict | Example):
-                raise DatasetError(
-                    f"{name}: row {number} is {type(item).__name__}.",
-                    cure="give each row as a dict, as a file would hold it, or as an example of another dataset",
-                )
-        if all(not isinstance(item, dict) for item in items):
-            source, faults = example_rows([item for item in items if not isinstance(item, dict)], name)
-        else:
-            form = named(format) if format else detect([i for i in items[:20] if isinstance(i, dict)], name)
-            source, faults = canonical_rows(items, form, name)
+        source, faults = open_rows(rows, format, columns, name)
         if faults:
-            raise _faulty(name, faults)
+            raise _faulty(name, source.unit, faults)
         return cls(source)
 
     @property
@@ -140,12 +151,12 @@ class Dataset:
         return tuple(sorted({content[:8].hex() for content in self.hashes()})[:size])
 
     def line(self, index: int) -> int:
-        """The line (or item) number of a row in its file, from 1."""
+        """The line (or item, or row) number of a row in its file, from 1."""
         return self._source.line(self._rows[index])
 
     def where(self, index: int) -> str:
         """A row's place in words: `tickets.jsonl line 218`."""
-        return f"{self.name} line {self.line(index)}"
+        return f"{self.name} {self._source.unit} {self.line(index)}"
 
     def check(self, checks: Sequence[Callable[[], Check]] = THOROUGH) -> tuple[Finding, ...]:
         """What is wrong with the rows, errors first. All checks see the rows in one pass."""
@@ -204,7 +215,10 @@ class Dataset:
         return Dataset(self._source, array("L", sorted(index for _, index in drawn)))
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
-        """Writes JSON lines, whole or not at all; by default in OpenAI's format of this kind."""
+        """Writes JSON lines, whole or not at all, packed where the name ends in .gz; by default in OpenAI's format of this kind.
+
+        Raises DatasetError naming the first row that the format cannot hold without loss.
+        """
         form = named(format or DEFAULTS[self.kind])
         if form.kind != self.kind:
             raise DatasetError(
@@ -212,14 +226,26 @@ class Dataset:
             )
         target = Path(path)
         try:
-            with whole(target) as file:
-                file.writelines(written(self.rows(), form.write))
-        except RowError as fault:
-            raise DatasetError(f"{self.name}: {fault.message}", cure=fault.cure) from None
+            with whole(target) as file, packed(file, target) as lines:
+                for index, row in enumerate(self.rows()):
+                    lines.write(self._line(index, row, form))
         except OSError as fault:
             raise DatasetError(
                 f"{target} cannot be written: {fault.strerror}.", cure="check the path and the disk"
             ) from None
+
+    def _line(self, index: int, row: dict[str, Any], form: Format) -> bytes:
+        try:
+            return orjson.dumps(form.write(row), option=orjson.OPT_APPEND_NEWLINE)
+        except RowError as fault:
+            raise DatasetError(f"{self.where(index)}: {fault.message}", cure=fault.cure) from None
+
+
+def packed(file: BinaryIO, target: Path) -> AbstractContextManager[BinaryIO]:
+    """The file itself, or gzip into it where the target's name ends so; the same rows make the same bytes."""
+    if target.suffix != ".gz":
+        return nullcontext(file)
+    return cast(BinaryIO, GzipFile("", "wb", 6, file, 0))
 
 
 def _key(seed: int) -> bytes:
@@ -245,12 +271,16 @@ def _unread(source: Source) -> Iterator[Finding]:
         )
 
 
-def _faulty(name: str, faults: Sequence[Finding]) -> DatasetError:
-    lines = [f"{name} line {fault.rows[0]}: {fault.message}\n    cure: {fault.cure}" for fault in faults[:_SHOWN]]
+def _faulty(name: str, unit: str, faults: Sequence[Finding]) -> DatasetError:
+    lines = [f"{name}{_at(unit, fault)}: {fault.message}\n    cure: {fault.cure}" for fault in faults[:_SHOWN]]
     more = f"\n  and {len(faults) - _SHOWN:,} more" if len(faults) > _SHOWN else ""
     if len(faults) == 1:
-        return DatasetError(f"{name} line {faults[0].rows[0]}: {faults[0].message}", cure=faults[0].cure)
+        return DatasetError(f"{name}{_at(unit, faults[0])}: {faults[0].message}", cure=faults[0].cure)
     return DatasetError(
         f"{len(faults):,} rows of {name} cannot be used:\n  " + "\n  ".join(lines) + more,
         cure="mend these rows; `finetune check` lists them all",
     )
+
+
+def _at(unit: str, fault: Finding) -> str:
+    return f" {unit} {fault.rows[0]}" if fault.rows else ""

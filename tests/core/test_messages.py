@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ chats = st.builds(
 preferences = st.builds(
     PreferenceExample,
     st.builds(Conversation, st.lists(asked, min_size=1, max_size=2).map(tuple), tools),
-    answered.map(lambda message: (message,)),
+    answered.map(lambda message: (replace(message, weight=None),)),
     called.map(lambda message: (message,)),
 )
 quick = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -58,7 +58,12 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "cure"),
-    [('{"messages": []}\n'.encode("utf-16"), "UTF-8"), (b"\x1f\x8b\x08\0", "unpack"), (b"a,b\n", "one JSON object")],
+    [
+        ('{"messages": []}\n'.encode("utf-16"), "UTF-8"),
+        (b"\x28\xb5\x2f\xfd", "unpack"),
+        (b"\x1f\x8b\x08\0", "anew"),
+        (b"a,b\n", "one JSON object"),
+    ],
 )
 def test_a_file_of_another_kind_is_told_its_own_cure(tmp_path: Path, content: bytes, cure: str) -> None:
     (tmp_path / "rows.jsonl").write_bytes(content)
