@@ -78,11 +78,6 @@ class Dataset:
 
         `columns` maps a format's keys to the names that the rows have for them, as in `load`.
         """
-        if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
-            raise DatasetError(
-                f"{name}: the rows are {type(rows).__name__}.",
-                cure="give a list of rows, or one of several splits; Dataset.load(path) reads a file",
-            )
         source, faults = open_rows(rows, format, columns, name)
         if faults:
             raise _faulty(name, source.unit, faults)

@@ -46,6 +46,8 @@ def open_file(path: Path, name: str | None, columns: Mapping[str, str] | None) -
         first = _first_byte(file)
         if first == b"":
             raise DatasetError(f"{path} is empty.", cure="write one example on each line")
+        if first == GZIP[:1]:
+            raise DatasetError(f"{path} is packed twice.", cure="unpack it once")
     if first != b"[" and (first == b"{" or not _is_csv(path, columns)):
         return _open_lines(path, form, columns, packed=start.startswith(GZIP))
     with opened(path) as file:
@@ -61,6 +63,11 @@ def open_rows(rows: Iterable[Any], name: str | None, columns: Mapping[str, str] 
     form = named(name) if name else None
     columns = None if columns is None else checked_columns(columns, where)
     frame = is_frame(rows)
+    if isinstance(rows, str | bytes | Mapping) or not (frame or isinstance(rows, Iterable)):
+        raise DatasetError(
+            f"{where}: the rows are {type(rows).__name__}.",
+            cure="give a list of rows, or one of several splits; Dataset.load(path) reads a file",
+        )
     numbered = frame_rows(rows) if frame else enumerate(rows, 1)
     first = next(numbered, None)
     if first is None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, BinaryIO
+from weakref import finalize
 
 import orjson
 
@@ -25,7 +26,7 @@ IN_MEMORY = 32 << 20
 class Spool:
     """Canonical rows as JSON lines behind an index; the file is gone with its last user."""
 
-    def __init__(self, kind: Kind, name: str, unit: str = "row", in_memory: int = IN_MEMORY) -> None:
+    def __init__(self, kind: Kind, name: str, unit: str = "row", in_memory: int | None = None) -> None:
         self.name = name
         self.unit = unit
         self.kind = kind
@@ -34,7 +35,7 @@ class Spool:
         self.faults = Faults()
         self._ends = array("Q", [0])
         self._lines = array("Q")
-        self._in_memory = in_memory
+        self._in_memory = IN_MEMORY if in_memory is None else in_memory
         self._pending = bytearray()
         self._file: BinaryIO | None = None
         self._on_disk = 0
@@ -83,6 +84,7 @@ class Spool:
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(prefix="finetune-", buffering=0)  # noqa: SIM115 - lives as long as the rows
+                finalize(self, self._file.close)
             rest = memoryview(self._pending)
             while rest:
                 rest = rest[self._file.write(rest) :]

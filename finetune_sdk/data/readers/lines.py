@@ -21,9 +21,9 @@ UNPACKED_RATIO = 200
 UNPACKED_FLOOR = 256 << 20
 
 
-def too_long(number_of: str = "line") -> RowError:
+def too_long(what: str = "line", limit: int = LINE_BYTES) -> RowError:
     return RowError(
-        f"the {number_of} is longer than {LINE_BYTES >> 20} MiB.",
+        f"the {what} is longer than {limit >> 20} MiB.",
         "remove it, or write what is large (images, files) as references",
     )
 

@@ -17,6 +17,7 @@ from finetune_sdk.data.readers.lines import BYTE_ORDER_MARK, LINE_BYTES, rest_of
 from finetune_sdk.errors import DatasetError, MissingDependencyError
 
 BATCH = 512
+CELL_BYTES = 16 << 20
 _STRUCTURED = {
     "messages", "conversations", "tools", "functions", "preferred_output", "non_preferred_output",
     "preferred_completion", "non_preferred_completion",
@@ -69,7 +70,7 @@ def csv_rows(file: BinaryIO, name: str) -> Rows:
 
 def _unreadable(first: int, last: int, fault: csv.Error) -> RowError:
     if "field limit" in str(fault):
-        return too_long("cell")
+        return too_long("cell", CELL_BYTES)
     until = f" until line {last}" if last > first else ""
     return RowError(
         f"the row cannot be read{until} ({fault}).",
@@ -80,7 +81,7 @@ def _unreadable(first: int, last: int, fault: csv.Error) -> RowError:
 def _next(rows: Iterator[list[str]]) -> list[str] | None:
     # The limit of the csv module is one for the whole process; it is put back before anyone else can see it.
     with _FIELD_LIMIT:
-        limit = csv.field_size_limit(LINE_BYTES)
+        limit = csv.field_size_limit(CELL_BYTES)
         try:
             return next(rows, None)
         finally:
