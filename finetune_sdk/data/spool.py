@@ -21,6 +21,7 @@ from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Kind
 
 IN_MEMORY = 32 << 20
+_NULLS = (b":null", b"[null", b",null")
 
 
 class Spool:
@@ -58,7 +59,8 @@ class Spool:
     def add(self, row: dict[str, Any], line: int) -> None:
         """Raises RowError for a row that nothing can be learnt from, or that is not JSON data."""
         written = checked(self.kind, row)
-        if b"null" in written:
+        # orjson writes NaN as null, so only a row with a null can hold one.
+        if any(null in written for null in _NULLS):
             _finite(row)
         self.hashes += digest(written)
         self._pending += orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)

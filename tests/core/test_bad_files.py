@@ -554,6 +554,20 @@ def test_a_huge_line_leaves_the_others(tmp_path: Path, monkeypatch: pytest.Monke
         assert len(list(good)) == 2
 
 
+@pytest.mark.parametrize("value", [float("nan"), [1.0, float("inf")], {"x": -float("inf")}])
+def test_a_number_that_json_has_not_is_named(value: Any) -> None:
+    with pytest.raises(DatasetError, match=r"row 2: the number (nan|inf|-inf)") as caught:
+        Dataset.of([TASK, {**TASK, "answer": value}])
+    assert "null" in str(caught.value.cure)
+
+
+def test_what_follows_an_array_far_behind_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_bytes(f"[{GOOD}]".encode() + b" " * (3 << 20) + b"x")
+    with pytest.raises(DatasetError, match="after the JSON array"):
+        Dataset.load(path)
+
+
 def test_there_are_enough_of_each() -> None:
     assert len(LINES) + len(ROWS) + len(FILES) + len(GENERATED) >= 100
     assert len(FINE) >= 20

@@ -14,8 +14,7 @@ from finetune_sdk.errors import DatasetError
 
 _ITEMS = re.compile(rb'[\]\[{}",]')
 _INSIDE = re.compile(rb'[\]\[{}"]')
-_TEXT = re.compile(rb'["\\]')
-_OPEN, _CLOSE, _COMMA, _QUOTE, _ESCAPE = b"[{", b"]}", b",", b'"', b"\\"
+_OPEN, _CLOSE, _COMMA, _QUOTE, _BACKSLASH = b"[{", b"]}", b",", b'"', ord("\\")
 
 
 def array_items(file: BinaryIO, name: str) -> Rows:
@@ -49,18 +48,18 @@ def _items(file: BinaryIO, name: str) -> Iterator[bytes | None]:
         if escaped:
             at, escaped = at + 1, False
         while True:
-            found = (_TEXT if in_text else _ITEMS if depth == 1 else _INSIDE).search(chunk, at)
+            if in_text:
+                end = chunk.find(_QUOTE, at)
+                escaped = _escaped(chunk, at, len(chunk) if end < 0 else end)
+                if end < 0:
+                    break
+                in_text, escaped, at = escaped, False, end + 1
+                continue
+            found = (_ITEMS if depth == 1 else _INSIDE).search(chunk, at)
             if found is None:
                 break
             at, mark = found.end(), found.group()
-            if in_text:
-                if mark == _QUOTE:
-                    in_text = False
-                elif at < len(chunk):
-                    at += 1
-                else:
-                    escaped = True
-            elif mark == _QUOTE:
+            if mark == _QUOTE:
                 in_text = True
             elif mark in _OPEN:
                 depth += 1
@@ -87,12 +86,21 @@ def _items(file: BinaryIO, name: str) -> Iterator[bytes | None]:
     )
 
 
+def _escaped(chunk: bytes, start: int, end: int) -> bool:
+    """Whether what stands at `end`, in a text that goes on at `start`, follows a backslash that is not escaped itself."""
+    at = end
+    while at > start and chunk[at - 1] == _BACKSLASH:
+        at -= 1
+    return (end - at) % 2 == 1
+
+
 def _nothing_after(chunk: bytes, file: BinaryIO, name: str, count: int) -> None:
-    while chunk:
-        if chunk.strip():
-            start = chunk.strip()[:40].decode("utf-8", "replace")
+    rest = chunk or file.read(BUFFER_BYTES)
+    while rest:
+        if rest.strip():
+            start = rest.strip()[:40].decode("utf-8", "replace")
             raise DatasetError(
                 f"{name}: after the JSON array and its {count} items stands {start!r}.",
                 cure="put all rows into one array, or write one JSON object on each line",
             )
-        chunk = file.read(BUFFER_BYTES)
+        rest = file.read(BUFFER_BYTES)
