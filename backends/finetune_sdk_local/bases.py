@@ -155,7 +155,8 @@ def ends(base: str) -> list[int]:
     from transformers import GenerationConfig
 
     try:
-        found = GenerationConfig.from_pretrained(locate(base), local_files_only=hub_is_out_of_reach()).eos_token_id
+        where = locate(base)
+        found = GenerationConfig.from_pretrained(where, local_files_only=_is_only_here(where)).eos_token_id
     except OSError:
         found = config(base).get_text_config().eos_token_id
     return _with_end([found] if isinstance(found, int) else list(found or []), tokenizer(base))

@@ -11,11 +11,11 @@ from struct import iter_unpack
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from finetune_sdk.data.checks import QUICK, Check, Finding
-from finetune_sdk.data.formats import detect, named
 from finetune_sdk.data.index import HASH_BYTES
 from finetune_sdk.data.mixture import Mixture, amounts
+from finetune_sdk.data.opening import open_file, open_rows
 from finetune_sdk.data.saving import save_rows
-from finetune_sdk.data.sources import Source, canonical_rows, example_rows, open_source
+from finetune_sdk.data.sources import Source
 from finetune_sdk.data.splits import SIDES, Label, Shares, by_hash, by_stratum, labels, seeded
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.log import Log, Logged
@@ -29,7 +29,7 @@ _SHOWN = 10
 
 
 class Dataset:
-    """Examples of one kind ("chat", "preference", "text"), in order. Rows stay where they are until they are asked for."""
+    """Examples of one kind ("chat", "preference", "rated", "task", "text"), in order. Rows stay where they are until they are asked for."""
 
     def __init__(
         self,
@@ -44,14 +44,21 @@ class Dataset:
         self._faults = tuple(faults)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], format: str | None = None) -> Dataset:  # noqa: A002 - the user's word
-        """The examples of a file (JSON lines, or one JSON array); the format is detected by content.
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        format: str | None = None,  # noqa: A002 - the user's word
+        *,
+        columns: Mapping[str, str] | None = None,
+    ) -> Dataset:
+        """The examples of a file: JSON lines or one JSON array (either packed with gzip), CSV, Parquet.
 
-        Raises DatasetError naming every bad row (the first ten in words) with its line and its cure.
+        The format is detected by content. `columns` maps a format's keys to the names that the file has for them; no
+        others are read then. Raises DatasetError naming every bad row (the first ten in words) with its line and its cure.
         """
-        dataset, faults = cls.inspect(path, format)
+        dataset, faults = cls.inspect(path, format, columns=columns)
         if faults:
-            raise _faulty(str(path), faults)
+            raise _faulty(str(path), dataset._source.unit, faults)
         return dataset
 
     @classmethod
@@ -59,35 +66,29 @@ class Dataset:
         cls,
         path: str | os.PathLike[str],
         format: str | None = None,  # noqa: A002 - the user's word
+        *,
+        columns: Mapping[str, str] | None = None,
     ) -> tuple[Dataset, tuple[Finding, ...]]:
         """The good rows of a file, and an error finding for each bad one: what `finetune check` shows."""
-        source, faults = open_source(Path(path), format)
+        source, faults = open_file(Path(path), format, columns)
         return cls(source, faults=faults, path=(Path(path).absolute(), format)), tuple(faults)
 
     @classmethod
-    def of(cls, rows: Iterable[dict[str, Any] | Example], format: str | None = None, name: str = "rows") -> Dataset:  # noqa: A002
-        """A dataset of rows in memory: examples, or objects as a file would hold them."""
-        if isinstance(rows, str | bytes | dict) or not isinstance(rows, Iterable):
-            raise DatasetError(
-                f"{name}: the rows are {type(rows).__name__}.",
-                cure="give a list of rows; Dataset.load(path) reads a file",
-            )
-        items = list(rows)
-        if not items:
-            raise DatasetError(f"{name}: there are no rows.", cure="give at least one example")
-        for number, item in enumerate(items, 1):
-            if not isinstance(item, dict | Example):
-                raise DatasetError(
-                    f"{name}: row {number} is {type(item).__name__}.",
-                    cure="give each row as a dict, as a file would hold it, or as an example of another dataset",
-                )
-        if all(not isinstance(item, dict) for item in items):
-            source, faults = example_rows([item for item in items if not isinstance(item, dict)], name)
-        else:
-            form = named(format) if format else detect([i for i in items[:20] if isinstance(i, dict)], name)
-            source, faults = canonical_rows(items, form, name)
+    def of(
+        cls,
+        rows: Iterable[Mapping[str, Any] | Example],
+        format: str | None = None,  # noqa: A002 - the user's word
+        name: str = "rows",
+        *,
+        columns: Mapping[str, str] | None = None,
+    ) -> Dataset:
+        """A dataset of rows in memory: examples, objects as a file would hold them, or a frame of pandas or datasets.
+
+        `columns` maps a format's keys to the names that the rows have for them, as in `load`.
+        """
+        source, faults = open_rows(rows, format, columns, name)
         if faults:
-            raise _faulty(name, faults)
+            raise _faulty(name, source.unit, faults)
         return cls(source)
 
     @classmethod
@@ -182,7 +183,7 @@ class Dataset:
         return tuple(sorted({content[:8].hex() for content in self.hashes()})[:size])
 
     def line(self, index: int) -> int:
-        """The line (or item) number of a row in its file, from 1."""
+        """The line (or item, or row) number of a row in its file, from 1."""
         return self._source.line(self._rows[index])
 
     def where(self, index: int) -> str:
@@ -251,8 +252,11 @@ class Dataset:
         return Dataset(self._source, array("L", sorted(index for _, index in drawn)))
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
-        """Writes JSON lines, whole or not at all; by default in OpenAI's format of this kind."""
-        save_rows(self.rows(), self.kind, self.name, path, format)
+        """Writes JSON lines, whole or not at all, packed where the name ends in .gz; by default in OpenAI's format of this kind.
+
+        Raises DatasetError naming the first row that the format cannot hold without loss.
+        """
+        save_rows(((self.where(index), row) for index, row in enumerate(self.rows())), self.kind, path, format)
 
     def fix(self, *, redact: bool = False) -> Fixed:
         """What is mechanically wrong, mended: see Fixed. Nothing is written, and this dataset stays as it is.
@@ -324,12 +328,16 @@ def _unread(source: Source) -> Iterator[Finding]:
         )
 
 
-def _faulty(name: str, faults: Sequence[Finding]) -> DatasetError:
-    lines = [f"{name} line {fault.rows[0]}: {fault.message}\n    cure: {fault.cure}" for fault in faults[:_SHOWN]]
+def _faulty(name: str, unit: str, faults: Sequence[Finding]) -> DatasetError:
+    lines = [f"{name}{_at(unit, fault)}: {fault.message}\n    cure: {fault.cure}" for fault in faults[:_SHOWN]]
     more = f"\n  and {len(faults) - _SHOWN:,} more" if len(faults) > _SHOWN else ""
     if len(faults) == 1:
-        return DatasetError(f"{name} line {faults[0].rows[0]}: {faults[0].message}", cure=faults[0].cure)
+        return DatasetError(f"{name}{_at(unit, faults[0])}: {faults[0].message}", cure=faults[0].cure)
     return DatasetError(
         f"{len(faults):,} rows of {name} cannot be used:\n  " + "\n  ".join(lines) + more,
         cure="mend these rows; `finetune check` lists them all",
     )
+
+
+def _at(unit: str, fault: Finding) -> str:
+    return f" {unit} {fault.rows[0]}" if fault.rows else ""

@@ -22,26 +22,30 @@ import orjson
 
 from finetune_sdk.data.checks import Finding, RowError, structure
 from finetune_sdk.data.formats import Format
+from finetune_sdk.data.readers.lines import BUFFER_BYTES, BYTE_ORDER_MARK, LINE_BYTES, rest_of_line, too_long
+from finetune_sdk.data.strict import not_json, verify
 from finetune_sdk.messages import Kind
 
 HASH_BYTES = 16
-BUFFER_BYTES = 1 << 20
 PART_BYTES = 64 << 20
 MOST_PARTS = 16
 SEAL = b"finetune_sdk.data.part\n"
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def content_hash(row: Mapping[str, Any]) -> bytes:
     """16 bytes that stand for a canonical row; the order of its keys does not matter."""
-    return blake2b(orjson.dumps(row, option=orjson.OPT_SORT_KEYS), digest_size=HASH_BYTES).digest()
+    return digest(orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
 
 
-def checked_hash(kind: Kind, row: Mapping[str, Any]) -> bytes:
-    """The hash of a canonical row that something can be learnt from. Raises RowError for any other."""
+def digest(written: bytes) -> bytes:
+    return blake2b(written, digest_size=HASH_BYTES).digest()
+
+
+def checked(kind: Kind, row: Mapping[str, Any]) -> bytes:
+    """A canonical row that something can be learnt from as JSON, its keys sorted. Raises RowError for any other."""
     structure(kind, row)
     try:
-        return content_hash(row)
+        return orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as fault:
         why = "it is nested too deeply" if "ecursion" in str(fault) else str(fault)
         raise RowError(
@@ -150,39 +154,43 @@ def index_file(path: Path, form: Format, part_bytes: int = PART_BYTES) -> Index:
 
 def index_part(file: BinaryIO, form: Format, start: int, end: int) -> Index:
     """The index of the lines from one offset to another, both of which stand at the start of a line."""
-    index, offset = Index(), start
-    read, known, kind, loads = form.read, form.known, form.kind, orjson.loads
+    index, offset, number = Index(), start, 0
+    read, known, kept, kind = form.read, form.known, form.kept, form.kind
+    readline, loads = file.readline, orjson.loads
+    offsets, lengths, lines, hashes = index.offsets, index.lengths, index.lines, index.hashes
     file.seek(start)
-    for number, line in enumerate(file, 1):
-        if offset >= end:
-            break
+    while offset < end and (line := readline(LINE_BYTES)):
+        number += 1
         length = len(line)
-        index.read = number
         if offset == 0 and line.startswith(BYTE_ORDER_MARK):
             offset = len(BYTE_ORDER_MARK)
             line, length = line[offset:], length - offset
-        if not line.isspace():
+        if length >= LINE_BYTES - 3 and not line.endswith(b"\n") and (more := rest_of_line(file)):
+            index.faults.add(number, too_long())
+            length += more
+        elif not line.isspace() and line:
             try:
-                raw = json_object(loads(line))
-                content = checked_hash(kind, read(raw))
+                raw = loads(line)
+                if type(raw) is not dict:
+                    json_object(raw)
+                row = read(raw)
+                written = checked(kind, row)
+                if not kept(line, raw, row, written):
+                    verify(line)
             except orjson.JSONDecodeError as fault:
-                index.faults.add(number, _not_json(line, fault))
+                index.faults.add(number, not_json(line, fault))
             except RowError as fault:
                 index.faults.add(number, fault)
             else:
-                if not raw.keys() <= known:
-                    index.unread.update(raw.keys() - known)
-                index.hashes += content
-                index.offsets.append(offset)
-                index.lengths.append(length)
-                index.lines.append(number)
+                if known is not None and not raw.keys() <= known:
+                    index.unread.update(form.unread(raw))
+                hashes += digest(written)
+                offsets.append(offset)
+                lengths.append(length)
+                lines.append(number)
         offset += length
+    index.read = number
     return index
-
-
-def _not_json(line: bytes, fault: orjson.JSONDecodeError) -> RowError:
-    start = line[:60].decode("utf-8", "replace").strip()
-    return RowError(f"this is not JSON ({fault}): {start!r}.", "write one JSON object on each line")
 
 
 def _cores() -> int:
@@ -194,7 +202,7 @@ def _cuts(file: BinaryIO, parts: int) -> Sequence[int]:
     size, cuts = os.fstat(file.fileno()).st_size, [0]
     for part in range(1, parts):
         file.seek(size * part // parts)
-        file.readline()
+        rest_of_line(file)
         if cuts[-1] < file.tell() < size:
             cuts.append(file.tell())
     return [*cuts, size]

@@ -41,6 +41,7 @@ class Mixture:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.name = " + ".join(dict.fromkeys(part.name for part in parts))
+        self.unit = "row"
         self.kind = parts[0].kind
         self.hashes = bytearray(b"".join(content for part in parts for content in part.hashes()))
         self.unread = Counter[str]()

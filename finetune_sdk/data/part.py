@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from finetune_sdk.data.formats import named
-from finetune_sdk.data.index import BUFFER_BYTES, index_part
+from finetune_sdk.data.index import index_part
+from finetune_sdk.data.readers.lines import BUFFER_BYTES
 
 if __name__ == "__main__":
     path, form, start, end = sys.argv[1:]

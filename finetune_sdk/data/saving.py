@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from gzip import GzipFile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
+
+import orjson
 
 from finetune_sdk.data.checks import RowError
 from finetune_sdk.data.formats import DEFAULTS, named
-from finetune_sdk.data.sources import written
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.files import whole
 from finetune_sdk.messages import Kind
 
 
 def save_rows(
-    rows: Iterator[dict[str, Any]], kind: Kind, name: str, path: str | os.PathLike[str], format_name: str | None = None
+    rows: Iterable[tuple[str, dict[str, Any]]], kind: Kind, path: str | os.PathLike[str], format_name: str | None = None
 ) -> None:
-    """Writes rows of a kind, by default in OpenAI's format of it. `name` is what they are called in an error."""
+    """Writes rows of a kind, each with what it is called in an error; by default in OpenAI's format of that kind.
+
+    Raises DatasetError naming the first row that the format cannot hold without loss.
+    """
     form = named(format_name or DEFAULTS[kind])
     if form.kind != kind:
         raise DatasetError(
@@ -26,11 +32,21 @@ def save_rows(
         )
     target = Path(path)
     try:
-        with whole(target) as file:
-            file.writelines(written(rows, form.write))
-    except RowError as fault:
-        raise DatasetError(f"{name}: {fault.message}", cure=fault.cure) from None
+        with whole(target) as file, _packed(file, target) as lines:
+            for where, row in rows:
+                try:
+                    written = form.write(row)
+                except RowError as fault:
+                    raise DatasetError(f"{where}: {fault.message}", cure=fault.cure) from None
+                lines.write(orjson.dumps(written, option=orjson.OPT_APPEND_NEWLINE))
     except OSError as fault:
         raise DatasetError(
             f"{target} cannot be written: {fault.strerror}.", cure="check the path and the disk"
         ) from None
+
+
+def _packed(file: BinaryIO, target: Path) -> AbstractContextManager[BinaryIO]:
+    """The file itself, or gzip into it where the target's name ends so; the same rows make the same bytes."""
+    if target.suffix != ".gz":
+        return nullcontext(file)
+    return cast(BinaryIO, GzipFile("", "wb", 6, file, 0))

@@ -81,7 +81,9 @@ class Shell:
 
     def start(self, *args: str, first: str = "") -> subprocess.Popen[str]:
         """A process that goes on, after the Python of `first`."""
-        command = [sys.executable, "-c", f"{first}\nfrom finetune_sdk.cli import main; main()", *args]
+        # What a shell starts in the background, a whole test run among it, ignores ctrl-C unless it is told otherwise.
+        heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        command = [sys.executable, "-c", f"{heeding}\n{first}\nfrom finetune_sdk.cli import main; main()", *args]
         return subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

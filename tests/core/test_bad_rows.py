@@ -154,7 +154,7 @@ def test_an_array_without_rows_is_an_error(tmp_path: Path, content: str) -> None
 
 
 def test_a_file_that_is_no_json_shows_how_it_starts(tmp_path: Path) -> None:
-    path = tmp_path / "rows.csv"
+    path = tmp_path / "rows.txt"
     path.write_text("question,answer\nhi,hello\n")
     with pytest.raises(DatasetError, match=r"line 1: .*question,answer"):
         Dataset.load(path)

@@ -167,7 +167,7 @@ def test_preference_pairs_and_text_are_kinds_of_their_own(pairs: Path) -> None:
 
 def test_examples_of_several_kinds_are_refused() -> None:
     chats, pairs = Dataset.of([chat("a", "b")]), Dataset.of([pair("a", "b", "c")])
-    with pytest.raises(DatasetError, match="line 2"):
+    with pytest.raises(DatasetError, match="row 2"):
         Dataset.of([chats[0], pairs[0]])
 
 

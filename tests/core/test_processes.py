@@ -17,6 +17,8 @@ from finetune_sdk.run import Run
 from place import Made
 
 PREAMBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell starts in the background
 import sys, time
 from finetune_sdk.client import Client
 from finetune_sdk.data.dataset import Dataset

@@ -29,9 +29,9 @@ ROWS: dict[str, tuple[Any, str]] = {
     "one row": (chat("a", "b"), "the rows are dict"),
     "numbers": ([1, 2], "row 1 is int"),
     "nothing among rows": ([chat("a", "b"), None], "row 2 is NoneType"),
-    "too deep": ([{**chat("a", "b"), "tools": [nested(300)]}], "line 1: .* nested too deeply"),
-    "not JSON": ([{**chat("a", "b"), "tools": [{"x": object()}]}], "line 1: .* not JSON serializable: object"),
-    "a lone surrogate": ([chat("\ud800", "b")], "line 1: .* surrogates not allowed"),
+    "too deep": ([{**chat("a", "b"), "tools": [nested(300)]}], "row 1: .* nested too deeply"),
+    "not JSON": ([{**chat("a", "b"), "tools": [{"x": object()}]}], "row 1: .* not JSON serializable: object"),
+    "a lone surrogate": ([chat("\ud800", "b")], "row 1: .* surrogates not allowed"),
 }
 
 
@@ -59,7 +59,12 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "cure"),
-    [('{"messages": []}\n'.encode("utf-16"), "UTF-8"), (b"\x1f\x8b\x08\0", "unpack"), (b"a,b\n", "one JSON object")],
+    [
+        ('{"messages": []}\n'.encode("utf-16"), "UTF-8"),
+        (b"\x28\xb5\x2f\xfd", "unpack"),
+        (b"\x1f\x8b\x08\0", "anew"),
+        (b"a,b\n", "one JSON object"),
+    ],
 )
 def test_a_file_of_another_kind_is_told_its_own_cure(tmp_path: Path, content: bytes, cure: str) -> None:
     (tmp_path / "rows.jsonl").write_bytes(content)

@@ -21,7 +21,7 @@ from finetune_sdk.model import Answer, Prompted, Sampling
 
 def test_cases_that_a_model_was_trained_on_are_refused_before_it_is_asked() -> None:
     tuned = Scripted(30, origin=trained_on(tickets(30, start=20)))
-    with pytest.raises(EvaluationError, match=r"10 of 30 cases stand in what tuned was trained on.*line 21") as caught:
+    with pytest.raises(EvaluationError, match=r"10 of 30 cases stand in what tuned was trained on.*row 21") as caught:
         Evaluation(tickets(30), [ExactMatch()]).run(tuned=tuned)
     assert "split" in str(caught.value.cure)
     assert tuned.calls == 0
@@ -110,7 +110,7 @@ def test_there_must_be_models_that_answer() -> None:
 
 def test_a_field_that_a_case_lacks_is_found_before_any_model_is_asked() -> None:
     model = Scripted(3)
-    with pytest.raises(EvaluationError, match=r"tickets\.jsonl line 1.*'team'"):
+    with pytest.raises(EvaluationError, match=r"tickets\.jsonl row 1.*'team'"):
         Evaluation(tickets(3), [FieldMatch(("team",))]).run(base=model)
     assert model.calls == 0
 

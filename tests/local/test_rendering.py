@@ -127,7 +127,7 @@ class Asked:
     """Stands where a model would, and keeps the tokens that it is asked."""
 
     device = "cpu"
-    generation_config = GenerationConfig(eos_token_id=1)
+    generation_config = GenerationConfig(eos_token_id=[1])
     ids: list[int]
 
     def generate(self, *, input_ids: torch.Tensor, **options: Any) -> torch.Tensor:

@@ -259,7 +259,7 @@ def test_a_row_that_trains_nothing_is_an_error_that_names_it(client: ft.Client) 
     rows = [example.canonical() for example in chats(5)]
     rows[3]["messages"][1]["content"] = "word " * 60
     job = ft.Job(name="a", train=ft.Dataset.of(rows, name="t.jsonl"), method=ft.SFT(max_length=40))
-    with pytest.raises(ft.DatasetError, match=r"t\.jsonl line 4: .*nothing is left to train"):
+    with pytest.raises(ft.DatasetError, match=r"t\.jsonl row 4: .*nothing is left to train"):
         client.submit(job)
     assert client.backend.runs() == []
 

@@ -93,7 +93,7 @@ class Fixed:
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
         """Writes JSON lines, whole or not at all; by default in OpenAI's format of this kind."""
-        save_rows(self.rows(), self.kind, self._rows.name, path, format)
+        save_rows(((self._rows.name, row) for row in self.rows()), self.kind, path, format)
 
     @cached_property
     def _plan(self) -> tuple[dict[str, dict[str, str]], Redaction]:

@@ -7,11 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from finetune_sdk.data.checks import Finding, RowError, structure
 from finetune_sdk.data.formats import Format, detect, named
 from finetune_sdk.data.formats.openai import CHAT
+from finetune_sdk.data.strict import parse
 from finetune_sdk.errors import DatasetError
 
 _MESSAGE = ("role", "content", "name", "weight", "refusal", "tool_calls", "tool_call_id", "function_call")
@@ -44,8 +43,8 @@ def _format(file: Any, form: str | None, path: Path) -> Format | None:
 
 def _object(raw: bytes) -> dict[str, Any] | None:
     try:
-        row = orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError:
+        row = parse(raw.removeprefix(b"\xef\xbb\xbf"))
+    except (RowError, ValueError):
         return None
     return row if isinstance(row, dict) else None
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from finetune_sdk.data.formats import instructions, openai
+from finetune_sdk.data.formats import instructions, openai, sharegpt, trl
+from finetune_sdk.data.strict import kept
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One file format. `keys` are those that a row of it must have, one set of several; `known` all that are read.
+    """One file format. `keys` are those that a row of it must have, one set of several; `known` all that are read (None: any).
 
-    `shape` tells rows of this format from those of another with the same keys.
+    `shape` tells rows of this format from those of another with the same keys. `kept` tells, from a line, its row, the
+    canonical row and that as JSON, whether it is certain that nothing was lost.
     """
 
     name: str
@@ -24,11 +26,22 @@ class Format:
     keys: tuple[frozenset[str], ...]
     read: Callable[[Mapping[str, Any]], dict[str, Any]]
     write: Callable[[Mapping[str, Any]], dict[str, Any]]
-    known: frozenset[str]
+    known: frozenset[str] | None
     shape: Callable[[Mapping[str, Any]], bool] = lambda row: True
+    kept: Callable[[bytes, Mapping[str, Any], Mapping[str, Any], bytes], bool] = lambda line, row, made, written: kept(
+        line, row
+    )
 
     def fits(self, row: Mapping[str, Any]) -> bool:
         return any(keys <= row.keys() for keys in self.keys) and self.shape(row)
+
+    def unread(self, row: Mapping[str, Any]) -> Iterator[str]:
+        """The keys of the row that nothing reads."""
+        return (str(key) for key in row.keys() - self.known) if self.known is not None else iter(())
+
+
+def _keys(*names: str) -> frozenset[str]:
+    return frozenset(names)
 
 
 FORMATS = (
@@ -36,39 +49,56 @@ FORMATS = (
         "openai-preference",
         "preference",
         (
-            frozenset({"input", "preferred_output", "non_preferred_output"}),
-            frozenset({"input", "preferred_completion", "non_preferred_completion"}),
+            _keys("input", "preferred_output", "non_preferred_output"),
+            _keys("input", "preferred_completion", "non_preferred_completion"),
         ),
         openai.read_preference,
         openai.write_preference,
-        frozenset(
-            {"input", "preferred_output", "non_preferred_output", "preferred_completion", "non_preferred_completion"}
-        ),
+        _keys("input", "preferred_output", "non_preferred_output", "preferred_completion", "non_preferred_completion"),
     ),
-    Format("openai", "chat", (frozenset({"messages"}),), openai.read_chat, openai.write_chat, openai.CHAT),
+    Format("openai-rft", "task", (_keys("messages"),), openai.read_task, openai.write_task, None, openai.asks),
+    Format("openai", "chat", (_keys("messages"),), openai.read_chat, openai.write_chat, openai.CHAT, kept=openai.kept),
+    Format("sharegpt", "chat", (_keys("conversations"),), sharegpt.read, sharegpt.write, sharegpt.KNOWN, sharegpt.told),
     Format(
         "alpaca",
         "chat",
-        (frozenset({"instruction", "output"}),),
+        (_keys("instruction", "output"),),
         instructions.read_alpaca,
         instructions.write_alpaca,
-        frozenset({"instruction", "input", "output", "system"}),
+        _keys("instruction", "input", "output", "system"),
+    ),
+    Format(
+        "trl-preference",
+        "preference",
+        (_keys("chosen", "rejected"),),
+        trl.read_preference,
+        trl.write_preference,
+        _keys("prompt", "chosen", "rejected", "tools"),
+    ),
+    Format(
+        "trl-kto",
+        "rated",
+        (_keys("prompt", "completion", "label"),),
+        trl.read_rated,
+        trl.write_rated,
+        _keys("prompt", "completion", "label", "tools"),
+        trl.labelled,
     ),
     Format(
         "prompt-completion",
         "chat",
-        (frozenset({"prompt", "completion"}),),
+        (_keys("prompt", "completion"),),
         instructions.read_prompt_completion,
         instructions.write_prompt_completion,
-        frozenset({"prompt", "completion"}),
+        _keys("prompt", "completion", "system", "tools"),
     ),
-    Format(
-        "text", "text", (frozenset({"text"}),), instructions.read_text, instructions.write_text, frozenset({"text"})
-    ),
+    Format("text", "text", (_keys("text"),), instructions.read_text, instructions.write_text, _keys("text")),
 )
 
 
-DEFAULTS: Mapping[Kind, str] = {"chat": "openai", "preference": "openai-preference", "text": "text"}
+DEFAULTS: Mapping[Kind, str] = {
+    "chat": "openai", "preference": "openai-preference", "rated": "trl-kto", "task": "openai-rft", "text": "text"
+}  # fmt: skip
 """The format that rows of a kind are written in unless another is named."""
 
 

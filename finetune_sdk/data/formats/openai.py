@@ -1,4 +1,4 @@
-"""OpenAI's formats: chat (tools, weights, content parts) and preference pairs, the older key names too.
+"""OpenAI's formats: chat (tools, weights, content parts), preference pairs and tasks, the older key names too.
 
 Shapes: the published OpenAPI document of the fine-tuning API (2.3.0, 2026-08-21) and its guide. Tool arguments are text
 in these files and objects in the canonical form.
@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from finetune_sdk.data import strict
 from finetune_sdk.data.checks.finding import RowError
 from finetune_sdk.messages import ROLES
 
@@ -25,26 +26,48 @@ def read_chat(row: Mapping[str, Any]) -> dict[str, Any]:
     """The canonical row. Raises RowError where the shape is not the format's."""
     messages = row.get("messages")
     if not isinstance(messages, list):
-        raise RowError(_missing(row, "messages", "a list of messages"), "give the row a list `messages`")
-    canonical: dict[str, Any] = {"messages": [_message(message, n) for n, message in enumerate(messages, 1)]}
+        raise RowError(missing(row, "messages", "a list of messages"), "give the row a list `messages`")
+    if len(row) == 1 and isinstance(row, dict):
+        # Most rows are roles and texts alone: those are canonical as they stand.
+        for message in messages:
+            if type(message) is not dict or len(message) != 2 or type(message.get("content")) is not str:
+                break
+            role = message.get("role")
+            if type(role) is not str or role not in ROLES:
+                break
+        else:
+            return row
+    canonical: dict[str, Any] = {"messages": [read_message(message, n) for n, message in enumerate(messages, 1)]}
     if len(row) > 1:
-        _options(row, canonical)
+        unknown = row.keys() - CHAT
+        if unknown:
+            raise RowError(
+                f"the key {sorted(map(str, unknown))[0]!r} is not part of a chat row; nothing would learn from it.",
+                "remove the key, or move what matters into a message",
+            )
+        read_options(row, canonical)
     return canonical
 
 
-def _missing(row: Mapping[str, Any], key: str, wanted: str) -> str:
+def kept(line: bytes, row: Mapping[str, Any], canonical: Mapping[str, Any], written: bytes) -> bool:
+    """Whether it is certain that the line's keys and numbers are all in the row; `written` is the canonical row as JSON.
+
+    A row that is canonical as it stands is as long in its line, but for the spaces.
+    """
+    if canonical is not row:
+        return strict.kept(line, row)
+    spaces = 4 * len(row["messages"]) if line[12:13] == b" " else 0
+    return 0 <= len(line) - len(written) - spaces <= 2 or line.count(b":") == written.count(b":")
+
+
+def missing(row: Mapping[str, Any], key: str, wanted: str) -> str:
     if key in row:
         return f"`{key}` is {type(row[key]).__name__}, not {wanted}."
     return f"there is no `{key}`; the keys are {', '.join(sorted(map(str, row))[:8]) or 'none'}."
 
 
-def _options(row: Mapping[str, Any], canonical: dict[str, Any]) -> None:
-    unknown = row.keys() - CHAT
-    if unknown:
-        raise RowError(
-            f"the key {sorted(unknown)[0]!r} is not part of a chat row; nothing would learn from it.",
-            "remove the key, or move what matters into a message",
-        )
+def read_options(row: Mapping[str, Any], canonical: dict[str, Any]) -> None:
+    """Adds the row's tools, and whether they may be called in parallel."""
     functions = row.get("functions") or []
     if not isinstance(functions, list):
         raise RowError("`functions` is not a list of objects.", "give `tools`, a list of {type, function}, instead")
@@ -62,7 +85,7 @@ def _options(row: Mapping[str, Any], canonical: dict[str, Any]) -> None:
         canonical["parallel_tool_calls"] = parallel
 
 
-def _message(message: Any, number: int) -> dict[str, Any]:
+def read_message(message: Any, number: int) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise RowError(
             f"message {number} is {type(message).__name__}, not an object.", 'write it as {"role": …, "content": …}'
@@ -113,10 +136,10 @@ def _parts(content: Any, number: int) -> None:
 
 
 def _full_message(message: Mapping[str, Any], number: int, role: str, content: Any) -> dict[str, Any]:
-    unknown = message.keys() - _MESSAGE
-    if unknown:
+    if not message.keys() <= _MESSAGE:
+        unknown = message.keys() - _MESSAGE
         raise RowError(
-            f"message {number}: the key {sorted(unknown)[0]!r} is not part of a message.",
+            f"message {number}: the key {sorted(map(str, unknown))[0]!r} is not part of a message.",
             "remove it; only role, content, name, weight, tool_calls, tool_call_id and refusal are read",
         )
     canonical: dict[str, Any] = {"role": role, "content": content}
@@ -129,26 +152,31 @@ def _full_message(message: Mapping[str, Any], number: int, role: str, content: A
                 f"message {number}: only an assistant message can call tools, with a list of calls.",
                 "move the calls to an assistant message",
             )
-        canonical["tool_calls"] = [_call(call, number) for call in calls]
-    for key, kind in (("tool_call_id", str), ("name", str), ("refusal", str)):
+        canonical["tool_calls"] = [read_call(call, number) for call in calls]
+    for key in ("tool_call_id", "name", "refusal"):
         value = message.get(key)
         if value is not None:
-            if not isinstance(value, kind):
+            if not isinstance(value, str):
                 raise RowError(f"message {number}: `{key}` is not text.", f"make `{key}` text, or remove it")
             canonical[key] = value
     weight = message.get("weight")
     if weight is not None:
-        if isinstance(weight, bool) or weight not in (0, 1):
-            raise RowError(f"message {number}: weight {weight!r} is neither 0 nor 1.", "use 0 or 1")
-        if role != "assistant":
-            raise RowError(
-                f"message {number}: a message from {role!r} has a weight.", "only assistant messages have a weight"
-            )
-        canonical["weight"] = weight
+        canonical["weight"] = read_weight(weight, role, number)
     return canonical
 
 
-def _call(call: Any, number: int) -> dict[str, Any]:
+def read_weight(weight: Any, role: str, number: int) -> Any:
+    if isinstance(weight, bool) or weight not in (0, 1):
+        raise RowError(f"message {number}: weight {weight!r:.40} is neither 0 nor 1.", "use 0 or 1")
+    if role != "assistant":
+        raise RowError(
+            f"message {number}: a message from {role!r} has a weight.", "only assistant messages have a weight"
+        )
+    return weight
+
+
+def read_call(call: Any, number: int) -> dict[str, Any]:
+    """A call in the protocol's words; arguments are the text of an object, or the object."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise RowError(
@@ -158,10 +186,10 @@ def _call(call: Any, number: int) -> dict[str, Any]:
     arguments = function.get("arguments", {})
     if isinstance(arguments, str):
         try:
-            arguments = orjson.loads(arguments) if arguments.strip() else {}
-        except orjson.JSONDecodeError as fault:
+            arguments = strict.parse(arguments.encode()) if arguments.strip() else {}
+        except (RowError, UnicodeEncodeError) as fault:
             raise RowError(
-                f"message {number}: the arguments of {function['name']!r} are not JSON: {fault}.",
+                f"message {number}: the arguments of {function['name']!r} are not JSON of one object: {fault}",
                 "write the arguments as the JSON text of one object",
             ) from None
     if not isinstance(arguments, dict):
@@ -211,7 +239,7 @@ def read_preference(row: Mapping[str, Any]) -> dict[str, Any]:
     """The canonical row; `preferred_completion` is the older name of `preferred_output`."""
     asked = row.get("input")
     if not isinstance(asked, dict):
-        raise RowError(_missing(row, "input", "an object with messages"), 'write {"input": {"messages": […]}, …}')
+        raise RowError(missing(row, "input", "an object with messages"), 'write {"input": {"messages": […]}, …}')
     return {
         "prompt": read_chat(asked),
         "chosen": _output(row, "preferred_output", "preferred_completion"),
@@ -222,8 +250,8 @@ def read_preference(row: Mapping[str, Any]) -> dict[str, Any]:
 def _output(row: Mapping[str, Any], key: str, older: str) -> list[dict[str, Any]]:
     answer = row.get(key, row.get(older))
     if not isinstance(answer, list) or not answer:
-        raise RowError(_missing(row, key, "a list with one assistant message"), f"give the row a list `{key}`")
-    return [_message(message, number) for number, message in enumerate(answer, 1)]
+        raise RowError(missing(row, key, "a list with one assistant message"), f"give the row a list `{key}`")
+    return [read_message(message, number) for number, message in enumerate(answer, 1)]
 
 
 def write_preference(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,3 +260,26 @@ def write_preference(row: Mapping[str, Any]) -> dict[str, Any]:
         "preferred_output": write_messages(row["chosen"]),
         "non_preferred_output": write_messages(row["rejected"]),
     }
+
+
+def read_task(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The canonical row: messages up to the question, and every other key for the graders to read."""
+    prompt = read_chat({key: value for key, value in row.items() if key in CHAT})
+    return {"prompt": prompt, "reference": {key: value for key, value in row.items() if key not in CHAT}}
+
+
+def write_task(row: Mapping[str, Any]) -> dict[str, Any]:
+    taken = sorted(row["reference"].keys() & CHAT)
+    if taken:
+        raise RowError(
+            f"the reference has the key {taken[0]!r}, which means something else in the format 'openai-rft'.",
+            "give it another name",
+        )
+    return {**write_chat(row["prompt"]), **row["reference"]}
+
+
+def asks(row: Mapping[str, Any]) -> bool:
+    """Whether the messages end before an answer and other keys stand beside them: a task, not a chat."""
+    messages = row["messages"]
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return isinstance(last, dict) and last.get("role") != "assistant" and not row.keys() <= CHAT

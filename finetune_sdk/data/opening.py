@@ -1,0 +1,241 @@
+"""What a path or rows in memory turn out to be, by content, and the source behind which their rows then stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
+from os.path import exists, isdir, isfile, islink
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from finetune_sdk.data.checks import Finding, RowError
+from finetune_sdk.data.formats import FORMATS, Format, detect, named
+from finetune_sdk.data.readers import Rows
+from finetune_sdk.data.readers.arrays import array_items
+from finetune_sdk.data.readers.lines import BYTE_ORDER_MARK, GZIP, json_lines, opened
+from finetune_sdk.data.readers.tables import (
+    checked_columns,
+    csv_rows,
+    filled,
+    frame_rows,
+    header,
+    is_frame,
+    parquet_rows,
+    renamed,
+    typed,
+)
+from finetune_sdk.data.sources import FileSource, Source
+from finetune_sdk.data.spool import Spool, read_with
+from finetune_sdk.errors import DatasetError
+from finetune_sdk.messages import ChatExample, Example, Kind, PreferenceExample, RatedExample, TaskExample, TextExample
+
+DETECT_ROWS = 20
+PARQUET = b"PAR1"
+Opened = tuple[Source, list[Finding]]
+
+
+def open_file(path: Path, name: str | None, columns: Mapping[str, str] | None) -> Opened:
+    """The rows of a file and what is wrong with others of them. Raises DatasetError where there is no row to speak of."""
+    form = named(name) if name else None
+    columns = None if columns is None else checked_columns(columns, str(path))
+    start = _start(path)
+    if start.startswith(PARQUET):
+        rows = parquet_rows(path)
+        return _spooled(_under(rows, columns, str(path), table=True), form, path.name, str(path), "row", filled)
+    with opened(path) as file:
+        first = _first_byte(file)
+        if first == b"":
+            raise DatasetError(f"{path} is empty.", cure="write one example on each line")
+        if first == GZIP[:1]:
+            raise DatasetError(f"{path} is packed twice.", cure="unpack it once")
+    if first != b"[" and (first == b"{" or not _is_csv(path, columns)):
+        return _open_lines(path, form, columns, packed=start.startswith(GZIP))
+    with opened(path) as file:
+        if first == b"[":
+            rows = _under(array_items(file, str(path)), columns, str(path), table=False)
+            return _spooled(rows, form, path.name, str(path), "item")
+        rows = _under(csv_rows(file, str(path)), columns, str(path), table=True)
+        return _spooled(rows, form, path.name, str(path), "line", typed)
+
+
+def open_rows(rows: Iterable[Any], name: str | None, columns: Mapping[str, str] | None, where: str) -> Opened:
+    """Rows in memory: examples, objects as a file would hold them, or a frame."""
+    form = named(name) if name else None
+    columns = None if columns is None else checked_columns(columns, where)
+    frame = is_frame(rows)
+    if isinstance(rows, str | bytes | Mapping) or not (frame or isinstance(rows, Iterable)):
+        raise DatasetError(
+            f"{where}: the rows are {type(rows).__name__}.",
+            cure="give a list of rows, or one of several splits; Dataset.load(path) reads a file",
+        )
+    numbered = frame_rows(rows) if frame else enumerate(rows, 1)
+    first = next(numbered, None)
+    if first is None:
+        raise DatasetError(f"{where}: there are no rows.", cure="give at least one example")
+    numbered = chain([first], numbered)
+    if not frame and isinstance(first[1], Example):
+        return _of_examples(numbered, _kind_of(first[1]), where)
+    checked = _under((_as_object(number, item, where) for number, item in numbered), columns, where, table=frame)
+    return _spooled(checked, form, where, where, "row", filled if frame else iter)
+
+
+def _open_lines(path: Path, form: Format | None, columns: Mapping[str, str] | None, *, packed: bool) -> Opened:
+    if packed or columns:
+        with opened(path) as file:
+            rows = _under(json_lines(file), columns, str(path), table=False)
+            return _spooled(rows, form, path.name, str(path), "line")
+    if form is None:
+        with opened(path) as file:
+            form = detect(_objects(islice(json_lines(file), DETECT_ROWS * 10), str(path), file), str(path))
+    source = FileSource(path, form)
+    return source, source.faults.findings()
+
+
+def _spooled(
+    rows: Rows, form: Format | None, name: str, where: str, unit: str, then: Callable[[Rows], Iterator[Any]] = iter
+) -> Opened:
+    """The rows in a spool, in the format that is named or that the first of them are in; `then` is applied before."""
+    rows = then(rows)
+    if form is None:
+        first = list(islice(rows, DETECT_ROWS))
+        objects = [row for _, row in first if isinstance(row, Mapping)]
+        rows = chain(first, rows)
+        if not objects:
+            said = next((row for _, row in first if isinstance(row, RowError)), None)
+            if said:
+                raise DatasetError(f"{where} {unit} {first[0][0]}: {said.message}", cure=said.cure)
+            held = (
+                f"holds a row that is {type(first[0][1]).__name__}, and not a single object"
+                if first
+                else "holds no row"
+            )
+            raise DatasetError(f"{where} {held}.", cure="write one object an example")
+        form = detect(objects, where)
+    spool = Spool(form.kind, name, unit)
+    spool.fill(rows, read_with(form), form)
+    return spool, spool.faults.findings()
+
+
+def _of_examples(rows: Rows, kind: Kind, name: str) -> Opened:
+    """Examples that a program made, each checked as a row of a file is; all are of the first one's kind."""
+
+    def canonical(item: Any) -> dict[str, Any]:
+        if not isinstance(item, Example):
+            raise RowError(f"this is {type(item).__name__} among examples.", "give examples alone, or objects alone")
+        if _kind_of(item) != kind:
+            raise RowError(f"this is a {_kind_of(item)} example among {kind} ones.", "make one dataset of each kind")
+        return item.canonical()
+
+    spool = Spool(kind, name)
+    spool.fill(rows, canonical)
+    return spool, spool.faults.findings()
+
+
+def _as_object(number: int, item: Any, where: str) -> tuple[int, Any]:
+    if isinstance(item, Mapping | Example):
+        return number, item
+    raise DatasetError(
+        f"{where}: row {number} is {type(item).__name__}.",
+        cure="give each row as a dict, as a file would hold it, or as an example of another dataset",
+    )
+
+
+def _under(rows: Rows, columns: Mapping[str, str] | None, where: str, *, table: bool) -> Rows:
+    return rows if columns is None else renamed(rows, columns, where, table=table)
+
+
+def _kind_of(example: Example) -> Kind:
+    kinds: dict[type, Kind] = {
+        ChatExample: "chat", PreferenceExample: "preference", RatedExample: "rated", TaskExample: "task", TextExample: "text"
+    }  # fmt: skip
+    return kinds[type(example)]
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of the file. Raises DatasetError where it cannot be read, or is of a kind that is not read here."""
+    try:
+        if exists(path) and not (isfile(path) or isdir(path)):
+            raise DatasetError(
+                f"{path} is a pipe or a device, and rows are read again from where they stand.",
+                cure="write the rows to a file first",
+            )
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as fault:
+        raise DatasetError(f"{path} cannot be read: {fault.strerror}.", cure=_nearby(path)) from None
+    except ValueError as fault:
+        raise DatasetError(f"{str(path)!r} is no path: {fault}.", cure="check the path") from None
+    for magic, said, cure in _NOT_READ:
+        if start.startswith(magic):
+            raise DatasetError(f"{path} {said}.", cure=cure)
+    if b"\0{" in start or b"{\0" in start or b"[\0" in start or b"\0[" in start:
+        raise DatasetError(f"{path} is text in UTF-16 or UTF-32.", cure="save it as UTF-8")
+    return start
+
+
+_UNPACK = "unpack it first; of packed files only gzip is read"
+_NOT_READ = (
+    (b"\xff\xfe", "is text in UTF-16", "save it as UTF-8"),
+    (b"\xfe\xff", "is text in UTF-16", "save it as UTF-8"),
+    (b"PK\x03\x04", "is a zip archive, or a workbook", "unpack it first, or save the sheet as CSV"),
+    (b"\x28\xb5\x2f\xfd", "is packed with zstd", _UNPACK),
+    (b"BZh", "is packed with bzip2", _UNPACK),
+    (b"\xfd7zXZ", "is packed with xz", _UNPACK),
+    (b"ARROW1", "is an Arrow file", "write it as Parquet, or load it with datasets and use Dataset.of"),
+    (b"\xff\xff\xff\xff", "is an Arrow stream", "write it as Parquet, or load it with datasets and use Dataset.of"),
+    (b"SQLite format 3", "is an SQLite database", "write the rows as JSON lines"),
+    (b"\x89PNG", "is an image", "name the file of the rows"),
+    (b"%PDF", "is a PDF", "name the file of the rows"),
+    (b"\x80\x04", "is a pickle, which is never loaded", "write the rows as JSON lines"),
+    (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself", "fetch it with `git lfs pull`"),
+    (b"<!DOCTYPE", "is a web page, not the file", "fetch the file itself"),
+    (b"<html", "is a web page, not the file", "fetch the file itself"),
+)
+
+
+def _nearby(path: Path) -> str:
+    folder = path.parent
+    if isdir(path):
+        return "name the file, not its folder"
+    if islink(path):
+        return "the link leads nowhere; name the file itself"
+    if not isdir(folder):
+        return f"there is no folder {folder}; check the path"
+    if exists(path):
+        return "check who may read it"
+    kinds = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".gz")
+    found = sorted(entry.name for entry in folder.iterdir() if entry.suffix in kinds)[:5]
+    return f"the folder {folder} holds {', '.join(found)}" if found else f"the folder {folder} holds no data file"
+
+
+def _first_byte(file: BinaryIO) -> bytes:
+    start = file.read(65536).removeprefix(BYTE_ORDER_MARK)
+    while start:
+        rest = start.lstrip()
+        if rest:
+            return rest[:1]
+        start = file.read(65536)
+    return b""
+
+
+def _is_csv(path: Path, columns: Mapping[str, str] | None) -> bool:
+    """Whether a file that begins with no bracket is a table: by its name, or by what its header says."""
+    if path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv")):
+        return True
+    with opened(path) as file:
+        names, _ = header(file)
+    wanted = set(columns.values()) if columns else set[str]()
+    return bool(wanted & set(names)) or any(keys <= set(names) for form in FORMATS for keys in form.keys)
+
+
+def _objects(rows: Iterable[tuple[int, Any]], where: str, file: BinaryIO) -> list[Mapping[str, Any]]:
+    """The first objects. Raises DatasetError showing how the file starts where there is none."""
+    found = list(islice((row for _, row in rows if isinstance(row, Mapping)), DETECT_ROWS))
+    if not found:
+        file.seek(0)
+        line = file.readline(60).removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace").strip()
+        raise DatasetError(
+            f"{where} line 1: the file is not JSON lines; it starts with {line!r}.",
+            cure="write one JSON object on each line",
+        )
+    return found

@@ -1,0 +1,238 @@
+"""Rows of tables: CSV, Parquet, frames; and columns under other names."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from finetune_sdk.data import strict
+from finetune_sdk.data.checks.finding import RowError
+from finetune_sdk.data.readers import Rows
+from finetune_sdk.data.readers.lines import BYTE_ORDER_MARK, LINE_BYTES, rest_of_line, too_long
+from finetune_sdk.errors import DatasetError, MissingDependencyError
+
+BATCH = 512
+CELL_BYTES = 16 << 20
+_STRUCTURED = {
+    "messages", "conversations", "tools", "functions", "preferred_output", "non_preferred_output",
+    "preferred_completion", "non_preferred_completion",
+}  # fmt: skip
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+_FIELD_LIMIT = threading.Lock()
+
+
+def header(file: BinaryIO) -> tuple[list[str], str]:
+    """The names of the columns of a CSV file, and what stands between them: a comma, a semicolon or a tab."""
+    line = file.readline(LINE_BYTES).removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace")
+    between = max(",;\t", key=line.count)
+    try:
+        return next(csv.reader([line], delimiter=between), []), between
+    except csv.Error:
+        return [], between
+
+
+def csv_rows(file: BinaryIO, name: str) -> Rows:
+    """The rows of a CSV file as its header names them, numbered by the line that each begins on."""
+    names, between = header(file)
+    twice = next((column for column in names if names.count(column) > 1), None)
+    if twice is not None:
+        raise DatasetError(f"{name} line 1: two columns are named {twice!r}.", cure="give each column its own name")
+    text = _Text(file)
+    rows = csv.reader(text, delimiter=between, strict=True)
+    while True:
+        number = text.number + 1
+        try:
+            cells = _next(rows)
+        except csv.Error as fault:
+            yield number, text.fault() or _unreadable(number, text.number, fault)
+            continue
+        if cells is None:
+            return
+        fault_within = text.fault()
+        if fault_within:
+            yield number, fault_within
+        elif len(cells) == len(names):
+            yield number, dict(zip(names, cells, strict=True))
+        elif cells:
+            yield (
+                number,
+                RowError(
+                    f"the row has {len(cells)} cells, and the header names {len(names)} columns.",
+                    "put cells that hold a separator, a quote or a line end into double quotes",
+                ),
+            )
+
+
+def _unreadable(first: int, last: int, fault: csv.Error) -> RowError:
+    if "field limit" in str(fault):
+        return too_long("cell", CELL_BYTES)
+    until = f" until line {last}" if last > first else ""
+    return RowError(
+        f"the row cannot be read{until} ({fault}).",
+        'close the quoted cell, and write a double quote within one as ""',
+    )
+
+
+def _next(rows: Iterator[list[str]]) -> list[str] | None:
+    # The limit of the csv module is one for the whole process; it is put back before anyone else can see it.
+    with _FIELD_LIMIT:
+        limit = csv.field_size_limit(CELL_BYTES)
+        try:
+            return next(rows, None)
+        finally:
+            csv.field_size_limit(limit)
+
+
+class _Text:
+    """Lines of text, counted. One that is no text, or too long, is an empty one, and the fault is noted."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.number = 1
+        self._fault: RowError | None = None
+
+    def fault(self) -> RowError | None:
+        """What was wrong with a line since this was last asked."""
+        fault, self._fault = self._fault, None
+        return fault
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(LINE_BYTES)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if len(line) == LINE_BYTES and not line.endswith(b"\n"):
+            rest_of_line(self._file)
+            self._fault = too_long()
+            return "\n"
+        try:
+            return line.decode()
+        except UnicodeDecodeError as fault:
+            self._fault = RowError(f"line {self.number} is not text in UTF-8: {fault}.", "save the file as UTF-8")
+            return "\n"
+
+
+def typed(rows: Rows) -> Rows:
+    """Cells of a CSV file as what their column holds: messages and tools are JSON there, a label is true or false."""
+    for number, row in rows:
+        if isinstance(row, dict):
+            try:
+                row = {key: _typed(key, cell) for key, cell in row.items()}
+            except RowError as fault:
+                row = fault
+        yield number, row
+
+
+def _typed(key: str, cell: Any) -> Any:
+    if key == "label" and isinstance(cell, str):
+        return _TRUTH.get(cell.strip().lower(), cell)
+    if key in _STRUCTURED and isinstance(cell, str):
+        return strict.parse(cell.encode()) if cell.strip() else None
+    return cell
+
+
+def parquet_rows(path: Path) -> Rows:
+    """The rows of a Parquet file, a few hundred in memory at a time."""
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise MissingDependencyError("pyarrow, which reads Parquet,", extra="data") from None
+    number = 0
+    try:
+        with ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=BATCH):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, OverflowError, ValueError) as fault:
+        after = f" after row {number}" if number else ""
+        raise DatasetError(
+            f"{path} is Parquet, but cut short or damaged{after}: {str(fault)[:200]}.", cure="fetch or write it anew"
+        ) from None
+
+
+def is_frame(rows: Any) -> bool:
+    """Whether these are the rows of a frame or table: pandas, polars, pyarrow, or Hugging Face's datasets."""
+    return any(hasattr(rows, verb) for verb in ("itertuples", "iter_rows", "to_batches", "column_names"))
+
+
+def frame_rows(frame: Any) -> Rows:
+    """The rows of a frame, with the cells as it holds them."""
+    made: Iterable[Mapping[str, Any]]
+    if hasattr(frame, "itertuples"):
+        names = [str(name) for name in frame.columns]
+        made = (dict(zip(names, cells, strict=True)) for cells in frame.itertuples(index=False, name=None))
+    elif hasattr(frame, "iter_rows"):
+        made = frame.iter_rows(named=True)
+    elif hasattr(frame, "to_batches"):
+        made = chain.from_iterable(batch.to_pylist() for batch in frame.to_batches(max_chunksize=BATCH))
+    else:
+        made = frame
+    yield from enumerate(made, 1)
+
+
+def filled(rows: Rows) -> Rows:
+    """Rows without their empty cells; arrays and numbers of numpy become Python's own."""
+    for number, row in rows:
+        if isinstance(row, Mapping):
+            row = {key: _present(cell) for key, cell in row.items() if not _missing(cell)}
+        yield number, row
+
+
+def _present(value: Any) -> Any:
+    """The value without the keys that hold None: a table pads objects of different keys with them."""
+    if isinstance(value, dict):
+        return {key: _present(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list | tuple):
+        return [_present(inner) for inner in value]
+    if hasattr(value, "tolist"):
+        return _present(value.tolist())
+    return value
+
+
+def _missing(cell: Any) -> bool:
+    if type(cell).__name__ in ("NAType", "NaTType", "NoneType"):
+        return True
+    return isinstance(cell, float) and cell != cell
+
+
+def renamed(rows: Rows, columns: Mapping[str, str], where: str, *, table: bool) -> Rows:
+    """Rows of the columns that are named, under the names that a format has for them, and of no others.
+
+    Every row of a table has all columns; objects may leave some out.
+    """
+    for number, row in rows:
+        if isinstance(row, Mapping):
+            if table and number == 1:
+                _all_there(row, columns, where)
+            row = {key: row[column] for key, column in columns.items() if column in row}
+        yield number, row
+
+
+def checked_columns(columns: Any, where: str) -> Mapping[str, str]:
+    """The mapping itself. Raises DatasetError where it is none."""
+    if isinstance(columns, Mapping) and columns and all(isinstance(n, str) for pair in columns.items() for n in pair):
+        return columns
+    raise DatasetError(
+        f"{where}: the columns are {columns!r:.80}.", cure='map a format\'s keys to columns: {"prompt": "question", …}'
+    )
+
+
+def _all_there(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> None:
+    names = [*map(str, row)]
+    for column in columns.values():
+        if column not in row:
+            near = get_close_matches(column, names, 1)
+            raise DatasetError(
+                f"{where}: there is no column {column!r}.",
+                cure=f"use {near[0]!r}" if near else f"use one of {', '.join(names[:12])}",
+            )
