@@ -20,6 +20,8 @@ _FORMAT = "The data's format, where it should not be detected."
 _FIX = "Write the rows there with what is mechanical mended, and say every change."
 _REDACT = "With --fix: replace secrets and personal data by placeholders such as <EMAIL_1>."
 _HTML = "Also write what was found as a page."
+_PREVIEW = "Also show the first N rows as a base sees them, with what is trained in colour."
+_BASE = "With --preview: whose template and tokenizer."
 
 
 def check(
@@ -28,6 +30,8 @@ def check(
     fix: Annotated[Path | None, typer.Option("--fix", metavar="OUT", help=_FIX, show_default=False)] = None,
     redact: Annotated[bool, typer.Option("--redact", help=_REDACT)] = False,
     html: Annotated[Path | None, typer.Option("--html", metavar="OUT", help=_HTML, show_default=False)] = None,
+    preview: Annotated[int | None, typer.Option("--preview", metavar="N", min=1, help=_PREVIEW)] = None,
+    base: Annotated[str | None, typer.Option("--base", metavar="NAME", help=_BASE)] = None,
     backend: BackendName = None,
     config: ConfigPath = None,
     allow_leakage: AllowLeakage = False,
@@ -39,17 +43,25 @@ def check(
     """
     with screen(as_json) as out:
         if file.suffix in (".yaml", ".yml"):
-            _refuse(
-                {"--format": form, "--fix": fix, "--redact": redact, "--html": html}, "a data file", f"{file} is a job"
-            )
+            of_data = {
+                "--format": form,
+                "--fix": fix,
+                "--redact": redact,
+                "--html": html,
+                "--preview": preview,
+                "--base": base,
+            }
+            _refuse(of_data, "a data file", f"{file} is a job")
             errors = _check_job(file, backend, config, allow_leakage, out)
         else:
             _refuse({"--allow-leakage": allow_leakage}, "a job", f"{file} is a data file")
-            if backend is None:
+            if backend is None and preview is None:
                 _refuse({"--config": config}, "a place", "no --backend is named")
+            if preview is None:
+                _refuse({"--base": base}, "a preview", "there is no --preview N")
             if fix is None:
                 _refuse({"--redact": redact}, "mending", "there is no --fix OUT")
-            errors = _check_file(file, form, fix, redact, html, backend, config, out)
+            errors = _check_file(file, form, fix, redact, html, (preview, base), backend, config, out)
     if errors:
         raise typer.Exit(1)
 
@@ -69,6 +81,7 @@ def _check_file(
     fix: Path | None,
     redact: bool,
     html: Path | None,
+    shown: tuple[int | None, str | None],
     backend: str | None,
     config: Path | None,
     out: Screen,
@@ -81,6 +94,10 @@ def _check_file(
         found = replace(found, findings=[*found.findings, *_rules(found, backend, config)])
     show(found, out)
     value = found.to_dict()
+    if shown[0] is not None:
+        from finetune_sdk.cli.preview import preview
+
+        value["preview"] = preview(found, shown[0], shown[1], backend, config, out)
     if fix is not None:
         value["fixed"] = mend(found, fix, redact, out)
     if html is not None:

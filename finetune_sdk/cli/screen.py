@@ -31,6 +31,11 @@ class Screen:
     def for_a_program(self) -> bool:
         return self._json_to is not None
 
+    @property
+    def in_colour(self) -> bool:
+        """Whether colours reach whoever looks on."""
+        return self._out.color_system is not None
+
     def show(self, *parts: RenderableType) -> None:
         if not self.for_a_program:
             _print(self._out, parts)

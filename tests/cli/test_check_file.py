@@ -57,7 +57,9 @@ def test_the_page_holds_what_was_found(finetune: Shell) -> None:
         (["tickets.jsonl", "--redact"], "--redact is for mending"),
         (["tickets.jsonl", "--allow-leakage"], "--allow-leakage is for a job"),
         (["tickets.jsonl", "--config", "finetune.toml"], "--config is for a place"),
+        (["tickets.jsonl", "--base", "echo"], "--base is for a preview"),
         (["job.yaml", "--fix", "out.jsonl"], "--fix is for a data file"),
+        (["job.yaml", "--preview", "1"], "--preview is for a data file"),
         (["job.yaml", "--html", "out.html"], "--html is for a data file"),
         (["tickets.jsonl", "--fix", "tickets.jsonl"], "write over"),
         (["tickets.jsonl", "--html", "nowhere/page.html"], "cannot be written"),
@@ -69,6 +71,25 @@ def test_an_option_that_would_not_count_or_would_harm_is_refused(finetune: Shell
     assert ended.status == 1
     assert said in ended.value["error"]["message"]
     assert (finetune.folder / "tickets.jsonl").read_bytes() == before
+
+
+def test_a_preview_shows_what_is_trained_of_the_first_rows(finetune: Shell) -> None:
+    finetune.write("few.jsonl", rows("one", "two", "three"))
+    shown = finetune("check", "few.jsonl", "--preview", "2", "--base", "echo", "--json").value["preview"]
+    assert [row["line"] for row in shown] == [1, 2]
+    taught = "".join(shown[1]["text"][start:end] for start, end in shown[1]["spans"])
+    assert taught.startswith("Yes.")
+    assert "two" not in taught
+    assert 0 < shown[1]["trained_tokens"] < shown[1]["tokens"]
+    said = finetune("check", "few.jsonl", "--preview", "1", "--base", "echo").out
+    assert "⟦Yes." in said
+    assert "between ⟦ and ⟧" in said
+
+
+def test_a_preview_needs_a_base_that_there_is(finetune: Shell) -> None:
+    ended = finetune("check", "tickets.jsonl", "--preview", "1", "--base", "parrot", "--json")
+    assert ended.status == 1
+    assert "parrot" in ended.value["error"]["message"]
 
 
 def test_the_page_goes_from_hand_to_hand_and_shows_nobodys_address(finetune: Shell) -> None:
