@@ -21,7 +21,7 @@ _FIX = "Write the rows there with what is mechanical mended, and say every chang
 _REDACT = "With --fix: replace secrets and personal data by placeholders such as <EMAIL_1>."
 _HTML = "Also write what was found as a page."
 _PREVIEW = "Also show the first N rows as a base sees them, with what is trained in colour."
-_BASE = "With --preview: whose template and tokenizer."
+_BASE = "With --preview or --backend: the base, instead of the settings' own."
 
 
 def check(
@@ -57,8 +57,7 @@ def check(
             _refuse({"--allow-leakage": allow_leakage}, "a job", f"{file} is a data file")
             if backend is None and preview is None:
                 _refuse({"--config": config}, "a place", "no --backend is named")
-            if preview is None:
-                _refuse({"--base": base}, "a preview", "there is no --preview N")
+                _refuse({"--base": base}, "a place", "there is neither --backend nor --preview")
             if fix is None:
                 _refuse({"--redact": redact}, "mending", "there is no --fix OUT")
             errors = _check_file(file, form, fix, redact, html, (preview, base), backend, config, out)
@@ -91,7 +90,7 @@ def _check_file(
     _writable(file, fix, html)
     found = checked(file, form)
     if backend is not None:
-        found = replace(found, findings=[*found.findings, *_rules(found, backend, config)])
+        found = replace(found, findings=[*found.findings, *_rules(found, backend, config, shown[1])])
     show(found, out)
     value = found.to_dict()
     if shown[0] is not None:
@@ -123,8 +122,8 @@ def _writable(file: Path, fix: Path | None, html: Path | None) -> None:
             )
 
 
-def _rules(found: Checked, backend: str, config: Path | None) -> list[Finding]:
-    """What the place would reject in these rows, asked with the usual method for their kind and its own base."""
+def _rules(found: Checked, backend: str, config: Path | None, base: str | None) -> list[Finding]:
+    """What the place would reject in these rows, asked with the usual method for their kind; base None is its own."""
     from finetune_sdk.data.checks import Finding
     from finetune_sdk.errors import InputError, MissingDependencyError, UnsupportedError
     from finetune_sdk.job import DPO, SFT, Job
@@ -144,7 +143,7 @@ def _rules(found: Checked, backend: str, config: Path | None) -> list[Finding]:
     client = Client(backend, config=config)
     known = {finding.message for finding in found.findings}
     try:
-        job = Job(name=found.file.stem or "data", train=data, method=methods[data.kind]())
+        job = Job(name=found.file.stem or "data", train=data, method=methods[data.kind](), base=base)
         said_there = client.check(job)
     except (UnsupportedError, MissingDependencyError) as fault:
         return [Finding("place", "error", f"{backend} cannot check these rows: {fault.message}", fault.cure or "")]

@@ -57,7 +57,7 @@ def test_the_page_holds_what_was_found(finetune: Shell) -> None:
         (["tickets.jsonl", "--redact"], "--redact is for mending"),
         (["tickets.jsonl", "--allow-leakage"], "--allow-leakage is for a job"),
         (["tickets.jsonl", "--config", "finetune.toml"], "--config is for a place"),
-        (["tickets.jsonl", "--base", "echo"], "--base is for a preview"),
+        (["tickets.jsonl", "--base", "echo"], "--base is for a place"),
         (["job.yaml", "--fix", "out.jsonl"], "--fix is for a data file"),
         (["job.yaml", "--preview", "1"], "--preview is for a data file"),
         (["job.yaml", "--html", "out.html"], "--html is for a data file"),
