@@ -26,7 +26,7 @@ AGREE = 2e-3
 """trl logs four digits behind the point."""
 
 
-def measure(pairs: int = 7, repeats: int = 2, alone_steps: int = 3, cases: Any = CASES) -> list[Row]:
+def measure(pairs: int = 5, repeats: int = 1, alone_steps: int = 3, cases: Any = CASES) -> list[Row]:
     """One row a case: examples/s, the ratio, the start, the peak, and how far the losses are apart."""
     return [_row(name, kind, precompute, pairs, repeats, alone_steps) for name, kind, precompute in cases]
 
