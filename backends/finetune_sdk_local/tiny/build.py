@@ -308,13 +308,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, help="steps of each phase, for a trial")
     options = parser.parse_args()
     tokenizer = train_tokenizer(options.seed)
     model = new_model(tokenizer, options.seed)
     print(f"{len(tokenizer)} tokens, {sum(weight.numel() for weight in model.parameters()):,} parameters", flush=True)
     started = time.monotonic()
     for at, phase in enumerate(PHASES):
-        train(model, tokenizer, replace(phase, seed=options.seed + at), options.out)
+        plan = replace(phase, seed=options.seed + at, steps=options.steps or phase.steps)
+        train(model, tokenizer, plan, options.out)
         round_weights(model)
     print(f"{time.monotonic() - started:.0f} s")
 
