@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from finetune_sdk.errors import DatasetError, InputError
 from finetune_sdk.messages import Conversation, Message
@@ -38,7 +37,7 @@ class Log:
 
     def note(self, asked: Conversation, answer: Message, model: str, run: str | None) -> str:
         """Appends an answer; returns the id to rate it by."""
-        identity = uuid4().hex
+        identity = os.urandom(16).hex()
         self._append(
             {
                 "id": identity,

@@ -6,7 +6,6 @@ Several processes read a large file, a part each; a part whose process comes to 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from array import array
 from collections import Counter
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
@@ -25,6 +24,9 @@ from finetune_sdk.data.formats import Format
 from finetune_sdk.data.readers.lines import BUFFER_BYTES, BYTE_ORDER_MARK, LINE_BYTES, rest_of_line, too_long
 from finetune_sdk.data.strict import not_json, verify
 from finetune_sdk.messages import Kind
+
+if TYPE_CHECKING:
+    import subprocess
 
 HASH_BYTES = 16
 PART_BYTES = 64 << 20
@@ -211,6 +213,8 @@ def _cuts(file: BinaryIO, parts: int) -> Sequence[int]:
 @contextmanager
 def _reader(path: Path, form: Format, start: int, end: int) -> Iterator[subprocess.Popen[bytes] | None]:
     """A process that reads one part; None where there can be none."""
+    import subprocess  # for large files only
+
     command = [sys.executable, "-m", "finetune_sdk.data.part", str(path), form.name, str(start), str(end)]
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
