@@ -25,6 +25,7 @@ from finetune_sdk.errors import (
 )
 from finetune_sdk.estimate import Estimate, Price
 from finetune_sdk.job import DPO, SFT, Job
+from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example
 from finetune_sdk.model import Model
 from finetune_sdk_local.options import Options
@@ -77,8 +78,6 @@ class LocalBackend:
 
     def _machine(self) -> dict[str, Any]:
         """What does not change the result but for rounding: kept with the run, so that a resume is bit-equal."""
-        from finetune_sdk_local.devices import cores
-
         options = self._options
         return {
             "threads": options.threads or cores(),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from finetune_sdk.estimate import quantity
-from finetune_sdk_local.devices import Device, cores
+from finetune_sdk.machine import cores
+from finetune_sdk_local.devices import Device
 from finetune_sdk_local.publish import versions
 
 

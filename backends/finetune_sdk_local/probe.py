@@ -21,8 +21,9 @@ import numpy as np
 
 from finetune_sdk.files import whole
 from finetune_sdk.job import Adapter, Full, digest, table
+from finetune_sdk.machine import cores
 from finetune_sdk_local import bases
-from finetune_sdk_local.devices import Device, cores
+from finetune_sdk_local.devices import Device
 from finetune_sdk_local.shapes import Shape
 
 PARAMETERS = 40e6

@@ -11,8 +11,8 @@ from typing import Any
 
 from finetune_sdk.files import whole
 from finetune_sdk.job import Full
+from finetune_sdk.machine import cores
 from finetune_sdk_local import bases
-from finetune_sdk_local.devices import cores
 from finetune_sdk_local.prepare import RunJob
 from finetune_sdk_local.runs import RunFolder
 

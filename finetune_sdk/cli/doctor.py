@@ -50,6 +50,7 @@ def doctor(backend: BackendName = None, config: ConfigPath = None, as_json: AsJs
 
 def _machine(home: Path) -> dict[str, Any]:
     from finetune_sdk import __version__
+    from finetune_sdk.machine import cores
 
     standing = next(folder for folder in (home, *home.parents) if folder.exists())
     total, free = _memory()
@@ -58,7 +59,7 @@ def _machine(home: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "executable": sys.executable,
         "system": platform.platform(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory_bytes": total,
         "memory_free_bytes": free,
         "disk_free_bytes": shutil.disk_usage(standing).free,

@@ -23,6 +23,7 @@ from finetune_sdk.data.checks import Finding, RowError, structure
 from finetune_sdk.data.formats import Format
 from finetune_sdk.data.readers.lines import BUFFER_BYTES, BYTE_ORDER_MARK, LINE_BYTES, rest_of_line, too_long
 from finetune_sdk.data.strict import not_json, verify
+from finetune_sdk.machine import cores
 from finetune_sdk.messages import Kind
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Index:
 def index_file(path: Path, form: Format, part_bytes: int = PART_BYTES) -> Index:
     """The index of a whole file."""
     with path.open("rb", buffering=BUFFER_BYTES) as file, ExitStack() as stack:
-        cuts = _cuts(file, min(_cores(), MOST_PARTS, os.fstat(file.fileno()).st_size // part_bytes))
+        cuts = _cuts(file, min(cores(), MOST_PARTS, os.fstat(file.fileno()).st_size // part_bytes))
         elsewhere = [stack.enter_context(_reader(path, form, *span)) for span in pairwise(cuts[1:])]
         index = index_part(file, form, cuts[0], cuts[1])
         for span, reader in zip(pairwise(cuts[1:]), elsewhere, strict=True):
@@ -193,10 +194,6 @@ def index_part(file: BinaryIO, form: Format, start: int, end: int) -> Index:
         offset += length
     index.read = number
     return index
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cuts(file: BinaryIO, parts: int) -> Sequence[int]:

@@ -41,11 +41,6 @@ def kept(line: bytes, value: Any) -> bool:
         again = orjson.dumps(value)
     except orjson.JSONEncodeError:
         return False
-    if line.startswith(again) and len(line) - len(again) <= 2:
-        return True
-    if type(value) is dict and {str}.issuperset(map(type, value.values())):
-        spaces = 2 * len(value) - 1 if b'": ' in line[:80] else 0
-        return 0 <= len(line) - len(again) - spaces <= 2 or line.count(b":") == again.count(b":")
     return line.count(b":") == again.count(b":") and not long_number(line)
 
 

@@ -36,7 +36,7 @@ def messy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexing, "_cores", lambda: 4)
+    monkeypatch.setattr(indexing, "cores", lambda: 4)
 
 
 def whole(path: Path) -> Index:
