@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from finetune_sdk.data.checks import Finding
     from finetune_sdk.data.dataset import Dataset
     from finetune_sdk.errors import (
+        AnswersError,
         BackendError,
         BudgetError,
         DatasetError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         JobError,
         MissingDependencyError,
         NotFoundError,
+        RefusedError,
         RunError,
         SettingsError,
         UnsupportedError,
@@ -53,8 +55,8 @@ _ROOMS = {
     "client": "Client",
     "data.checks": "Finding",
     "data.dataset": "Dataset",
-    "errors": "BackendError BudgetError DatasetError EvaluationError FinetuneError InputError JobError "
-    "MissingDependencyError NotFoundError RunError SettingsError UnsupportedError",
+    "errors": "AnswersError BackendError BudgetError DatasetError EvaluationError FinetuneError InputError JobError "
+    "MissingDependencyError NotFoundError RefusedError RunError SettingsError UnsupportedError",
     "estimate": "Estimate Price Range",
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
@@ -73,6 +75,7 @@ __all__ = [
     "DPO",
     "SFT",
     "Answer",
+    "AnswersError",
     "Backend",
     "BackendError",
     "BudgetError",
@@ -115,6 +118,7 @@ __all__ = [
     "Range",
     "RatedExample",
     "Recorded",
+    "RefusedError",
     "Report",
     "Resolved",
     "Result",

@@ -90,8 +90,9 @@ class Result:
 class Capabilities:
     """What a place can do, as data: the client refuses by it, the conformance kit tests by it.
 
-    `methods` and `adapters` are kinds ("sft", "lora"); `hyperparameters` the names that a job may set; `gaps` gives the
-    reason in words for every optional verb that is not in `verbs`. A run that was made shows up in `find` after at most
+    `methods` and `adapters` are kinds ("sft", "lora"), no adapter where the place chooses one and tells nobody;
+    `hyperparameters` the names that a job may set; `gaps` gives the reason in words for every optional verb that is not
+    in `verbs`. A run that was made shows up in `find` after at most
     `visible_within` seconds: the time for which a submission in doubt is never sent again.
     """
 
@@ -131,7 +132,7 @@ class Place:
 class Resolved:
     """A job with everything filled in: what will truly run.
 
-    `job` has its base, adapter and method complete; `own` are the place's own values that change the result or the bill;
+    `job` has its base, adapter and method complete (no adapter where the place does not tell which weights move); `own` are the place's own values that change the result or the bill;
     `chosen` names what the place chose and the user did not.
     """
 
@@ -167,7 +168,7 @@ class Resolved:
             "name": job.name,
             "base": self.base,
             "method": table(self.method),
-            "adapter": table(self.adapter),
+            "adapter": table(job.adapter) if job.adapter else None,
             "seed": job.seed,
             "train": {"name": job.train.name, "rows": len(job.train), "fingerprint": job.train.fingerprint},
             "validation": {
@@ -234,7 +235,25 @@ class Backend(Protocol):
     def prices(self) -> Sequence[Price]: ...
 
     def resume(self, run: str) -> None:
-        """Optional: goes on from the last good checkpoint of a run that failed, was cancelled or was killed."""
+        """Optional: goes on from the last good checkpoint of a run that failed, was cancelled or was killed.
+
+        Where "pause" is declared, a paused run goes on where it stood.
+        """
+        ...
+
+    def pause(self, run: str) -> None:
+        """Optional: holds an active run until `resume`. Of a paused run, nothing changes."""
+        ...
+
+    def deploy(self, model: str) -> str:
+        """Optional: makes a model answer that does not by itself, and returns the name that it answers by.
+
+        It may cost by the hour until `undeploy`. A model that is deployed stays as it is.
+        """
+        ...
+
+    def undeploy(self, model: str) -> None:
+        """Optional, with "deploy": ends what a deployment costs. Of one that is not there, nothing changes."""
         ...
 
     def runs(self) -> Sequence[str]:
@@ -277,7 +296,10 @@ def refuse_hyperparameters(job: Job, capabilities: Capabilities, place: str) -> 
         )
     if adapter is not None and adapter.kind not in capabilities.adapters:
         raise UnsupportedError(
-            f"{place} cannot do {type(adapter).__name__}.", cure=f"it can do {', '.join(sorted(capabilities.adapters))}"
+            f"{place} cannot do {type(adapter).__name__}.",
+            cure=f"it can do {', '.join(sorted(capabilities.adapters))}"
+            if capabilities.adapters
+            else "leave the adapter out: the place chooses which weights move, and offers no choice",
         )
     for name in table(method):
         if name != "kind" and name not in capabilities.hyperparameters:

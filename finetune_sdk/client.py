@@ -24,6 +24,7 @@ from finetune_sdk.errors import (
     JobError,
     MissingDependencyError,
     NotFoundError,
+    RefusedError,
     RunError,
     SettingsError,
 )
@@ -121,7 +122,7 @@ class Client:
                 return self._send(
                     resolved, self._intend(resolved, estimate, fingerprint, last.attempt + 1 if last else 1)
                 )
-            key = last.run if last.state == "sent" else self._find(last)
+            key = self._kept(last) if last.state == "sent" else self._find(last)
             if key is None:
                 return self._send(resolved, last)
             self.ledger.settle(last.token, "sent", key)
@@ -160,7 +161,7 @@ class Client:
             if again:
                 return True
             return bool(run.status)  # raises, and says when it was submitted
-        if not status.terminal or status == "succeeded":
+        if not status.terminal or status == "succeeded" or self._kept(last) != last.run:
             return False
         if again:
             return True
@@ -173,7 +174,7 @@ class Client:
         self.ledger.settle(entry.token, "intent")
         try:
             key = self.backend.submit(resolved, entry.token)
-        except InputError:
+        except (InputError, RefusedError):
             self.ledger.settle(entry.token, "refused")
             raise
         except BackendError as fault:
@@ -190,6 +191,35 @@ class Client:
         except BackendError:
             return key
         return self._oldest(found if key in found else [*found, key])
+
+    def _kept(self, entry: Entry) -> str | None:
+        """The run of a submission that was answered, looked for once more: another machine's may have shown up since."""
+        try:
+            found = list(self.backend.find(entry.token))
+        except BackendError:
+            return entry.run
+        return self._oldest(found) if entry.run in found else entry.run
+
+    def reconcile(self) -> list[Run]:
+        """Ends all doubt that can be ended now: looks at this backend for every submission that is not known to have ended.
+
+        A run that was made and never heard of is taken into the ledger; of several with one token the oldest is kept,
+        and the rest are cancelled. Returns the runs that the ledger did not have, or had otherwise. Sends nothing new.
+        """
+        changed = []
+        for seen in self.ledger.entries(self.name):
+            if seen.state == "refused" or seen.status in ("succeeded", "failed"):
+                continue
+            with self.ledger.only_one(seen.fingerprint):
+                entry = next(one for one in self.ledger.attempts(seen.fingerprint) if one.token == seen.token)
+                found = list(self.backend.find(entry.token))
+                if not found or (entry.run is not None and entry.run not in found):
+                    continue
+                key = self._oldest(found)
+                if key != entry.run:
+                    self.ledger.settle(entry.token, "sent", key)
+                    changed.append(self._here(entry, key))
+        return changed
 
     def _after_doubt(self, entry: Entry, fault: BackendError) -> str:
         self.ledger.settle(entry.token, "unknown")

@@ -10,6 +10,8 @@ FinetuneError
 │   ├── BudgetError             the estimate is above the cap, or the price is unknown
 │   └── MissingDependencyError  an extra is not installed; carries the exact install line
 └── BackendError                the place failed: its code, its request id, and whether trying again can help
+    ├── RefusedError            the place said no, and made nothing
+    ├── AnswersError            some of the conversations of a call have no answer; it holds those that have
     ├── NotFoundError           no such run, model or file there
     └── RunError                a run ended without a model, or cannot do what was asked in its state
 """
@@ -85,6 +87,21 @@ class BackendError(FinetuneError):
         self.code = code
         self.request_id = request_id
         self.retryable = retryable
+
+
+class RefusedError(BackendError):
+    """The place said no before it made anything: there is nothing to look for."""
+
+
+class AnswersError(BackendError):
+    """Some conversations of one call were not answered.
+
+    `outcomes` has an Answer or the BackendError of each conversation, in their order. What was answered was paid for.
+    """
+
+    def __init__(self, message: str, outcomes: tuple[object, ...], *, cure: str | None = None) -> None:
+        super().__init__(message, cure=cure)
+        self.outcomes = outcomes
 
 
 class NotFoundError(BackendError):

@@ -287,7 +287,7 @@ class Job:
         """32 hex digits that stand for `definition()`."""
         return digest(self.definition())
 
-    def resolved(self, *, base: str, adapter: Adapter, method: Method) -> Job:
+    def resolved(self, *, base: str, adapter: Adapter | None, method: Method) -> Job:
         """The same job with a place's choices filled in."""
         return replace(self, base=base, adapter=adapter, method=method)
 

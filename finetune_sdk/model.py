@@ -80,6 +80,14 @@ class Origin:
     sketch: frozenset[str] = frozenset()
 
 
+AT_ONCE = 64
+"""How many conversations `answers` is given at a time where a model does not say so itself, in `at_once`."""
+
+
+def at_once(model: object) -> int:
+    return int(getattr(model, "at_once", AT_ONCE))
+
+
 @runtime_checkable
 class Model(Protocol):
     """Anything that answers messages: a base, a tuned model, a base behind a prompt, kept answers."""
@@ -95,7 +103,10 @@ class Model(Protocol):
         ...
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
-        """One answer to each conversation, in their order; batched where the place can."""
+        """One answer to each conversation, in their order; batched where the place can.
+
+        Where some are not answered, a place that asks for each by itself raises AnswersError, which holds the others.
+        """
         ...
 
 
@@ -130,6 +141,10 @@ class Prompted:
     def origin(self) -> Origin:
         return self.model.origin
 
+    @property
+    def at_once(self) -> int:
+        return at_once(self.model)
+
     def conversation(self, asked: Asked) -> Conversation:
         """What the model behind is really asked."""
         whole = Conversation.of(asked)
@@ -159,6 +174,10 @@ class Tuned:
     name: str
     origin: Origin
 
+    @property
+    def at_once(self) -> int:
+        return at_once(self.model)
+
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         return self.model.answer(asked, sampling)
 
@@ -180,6 +199,10 @@ class Observed:
     @property
     def origin(self) -> Origin:
         return self.model.origin
+
+    @property
+    def at_once(self) -> int:
+        return at_once(self.model)
 
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         return self.answers([asked], sampling)[0]

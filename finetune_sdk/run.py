@@ -86,9 +86,18 @@ class Run:
         with self._asking():
             self._backend.cancel(self.key)
 
+    def pause(self) -> Run:
+        """Holds an active run; `resume` lets it go on."""
+        self._backend.capabilities.require("pause", self.place)
+        with self._asking():
+            self._backend.pause(self.key)
+        return self
+
     def resume(self) -> Run:
-        """Goes on from the last good checkpoint."""
-        self._backend.capabilities.require("resume", self.place)
+        """Goes on from the last good checkpoint, or where the run was paused."""
+        able = self._backend.capabilities
+        held = "pause" in able.verbs and "resume" not in able.verbs and self.status in ("pausing", "paused")
+        able.require("pause" if held else "resume", self.place)
         with self._asking():
             self._backend.resume(self.key)
         return self

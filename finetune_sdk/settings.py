@@ -69,6 +69,11 @@ class Settings:
         return self.places.get(name, {})
 
 
+def variable(name: str) -> str | None:
+    """What a variable of the environment that a place is told the name of holds, such as its key."""
+    return os.environ.get(name) or None
+
+
 def _first(*choices: tuple[Any, str]) -> tuple[Any, str]:
     """The first value that is set, and where it was."""
     return next(((value, source) for value, source in choices if value), (None, ""))

@@ -11,18 +11,17 @@ from typing import Any
 
 from finetune_sdk.data.dataset import SKETCH, Dataset
 from finetune_sdk.data.index import content_hash
-from finetune_sdk.errors import BackendError, EvaluationError
+from finetune_sdk.errors import AnswersError, BackendError, EvaluationError
 from finetune_sdk.evaluation.comparison import CONFIDENCE, Metric, compared, measured, verdict
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, Length, Score
 from finetune_sdk.evaluation.report import VERSION, Report, field_outcomes, outcomes
 from finetune_sdk.evaluation.statistics import clopper_pearson, rule_of_three
 from finetune_sdk.evaluation.transcript import Reply, example_row, model_row, origin_row
 from finetune_sdk.messages import ChatExample
-from finetune_sdk.model import Answer, Model, Prompted, Sampling
+from finetune_sdk.model import Answer, Model, Prompted, Sampling, at_once
 
 __all__ = ["Evaluation", "Report"]
 
-_CHUNK = 64
 _FEW = 20
 
 
@@ -138,8 +137,9 @@ class Evaluation:
 
     def _replies(self, model: Model, cases: Sequence[Case], advance: Callable[[int], None]) -> list[Reply]:
         replies: list[Reply] = []
-        for start in range(0, len(cases), _CHUNK):
-            chunk = cases[start : start + _CHUNK]
+        size = max(1, at_once(model))
+        for start in range(0, len(cases), size):
+            chunk = cases[start : start + size]
             replies += self._asked(model, chunk)
             advance(len(chunk))
         return replies
@@ -148,6 +148,8 @@ class Evaluation:
         """One reply a case. A case that the place cannot answer does not take the others with it."""
         try:
             answers = model.answers([case.prompt for case in cases], self.sampling)
+        except AnswersError as fault:
+            return [self._reply(case, outcome) for case, outcome in zip(cases, fault.outcomes, strict=True)]
         except BackendError as fault:
             if fault.retryable or len(cases) == 1:
                 return [Reply(None, fault.message) for _ in cases]
@@ -164,6 +166,11 @@ class Evaluation:
                     cure="Model.answers must return Answer(text) for each conversation",
                 )
         return [Reply.judged(case, answer, self.evaluators) for case, answer in zip(cases, answers, strict=True)]
+
+    def _reply(self, case: Case, outcome: object) -> Reply:
+        if isinstance(outcome, Answer):
+            return Reply.judged(case, outcome, self.evaluators)
+        return Reply(None, outcome.message if isinstance(outcome, BackendError) else str(outcome))
 
     def _found(
         self,

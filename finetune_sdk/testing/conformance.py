@@ -31,8 +31,8 @@ _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$", re.IGNORECASE
 class BackendConformance(BeforeARun, OfRuns, OfVerbs):
     """Subclass it, give `place` and `job`, and run pytest. `patience` is the longest that a job may take, in seconds.
 
-    The whole kit makes six runs: `job` twice, once with a number of steps, and four of `long_job` that are cancelled, one
-    of them to be resumed.
+    The whole kit makes up to seven runs: `job` twice, once with a number of steps, and of `long_job` those that are
+    cancelled, one of them to be resumed, and one that is paused.
     """
 
     patience: ClassVar[float] = 300.0

@@ -43,7 +43,6 @@ class BeforeARun:
         able = backend.capabilities
         assert able.methods
         assert able.methods <= _METHODS.keys()
-        assert able.adapters
         assert able.adapters <= {adapter.kind for adapter in _ADAPTERS}
         assert able.hyperparameters <= {field.name for method in _METHODS.values() for field in fields(method)}
         assert able.visible_within >= 0
@@ -64,15 +63,15 @@ class BeforeARun:
 
     # -- resolve ------------------------------------------------------------------------------------------------------
 
-    def test_resolve_fills_in_base_adapter_and_method(self, resolved: Resolved) -> None:
+    def test_resolve_fills_in_base_adapter_and_method(self, backend: Backend, resolved: Resolved) -> None:
         assert resolved.base
-        assert resolved.adapter is not None
+        assert (resolved.job.adapter is not None) == bool(backend.capabilities.adapters)
         assert resolved.method.epochs is not None or resolved.method.steps is not None
         json.dumps(resolved.to_dict())
 
     def test_resolve_names_what_the_place_chose_and_nothing_else(self, resolved: Resolved, job: Job) -> None:
         given = {"base": job.base, "adapter": job.adapter, **hyperparameters(job.method)}
-        made = {"base": resolved.base, "adapter": resolved.adapter, **hyperparameters(resolved.method)}
+        made = {"base": resolved.base, "adapter": resolved.job.adapter, **hyperparameters(resolved.method)}
         chosen = [name for name, value in made.items() if value is not None and given[name] is None]
         assert sorted(resolved.chosen) == sorted(chosen)
 
@@ -98,6 +97,8 @@ class BeforeARun:
 
     def test_not_every_declared_adapter_is_refused(self, client: Client, job: Job) -> None:
         declared = [adapter for adapter in _ADAPTERS if adapter.kind in client.backend.capabilities.adapters]
+        if not declared:
+            pytest.skip("no adapter is declared: the place tells nobody which weights move")
         assert any(_or_refused(client, replace(job, adapter=adapter)) for adapter in declared)
 
     @pytest.mark.parametrize("adapter", _ADAPTERS, ids=lambda adapter: adapter.kind)
@@ -128,7 +129,10 @@ class BeforeARun:
         declared = client.backend.capabilities.adapters
         if adapter.kind in declared:
             pytest.skip(f"{adapter.kind} is declared")
-        with _nothing_made(client), pytest.raises(UnsupportedError, match=sorted(declared)[0]):
+        with (
+            _nothing_made(client),
+            pytest.raises(UnsupportedError, match=min(declared, default="leave the adapter out")),
+        ):
             client.submit(replace(job, adapter=adapter))
 
     @pytest.mark.parametrize("kind", sorted(_METHODS))

@@ -64,6 +64,18 @@ class OfVerbs:
         numbers = [event.number for event in run.events()]
         assert numbers == list(range(1, len(numbers) + 1))
 
+    def test_a_paused_run_goes_on_after_resume(self, client: Client, long_job: Job) -> None:
+        _needs(client.backend, "pause")
+        run = client.submit(replace(long_job, seed=long_job.seed + 4))
+        until(run, lambda status: status in ("running", "paused") or status.terminal, self.patience)
+        run.pause()
+        assert until(run, lambda status: status == "paused" or status.terminal, self.patience) == "paused"
+        run.pause()
+        assert run.status == "paused"
+        run.resume()
+        assert until(run, lambda status: status not in ("paused", "pausing"), self.patience) != "cancelled"
+        run.cancel()
+
     def test_resuming_a_run_that_succeeded_changes_nothing(self, backend: Backend, finished: Run) -> None:
         _needs(backend, "resume")
         with suppress(RunError, InputError):

@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 
 from finetune_sdk.client import Client
-from finetune_sdk.errors import BackendError, BudgetError, MissingDependencyError, RunError, UnsupportedError
+from finetune_sdk.errors import (
+    BackendError,
+    BudgetError,
+    MissingDependencyError,
+    RefusedError,
+    RunError,
+    UnsupportedError,
+)
 from finetune_sdk.job import Job
 from finetune_sdk.testing import FakeBackend
 from place import Made, Open
@@ -260,3 +267,46 @@ def test_a_run_that_was_found_in_doubt_and_ended_badly_says_so(at: Open, job: Jo
     with pytest.raises(RunError, match="ended as failed"):
         at(**place).submit(job).wait(10)
     assert len(made()) == 1
+
+
+# -- reconciling --------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_never_heard_of_is_taken_in(at: Open, job: Job, made: Made) -> None:
+    place: dict[str, Any] = {"hang_up": "after", "visible_after": 0.3}
+    with pytest.raises(BackendError, match="hung up after"):
+        at(**place).submit(job)
+    assert at(**place).reconcile() == []
+    time.sleep(0.35)
+    assert [run.key for run in at(**place).reconcile()] == made()
+    assert states(at()) == [(1, "sent")]
+    assert at(**place).reconcile() == []
+
+
+def test_a_double_that_shows_up_late_is_cancelled_and_the_oldest_kept(at: Open, job: Job, made: Made) -> None:
+    place: dict[str, Any] = {"seconds": 60, "visible_after": 0.3}
+    elsewhere = sent(at(**place), job)
+    run = at(**place).submit(job)
+    assert made() == [run.key, elsewhere]
+    time.sleep(0.35)
+    assert [kept.key for kept in at(**place).reconcile()] == [elsewhere]
+    assert at(**place).backend.status(run.key) == "cancelled"
+    assert at(**place).submit(job).key == elsewhere
+
+
+def test_a_run_that_was_cancelled_as_a_double_elsewhere_is_not_the_end(at: Open, job: Job, made: Made) -> None:
+    place: dict[str, Any] = {"seconds": 60, "visible_after": 0.3}
+    elsewhere = sent(at(**place), job)
+    run = at(**place).submit(job)
+    run.cancel()
+    time.sleep(0.35)
+    assert at(**place).submit(job).key == elsewhere
+
+
+def test_a_refusal_is_not_looked_for(at: Open, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeBackend, "submit", failing(RefusedError("no.", code="closed"), after=False))
+        with pytest.raises(RefusedError):
+            at(visible_after=60).submit(job)
+    assert states(at()) == [(1, "refused")]
+    assert at(visible_after=60).submit(job).key

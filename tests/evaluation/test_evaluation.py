@@ -11,7 +11,7 @@ import pytest
 from scripted import SCHEMA, Scripted, report, tickets
 
 from finetune_sdk.data.dataset import Dataset
-from finetune_sdk.errors import BackendError
+from finetune_sdk.errors import AnswersError, BackendError
 from finetune_sdk.evaluation.comparison import verdict
 from finetune_sdk.evaluation.evaluation import Evaluation
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, ExactMatch, FieldMatch, JSONSchema, Length, Score
@@ -242,3 +242,19 @@ def test_being_behind_the_best_of_several_by_luck_is_not_called_worse() -> None:
     )
     assert three["outcome"] == "no difference shown"
     assert "p = 0.039, p = 0.12 as the strongest of 3" in three["sentence"]
+
+
+def test_a_place_that_fails_in_some_cases_keeps_its_other_answers() -> None:
+    class Patchy(Scripted):
+        at_once = 100
+
+        def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+            said = super().answers(asked, sampling)
+            outcomes = [BackendError("refused") if n % 10 == 0 else answer for n, answer in enumerate(said)]
+            raise AnswersError("10 of 100 conversations were not answered.", tuple(outcomes))
+
+    model = Patchy(100)
+    found = Evaluation(tickets(100), [FieldMatch()]).run(tuned=model).to_dict()
+    assert model.calls == 1, "what was answered is not paid for again"
+    assert found["models"][0]["errors"] == 10
+    assert found["metrics"][0]["cases"] == 90
