@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from hashlib import sha256
 from math import isfinite
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
+
+if TYPE_CHECKING:
+    from finetune_sdk.evaluation.evaluators.case import Evaluator
+
 
 _MOST = 2**31
 Schedule = Literal["linear", "cosine", "constant"]
@@ -138,7 +142,33 @@ class DPO(Optimisation):
         _positive(self, "beta")
 
 
-Method = SFT | DPO
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RFT(Optimisation):
+    """Reinforcement fine-tuning: the model answers tasks, the answers are graded, and the better ones reinforced.
+
+    `graders` are evaluators, and an answer is worth as much as it passes; they judge it beside the task's reference. Left
+    out, the grader is the one that the settings give in the place's own words. The rest is as in `Optimisation`.
+    """
+
+    kind: Literal["rft"] = "rft"
+    graders: tuple[Evaluator, ...] | None = None
+    data: ClassVar[frozenset[str]] = frozenset({"task"})
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", ("rft",))
+        self._check_steps()
+        if self.graders is None:
+            return
+        given = tuple(self.graders) if isinstance(self.graders, list | tuple) else (self.graders,)
+        if not given or not all(hasattr(one, "judge") and is_dataclass(one) for one in given):
+            raise JobError(
+                f"RFT(graders={self.graders!r:.80}) makes no sense.",
+                cure="give evaluators, such as graders=(ExactMatch(),), or leave them out for the settings' own grader",
+            )
+        object.__setattr__(self, "graders", given)
+
+
+Method = SFT | DPO | RFT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +240,12 @@ def table(value: Method | Adapter) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple | list | frozenset):
+        return [_plain(one) for one in (sorted(value) if isinstance(value, frozenset) else value)]
+    if is_dataclass(value) and not isinstance(value, type):
+        own = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {"kind": type(value).__name__, "version": getattr(value, "version", None), **own}
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +279,7 @@ class Job:
                 raise JobError(
                     f"{type(self.method).__name__} learns from {wanted} examples, and {side} holds {dataset.kind} ones "
                     f"({dataset.name}).",
-                    cure="give data of that kind, or use DPO for preference pairs and SFT for chats",
+                    cure="give data of that kind, or use SFT for chats, DPO for preference pairs and RFT for tasks",
                 )
             if not len(dataset):
                 raise JobError(f"{side} has no rows.", cure="give at least one example")
@@ -261,7 +296,7 @@ class Job:
             ("name", str, "give it as text"),
             ("train", Dataset, "load it: Dataset.load(path)"),
             ("validation", Dataset | None, "load it: Dataset.load(path)"),
-            ("method", Method, "use SFT(…) or DPO(…)"),
+            ("method", Method, "use SFT(…), DPO(…) or RFT(…)"),
             ("adapter", Adapter | None, "use LoRA(…), QLoRA(…) or Full()"),
             ("base", str | None, 'give the name of a model or the path of its folder, such as "tiny"'),
             ("seed", int, "give a whole number"),

@@ -19,7 +19,7 @@ from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter
 from finetune_sdk.errors import BackendError, NotFoundError, RunError
 from finetune_sdk.estimate import Estimate, Price, Range
-from finetune_sdk.job import DPO, SFT, Job
+from finetune_sdk.job import SFT, Job, Method
 from finetune_sdk.model import Model, Origin
 from finetune_sdk.testing import clock
 from finetune_sdk.testing.options import Options
@@ -270,11 +270,11 @@ class FakeBackend:
         )
 
 
-def _fields(method: SFT | DPO) -> dict[str, Any]:
+def _fields(method: Method) -> dict[str, Any]:
     return {name: getattr(method, name) for name in method.__dataclass_fields__ if name != "kind"}
 
 
-def _filled(method: SFT | DPO, declared: frozenset[str]) -> SFT | DPO:
+def _filled(method: Method, declared: frozenset[str]) -> Method:
     choices: dict[str, Any] = {
         "epochs": None if method.steps else 3, "batch_size": 8, "learning_rate": 1e-4, "schedule": "linear",
         "warmup": 0.0, "weight_decay": 0.0, "max_length": 4096, "loss_on": "completions", "beta": 0.1,
@@ -296,12 +296,12 @@ def _volume(job: Job) -> tuple[int, int]:
     return round(sum(len(row) for row in kept) * passes), round(sum(map(sum, kept)) * passes)
 
 
-def _kept(example: Any, method: SFT | DPO) -> list[bool]:
+def _kept(example: Any, method: Method) -> list[bool]:
     loss_on = method.loss_on if isinstance(method, SFT) else None
     return [trained for _, trained in tokens(example, loss_on or "completions")][: method.max_length]
 
 
-def _rows_that_teach_nothing(data: Dataset, method: SFT | DPO) -> list[Finding]:
+def _rows_that_teach_nothing(data: Dataset, method: Method) -> list[Finding]:
     lines = [data.line(index) for index, example in enumerate(data) if not any(_kept(example, method))]
     return [
         Finding(
@@ -315,7 +315,7 @@ def _rows_that_teach_nothing(data: Dataset, method: SFT | DPO) -> list[Finding]:
     ]
 
 
-def _rows_that_are_cut(data: Dataset, method: SFT | DPO) -> list[Finding]:
+def _rows_that_are_cut(data: Dataset, method: Method) -> list[Finding]:
     limit = method.max_length
     lines = [data.line(index) for index, example in enumerate(data) if limit and len(tokens(example)) > limit]
     if not lines:

@@ -18,7 +18,7 @@ from finetune_sdk.client import Client
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import MissingDependencyError, NotFoundError, UnsupportedError
 from finetune_sdk.estimate import Estimate
-from finetune_sdk.job import DPO, SFT, Adapter, Full, Job, LoRA, Method, QLoRA
+from finetune_sdk.job import DPO, RFT, SFT, Adapter, Full, Job, LoRA, Method, QLoRA
 
 Opened = Callable[[Place], Backend]
 NO_SUCH = "no-such-thing-4711"
@@ -26,7 +26,7 @@ UNITS = {
     "tokens": "tokens", "trained_tokens": "tokens", "charge": "USD", "time": "s", "memory": "bytes", "disk": "bytes",
     "machine": "USD",
 }  # fmt: skip
-_METHODS: dict[str, type[SFT] | type[DPO]] = {"sft": SFT, "dpo": DPO}
+_METHODS: dict[str, type[Method]] = {"sft": SFT, "dpo": DPO, "rft": RFT}
 _ADAPTERS: tuple[Adapter, ...] = (LoRA(rank=4, alpha=12.0), QLoRA(rank=4, alpha=12.0), Full())
 VALUES: dict[str, Any] = {
     "beta": 0.25, "epochs": 2, "steps": 7, "batch_size": 3, "learning_rate": 3e-5, "schedule": "constant",
@@ -217,12 +217,12 @@ def setting(job: Job, name: str) -> Job:
 def _of_method(job: Job, kind: str) -> Job:
     good, bad = ({"role": "assistant", "content": word} for word in ("yes", "no"))
     asked = {"messages": [{"role": "user", "content": "yes?"}]}
-    row = (
-        {"messages": [*asked["messages"], good]}
-        if kind == "sft"
-        else {"input": asked, "preferred_output": [good], "non_preferred_output": [bad]}
-    )
-    return replace(job, train=Dataset.of([row] * len(job.train)), validation=None, method=_METHODS[kind]())
+    rows: dict[str, dict[str, Any]] = {
+        "sft": {"messages": [*asked["messages"], good]},
+        "dpo": {"input": asked, "preferred_output": [good], "non_preferred_output": [bad]},
+        "rft": {**asked, "reference": "yes"},
+    }
+    return replace(job, train=Dataset.of([rows[kind]] * len(job.train)), validation=None, method=_METHODS[kind]())
 
 
 def _or_refused(client: Client, job: Job) -> Resolved | None:

@@ -11,7 +11,8 @@ import pytest
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
-from finetune_sdk.job import DPO, SFT, Full, Job, LoRA, QLoRA
+from finetune_sdk.evaluation.evaluators import ExactMatch
+from finetune_sdk.job import DPO, RFT, SFT, Full, Job, LoRA, QLoRA, table
 
 
 @pytest.fixture
@@ -112,3 +113,15 @@ def test_a_job_without_a_name_or_with_an_odd_seed_is_refused(job: Job, words: di
 def test_a_job_without_rows_is_refused(job: Job) -> None:
     with pytest.raises(JobError, match="train has no rows"):
         replace(job, train=job.train[:0])
+
+
+def test_rft_learns_from_tasks_that_evaluators_grade() -> None:
+    tasks = Dataset.of([{"messages": [{"role": "user", "content": f"{n}?"}], "answer": str(n)} for n in range(4)])
+    job = Job(name="sums", train=tasks, method=RFT(graders=(ExactMatch(),), epochs=2))
+    assert table(job.method)["graders"] == [{"kind": "ExactMatch", "version": 1, "strip": True, "name": "ExactMatch"}]
+    other = replace(job, method=RFT(graders=(ExactMatch(strip=False),), epochs=2))
+    assert job.fingerprint != other.fingerprint
+    with pytest.raises(JobError, match="graders"):
+        RFT(graders=("exact",))  # type: ignore[arg-type]
+    with pytest.raises(JobError, match="learns from task examples"):
+        Job(name="sums", train=Dataset.of([{"prompt": "a", "completion": "b"}]), method=RFT())
