@@ -1,0 +1,257 @@
+"""Models that answer over chat completions: many questions at once, no faster than the place allows, each by itself.
+
+A question may be asked again where what went wrong may pass; it is answered at most once for what is counted, though a
+reply that was lost may have been paid for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from queue import Queue
+from typing import TYPE_CHECKING, Any
+
+from finetune_sdk.data.formats.openai import write_messages
+from finetune_sdk.errors import AnswersError, BackendError, FinetuneError, UnsupportedError
+from finetune_sdk.messages import Asked, Conversation, ToolCall
+from finetune_sdk.model import Answer, Origin, Sampling
+from finetune_sdk_openai import looping
+from finetune_sdk_openai.addresses import Address
+from finetune_sdk_openai.connecting import arguments
+from finetune_sdk_openai.errors import GarbledError, passing, retry_after, translated
+from finetune_sdk_openai.known import family
+from finetune_sdk_openai.options import Options
+from finetune_sdk_openai.retrying import limit, pause
+
+if TYPE_CHECKING:
+    import openai
+    from openai.types.chat import ChatCompletion
+
+_IDLE_SECONDS = 30.0
+
+
+class Gate:
+    """How many questions may be under way: as many as asked for, half as many after a refusal for haste, then one more each time.
+
+    While the place wants to be left alone, nobody goes through.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._allowed = float(most)
+        self._inside = 0
+        self._closed_until = 0.0
+        self._changed = asyncio.Condition()
+
+    async def __aenter__(self) -> None:
+        async with self._changed:
+            while self._inside >= int(self._allowed) or self._closed():
+                wait = self._closed_until - time.monotonic() if self._closed() else None
+                try:
+                    await asyncio.wait_for(self._changed.wait(), wait)
+                except TimeoutError:
+                    continue
+            self._inside += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        async with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+
+    def _closed(self) -> bool:
+        return time.monotonic() < self._closed_until
+
+    def went_well(self) -> None:
+        self._allowed = min(float(self._most), self._allowed + 1 / max(1.0, self._allowed))
+
+    def too_fast(self, wait: float | None) -> None:
+        now = time.monotonic()
+        if not self._closed():  # those that were under way are refused together, and count once
+            self._allowed = max(1.0, self._allowed / 2)
+        self._closed_until = max(self._closed_until, now + (wait or 0.0))
+
+
+class ProtocolModel:
+    """A base or a tuned model at such a place. `asks_for` is what it is called there, such as the name of a deployment."""
+
+    def __init__(self, name: str, origin: Origin, address: Address, options: Options, asks_for: str) -> None:
+        self.name = name
+        self.origin = origin
+        self._address = address
+        self._options = options
+        self._asks_for = asks_for
+
+    def __repr__(self) -> str:
+        return f"ProtocolModel({self.name!r}, {self._address.url!r})"
+
+    @property
+    def at_once(self) -> int:
+        """As many conversations as keep all that may be under way busy."""
+        return 16 * self._options.at_once
+
+    def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
+        outcome = self._outcomes([asked], sampling)[0]
+        if isinstance(outcome, Answer):
+            return outcome
+        raise outcome
+
+    def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        """One answer to each. Where some fail, AnswersError has the others."""
+        outcomes = self._outcomes(list(asked), sampling)
+        failed = [outcome for outcome in outcomes if not isinstance(outcome, Answer)]
+        if not failed:
+            return [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+        if len(failed) == len(outcomes):
+            raise failed[0]
+        message = f"{len(failed)} of {len(outcomes)} conversations were not answered; the first: {failed[0].message}"
+        raise AnswersError(message, tuple(outcomes), cure=failed[0].cure)
+
+    def _outcomes(self, asked: list[Asked], sampling: Sampling | None) -> list[Answer | BackendError]:
+        requests = [self._request(Conversation.of(one), sampling) for one in asked]
+        return looping.run(self._all(requests)) if requests else []
+
+    def _request(self, conversation: Conversation, sampling: Sampling | None) -> dict[str, Any]:
+        messages = write_messages([message.canonical() for message in conversation.messages])
+        for message in messages:
+            message.pop("weight", None)
+        request: dict[str, Any] = {"model": self._asks_for, "messages": messages}
+        if conversation.tools:
+            request["tools"] = [dict(tool) for tool in conversation.tools]
+            if conversation.parallel_tool_calls is not None:
+                request["parallel_tool_calls"] = conversation.parallel_tool_calls
+        return {**request, **self._sampled(sampling)}
+
+    def _sampled(self, sampling: Sampling | None) -> dict[str, Any]:
+        drawn = sampling or Sampling()
+        newer = self._address.official or self._address.kind == "azure"
+        request: dict[str, Any] = {"max_completion_tokens" if newer else "max_tokens": drawn.max_tokens}
+        known = family(self.name)
+        if known is not None and known.reasons and newer:
+            if sampling is not None and (sampling.temperature != 1.0 or sampling.top_p != 1.0):
+                raise UnsupportedError(
+                    f"{self.name} reasons, and its temperature and top_p cannot be chosen.",
+                    cure="leave the sampling out, or give temperature=1.0 and top_p=1.0",
+                )
+        else:
+            if drawn.temperature > 2:
+                raise UnsupportedError(f"temperature={drawn.temperature:g} cannot be done there.", cure="give 0 to 2")
+            request |= {"temperature": drawn.temperature, "top_p": drawn.top_p}
+        if drawn.seed is not None:
+            request["seed"] = drawn.seed
+        return request
+
+    async def _all(self, requests: list[dict[str, Any]]) -> list[Answer | BackendError]:
+        gate = Gate(self._options.at_once)
+        async with _client(self._address, self._options) as client:
+            return list(await asyncio.gather(*(self._one(client, gate, request) for request in requests)))
+
+    async def _one(self, client: openai.AsyncOpenAI, gate: Gate, request: dict[str, Any]) -> Answer | BackendError:
+        import openai
+        from tenacity import AsyncRetrying, retry_if_exception
+
+        async def ask() -> Answer:
+            async with gate:
+                started = time.perf_counter()
+                try:
+                    said = await client.chat.completions.create(**request)
+                    answer = _answer(said, time.perf_counter() - started)
+                except openai.RateLimitError as fault:
+                    gate.too_fast(retry_after(fault))
+                    raise
+                except ValueError as fault:
+                    raise GarbledError(str(fault)) from None
+                gate.went_well()
+                return answer
+
+        waiting: dict[str, Any] = {"wait": pause, "stop": limit(self._options.patience)}
+        try:
+            return await AsyncRetrying(**waiting, retry=retry_if_exception(_may_pass), reraise=True)(ask)
+        except (openai.OpenAIError, GarbledError) as fault:
+            return translated(fault, f"ask {self.name}", self._address)
+
+    def stream(self, asked: Asked, sampling: Sampling | None = None) -> Iterator[str]:
+        """The text of one answer, as it comes. It is asked once; tool calls are not in it."""
+        request = {**self._request(Conversation.of(asked), sampling), "stream": True}
+        told: Queue[str | FinetuneError | None] = Queue()
+
+        async def tell() -> None:
+            try:
+                async for text in self._pieces(request):
+                    told.put(text)
+                told.put(None)
+            except FinetuneError as fault:
+                told.put(fault)
+
+        future = asyncio.run_coroutine_threadsafe(tell(), looping.loop())
+        try:
+            while (piece := told.get()) is not None:
+                if isinstance(piece, FinetuneError):
+                    raise piece
+                yield piece
+        finally:
+            future.cancel()
+
+    async def _pieces(self, request: dict[str, Any]) -> AsyncIterator[str]:
+        import openai
+
+        try:
+            async with _client(self._address, self._options) as client:
+                async for chunk in await client.chat.completions.create(**request):
+                    if chunk.choices and chunk.choices[0].delta.content:
+                        yield chunk.choices[0].delta.content
+        except (openai.OpenAIError, ValueError) as fault:
+            raise translated(fault, f"ask {self.name}", self._address) from None
+
+
+def _client(address: Address, options: Options) -> openai.AsyncOpenAI:
+    """A client for one batch of questions, with room for as many connections as may be under way."""
+    import httpx2
+    import openai
+
+    room = httpx2.Limits(
+        max_connections=options.at_once, max_keepalive_connections=options.at_once, keepalive_expiry=_IDLE_SECONDS
+    )
+    given = arguments(address, options.timeout)
+    transport = openai.DefaultAsyncHttpxClient(follow_redirects=False, limits=room, timeout=given["timeout"])
+    client = openai.AsyncOpenAI(**given, http_client=transport)
+    client.organization, client.project = address.organisation, address.project
+    return client
+
+
+def _may_pass(fault: BaseException) -> bool:
+    return isinstance(fault, Exception) and passing(fault)
+
+
+def _answer(said: ChatCompletion, seconds: float) -> Answer:
+    if not getattr(said, "choices", None):  # the client hands on whatever it was sent
+        raise GarbledError("a completion without a choice")
+    choice, usage = said.choices[0], said.usage
+    message = choice.message
+    calls, unread = list[ToolCall](), list[str]()
+    for call in message.tool_calls or ():
+        function = getattr(call, "function", None)
+        arguments_of = _object(function.arguments) if function is not None else None
+        if function is None or arguments_of is None:
+            unread.append(f"{function.name}({function.arguments})" if function is not None else str(call))
+        else:
+            calls.append(ToolCall(function.name, arguments_of, call.id))
+    text = "\n".join(part for part in (message.content or message.refusal or "", *unread) if part)
+    return Answer(
+        text=text,
+        tool_calls=tuple(calls),
+        input_tokens=usage.prompt_tokens if usage else None,
+        output_tokens=usage.completion_tokens if usage else None,
+        seconds=seconds,
+        finish=choice.finish_reason,
+    )
+
+
+def _object(text: str | None) -> Mapping[str, Any] | None:
+    """The arguments of a call; None where a model wrote something else than one JSON object."""
+    try:
+        value = json.loads(text) if text and text.strip() else {}
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
