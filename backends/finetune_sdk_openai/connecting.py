@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -49,6 +50,7 @@ class Connection:
                 **arguments(self.address, self._timeout), http_client=openai.DefaultHttpxClient(follow_redirects=False)
             )
             _only_ours(self._client, self.address)
+            weakref.finalize(self, self._client.close)
         return self._client
 
     def asked(self, doing: str, call: Callable[[openai.OpenAI], T], kind: type | None = None) -> T:

@@ -244,7 +244,7 @@ def _answer(said: ChatCompletion, seconds: float) -> Answer:
         input_tokens=usage.prompt_tokens if usage else None,
         output_tokens=usage.completion_tokens if usage else None,
         seconds=seconds,
-        finish=choice.finish_reason,
+        finish=getattr(choice, "finish_reason", None) or "stop",
     )
 
 

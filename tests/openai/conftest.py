@@ -1,0 +1,51 @@
+"""A provider on loopback, and a client of it that has a key in the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import finetune_sdk as ft
+from finetune_sdk.data.dataset import Dataset
+from opened import VARIABLE, Opened, table
+from protocol_data import chats
+from provider import KEY, Provider
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with Provider().running() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The key of the provider; no other variable of a provider's is set."""
+    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(VARIABLE, KEY)
+    return KEY
+
+
+@pytest.fixture
+def at(provider: Provider, home: Path) -> Opened:
+    """A client of the provider with these options; `home` names another ledger."""
+
+    def opened(*, folder: Path | None = None, **options: Any) -> ft.Client:
+        place = {"mine": table(provider.url, **options)}
+        return ft.Client(settings=ft.Settings("mine", folder or home, place))
+
+    return opened
+
+
+@pytest.fixture
+def rows() -> Dataset:
+    return chats(12)
+
+
+@pytest.fixture
+def job(rows: Dataset) -> ft.Job:
+    return ft.Job(name="Numbers, please", train=rows, method=ft.SFT(epochs=2))
