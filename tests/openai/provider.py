@@ -410,7 +410,7 @@ def _read(body: bytes, kind: str) -> Any:
     boundary = b"--" + kind.partition("boundary=")[2].strip('"').encode()
     form: dict[str, Any] = {}
     for part in body.split(boundary)[1:-1]:
-        head, _, content = part.strip(b"\r\n").partition(b"\r\n\r\n")
+        head, _, content = part.removeprefix(b"\r\n").removesuffix(b"\r\n").partition(b"\r\n\r\n")
         said = head.decode()
         name = said.partition('name="')[2].partition('"')[0]
         filename = said.partition('filename="')[2].partition('"')[0]
