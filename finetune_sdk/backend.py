@@ -6,7 +6,7 @@ docs/backend-contract.md says in prose what `finetune_sdk.testing` checks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
@@ -210,6 +210,10 @@ class Backend(Protocol):
 
     def find(self, token: str) -> Sequence[str]:
         """The ids of all runs with this token, the oldest first."""
+        ...
+
+    def tidy(self, tokens: Collection[str]) -> None:
+        """Optional, without a verb: takes away what submissions with these tokens left behind and no run needs."""
         ...
 
     def status(self, run: str) -> Status: ...

@@ -204,10 +204,10 @@ class Client:
         """Ends all doubt that can be ended now: looks at this backend for every submission that is not known to have ended.
 
         A run that was made and never heard of is taken into the ledger; of several with one token the oldest is kept,
-        and the rest are cancelled. Returns the runs that the ledger did not have, or had otherwise. Sends nothing new.
+        and the rest are cancelled; files that no run needs are taken away. Returns the runs that the ledger did not have, or had otherwise. Sends nothing new.
         """
-        changed = []
-        for seen in self.ledger.entries(self.name):
+        changed, entries = [], self.ledger.entries(self.name)
+        for seen in entries:
             if seen.state == "refused" or seen.status in ("succeeded", "failed"):
                 continue
             with self.ledger.only_one(seen.fingerprint):
@@ -219,6 +219,8 @@ class Client:
                 if key != entry.run:
                     self.ledger.settle(entry.token, "sent", key)
                     changed.append(self._here(entry, key))
+        if hasattr(self.backend, "tidy"):
+            self.backend.tidy({entry.token for entry in entries})
         return changed
 
     def _after_doubt(self, entry: Entry, fault: BackendError) -> str:

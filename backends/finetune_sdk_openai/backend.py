@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -117,6 +117,10 @@ class OpenAIBackend:
 
     def find(self, token: str) -> Sequence[str]:
         return [job.id for job in self._jobs.with_token(token)]
+
+    def tidy(self, tokens: Collection[str]) -> None:
+        """Deletes what submissions left behind that no job uses."""
+        self._files.tidy(tokens)
 
     def status(self, run: str) -> Status:
         return wire.status(self._jobs.read(run))

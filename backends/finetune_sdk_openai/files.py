@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -60,7 +60,7 @@ class Files:
         self._connection = connection
         self._jobs = jobs
         self._options = options
-        self._doubled: set[str] = set()
+        self._sent: dict[str, set[str]] = {}
 
     def put(self, dataset: Dataset, side: str, token: str) -> str:
         """The id of a file with this content: one that is there, or a new one."""
@@ -69,17 +69,15 @@ class Files:
             if kept is not None:
                 return kept
             name = f"{token}-{side}-{file.digest}.jsonl"
-            if file.size > LARGEST:
-                return self._upload_in_parts(file, name)
-            return self._upload(file, name, token)
+            whole = file.size > LARGEST
+            made = self._upload_in_parts(file, name) if whole else self._upload(file, name, token)
+            self._sent.setdefault(token, set()).add(made)
+            return made
 
     def _kept(self, file: Written, token: str) -> str | None:
         """A file with the same content. Where jobs keep no metadata, only this submission's own: its name is the token."""
         part = f"-{file.digest}.jsonl" if self._connection.address.metadata else token
-        kept = [found for found in self._jobs.files(part) if _holds(found, file)]
-        if sum(found.filename.startswith(f"{token}-") for found in kept) > 1:
-            self._doubled.add(token)
-        return str(kept[0].id) if kept else None
+        return next((str(found.id) for found in self._jobs.files(part) if _holds(found, file)), None)
 
     def _upload(self, file: Written, name: str, token: str) -> str:
         from openai.types import FileObject
@@ -89,10 +87,8 @@ class Files:
         def send(client: openai.OpenAI) -> str:
             nonlocal attempts
             attempts += 1
-            if attempts > 1:
-                self._doubled.add(token)
-                if (kept := self._kept(file, token)) is not None:
-                    return kept
+            if attempts > 1 and (kept := self._kept(file, token)) is not None:
+                return kept
             with file.path.open("rb") as content:
                 asked: dict[str, Any] = {"file": (name, content), "purpose": "fine-tune", **self._expiry()}
                 made = client.files.create(**asked)
@@ -132,27 +128,31 @@ class Files:
             raise BackendError(f"{self._connection.address.url} made no file of {name}.", retryable=True)
         return whole.file.id
 
-    def tidy_doubles(self, token: str, then: Callable[[str], None]) -> None:
-        """Takes away what was uploaded twice because a reply was lost. Where nothing was in doubt, nothing is asked."""
-        if token in self._doubled:
-            self.tidy(token, then)
-            self._doubled.discard(token)
+    def take_back(self, token: str) -> None:
+        """Deletes what was uploaded here for a submission that was refused, unless another job uses it by now."""
+        self._delete_unused(self._sent.pop(token, set()))
 
-    def tidy(self, token: str, then: Callable[[str], None]) -> None:
-        """Takes away this submission's files that no job uses. What fails is told to `then`: the job comes first."""
-        try:
-            self._tidy(token)
-        except BackendError as fault:
-            then(fault.message)
+    def tidy(self, tokens: Collection[str]) -> None:
+        """Deletes the files of these submissions that no job uses: what killed clients and lost replies left behind.
 
-    def _tidy(self, token: str) -> None:
-        mine = self._jobs.files(f"{token}-")
-        if not mine:
+        A young file may be on its way into a job that is made this moment elsewhere, or not listed yet; it is left.
+        """
+        old = time.time() - 2 * self._options.visible_within - 1
+        files = self._jobs.all_files()
+        self._delete_unused(
+            {
+                file.id
+                for file in files
+                if (file.filename or "").partition("-")[0] in tokens and (file.created_at or 0) < old
+            }
+        )
+
+    def _delete_unused(self, files: set[str]) -> None:
+        if not files:
             return
         used = {name for job in self._jobs.every() for name in (job.training_file, job.validation_file)}
-        for file in mine:
-            if file.id not in used:
-                self._delete(file.id)
+        for file in sorted(files - used):
+            self._delete(file)
 
     def _delete(self, file: str) -> None:
         try:

@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from finetune_sdk.backend import Resolved
-from finetune_sdk.errors import NotFoundError, RefusedError
+from finetune_sdk.errors import BackendError, NotFoundError, RefusedError
 from finetune_sdk_openai import wire
 from finetune_sdk_openai.connecting import Connection
 from finetune_sdk_openai.files import Files
@@ -42,15 +42,21 @@ def submit(
         validation = files.put(resolved.job.validation, "validation", token) if resolved.job.validation else None
         job = _create(connection, options, resolved, token, (training, validation))
     except RefusedError:
-        files.tidy(token, lambda why: _log.warning("uploaded files may be left at %s: %s", connection.address.url, why))
+        _take_back(files, token)
         raise
     if connection.address.metadata and not wire.is_of(job, token):
         _log.warning(
             "%s keeps no metadata of jobs, so a lost reply could not be found again; set `metadata = false` in its table",
             connection.address.url,
         )
-    files.tidy_doubles(token, lambda why: _log.warning("a second copy of a file may be left: %s", why))
     return job.id
+
+
+def _take_back(files: Files, token: str) -> None:
+    try:
+        files.take_back(token)
+    except BackendError as fault:  # the refusal is what the caller must hear of
+        _log.warning("an uploaded file may be left: %s", fault.message)
 
 
 def _create(
@@ -98,7 +104,3 @@ def _same(job: FineTuningJob, resolved: Resolved, connection: Connection) -> Non
             cure="submit through Client.submit, which makes a token of each definition",
             code="token_taken",
         )
-
-
-def found(jobs: Jobs, token: str) -> list[str]:
-    return [job.id for job in jobs.with_token(token)]

@@ -55,7 +55,7 @@ class Provider:
     running_as: str = "running"
     reports_metrics: bool = True
     answers_after: float = 0.0
-    page: int = 20
+    page: int = 1000
     bases: dict[str, str | None] = field(default_factory=lambda: {BASE: None})
     jobs: dict[str, Training] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)

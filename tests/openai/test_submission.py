@@ -259,7 +259,7 @@ def storm(at: Opened, provider: Provider, folder: Path, submissions: int, seed: 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(submit, range(submissions)))
     provider.fault = lambda verb, path: None
-    time.sleep(0.2)
+    time.sleep(2.5)  # until no file is young
     for client in clients:
         client.reconcile()
 
