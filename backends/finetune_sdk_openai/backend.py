@@ -62,8 +62,9 @@ class OpenAIBackend:
         return resolved
 
     def _known(self, base: str) -> None:
-        """Raises NotFoundError for a base that is not there. Of OpenAI's own bases that is known without asking."""
-        if base in self._bases or (self._address.official and known.is_snapshot(base)):
+        """Raises NotFoundError for a base that is not there. Of OpenAI's own bases that is known without asking, there and at Azure."""
+        listed = self._address.official or self._address.kind == "azure"
+        if base in self._bases or (listed and known.is_snapshot(base)):
             return
         self._there(base)
         self._bases.add(base)

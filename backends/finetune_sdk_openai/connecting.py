@@ -49,7 +49,7 @@ class Connection:
             self._client = openai.OpenAI(
                 **arguments(self.address, self._timeout), http_client=openai.DefaultHttpxClient(follow_redirects=False)
             )
-            _only_ours(self._client, self.address)
+            only_ours(self._client, self.address)
             weakref.finalize(self, self._client.close)
         return self._client
 
@@ -115,7 +115,7 @@ def key(address: Address) -> str:
     )
 
 
-def _only_ours(client: Any, address: Address) -> None:
+def only_ours(client: Any, address: Address) -> None:
     """The client takes an organisation and a project from the environment by itself; what is not ours is not sent."""
     client.organization, client.project = address.organisation, address.project
 

@@ -24,6 +24,19 @@ def loop() -> asyncio.AbstractEventLoop:
         return _loops[here]
 
 
+def is_ours(one: asyncio.AbstractEventLoop) -> bool:
+    """Whether a loop runs in this process, and was not brought along by a fork."""
+    return _loops.get(os.getpid()) is one
+
+
+def inside(one: asyncio.AbstractEventLoop) -> bool:
+    """Whether this is called from within the loop, where nobody may wait for it."""
+    try:
+        return asyncio.get_running_loop() is one
+    except RuntimeError:
+        return False
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """The result of the work, done in the loop. ctrl-C here cancels it there."""
     future = asyncio.run_coroutine_threadsafe(work, loop())

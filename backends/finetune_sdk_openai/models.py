@@ -19,17 +19,15 @@ from finetune_sdk.messages import Asked, Conversation, ToolCall
 from finetune_sdk.model import Answer, Origin, Sampling
 from finetune_sdk_openai import looping
 from finetune_sdk_openai.addresses import Address
-from finetune_sdk_openai.connecting import arguments
 from finetune_sdk_openai.errors import GarbledError, passing, retry_after, translated
 from finetune_sdk_openai.known import family
 from finetune_sdk_openai.options import Options
+from finetune_sdk_openai.pools import Pools
 from finetune_sdk_openai.retrying import limit, pause
 
 if TYPE_CHECKING:
     import openai
     from openai.types.chat import ChatCompletion
-
-_IDLE_SECONDS = 30.0
 
 
 class Gate:
@@ -82,6 +80,7 @@ class ProtocolModel:
         self._address = address
         self._options = options
         self._asks_for = asks_for
+        self._pools = Pools(address, options.at_once, options.timeout)
 
     def __repr__(self) -> str:
         return f"ProtocolModel({self.name!r}, {self._address.url!r})"
@@ -143,19 +142,21 @@ class ProtocolModel:
         return request
 
     async def _all(self, requests: list[dict[str, Any]]) -> list[Answer | BackendError]:
-        gate = Gate(self._options.at_once)
-        async with _client(self._address, self._options) as client:
-            return list(await asyncio.gather(*(self._one(client, gate, request) for request in requests)))
+        gate, clients = Gate(self._options.at_once), self._pools.clients()
+        each = (self._one(clients[n % len(clients)], gate, request) for n, request in enumerate(requests))
+        return list(await asyncio.gather(*each))
 
     async def _one(self, client: openai.AsyncOpenAI, gate: Gate, request: dict[str, Any]) -> Answer | BackendError:
         import openai
+        from openai.types.chat import ChatCompletion
         from tenacity import AsyncRetrying, retry_if_exception
 
         async def ask() -> Answer:
             async with gate:
                 started = time.perf_counter()
                 try:
-                    said = await client.chat.completions.create(**request)
+                    # As chat.completions.create does, without the walk through types that costs a third of a request.
+                    said = await client.post("/chat/completions", cast_to=ChatCompletion, body=request)
                     answer = _answer(said, time.perf_counter() - started)
                 except openai.RateLimitError as fault:
                     gate.too_fast(retry_after(fault))
@@ -197,27 +198,12 @@ class ProtocolModel:
         import openai
 
         try:
-            async with _client(self._address, self._options) as client:
-                async for chunk in await client.chat.completions.create(**request):
+            async with await self._pools.clients()[0].chat.completions.create(**request) as chunks:
+                async for chunk in chunks:
                     if chunk.choices and chunk.choices[0].delta.content:
                         yield chunk.choices[0].delta.content
         except (openai.OpenAIError, ValueError) as fault:
             raise translated(fault, f"ask {self.name}", self._address) from None
-
-
-def _client(address: Address, options: Options) -> openai.AsyncOpenAI:
-    """A client for one batch of questions, with room for as many connections as may be under way."""
-    import httpx2
-    import openai
-
-    room = httpx2.Limits(
-        max_connections=options.at_once, max_keepalive_connections=options.at_once, keepalive_expiry=_IDLE_SECONDS
-    )
-    given = arguments(address, options.timeout)
-    transport = openai.DefaultAsyncHttpxClient(follow_redirects=False, limits=room, timeout=given["timeout"])
-    client = openai.AsyncOpenAI(**given, http_client=transport)
-    client.organization, client.project = address.organisation, address.project
-    return client
 
 
 def _may_pass(fault: BaseException) -> bool:

@@ -210,7 +210,9 @@ def test_every_request_is_valid_in_the_published_document(at: Opened, provider: 
     assert {"GET", "POST"} == {seen.verb for seen in provider.requests}
     nonsense = Seen("POST", "/fine_tuning/jobs", {}, {}, {"model": "tiny-test"})
     ((schema, body),) = bodies(document, nonsense)
-    assert not jsonschema_rs.validator_for(resolved(schema, document)).is_valid(body), "the document lets anything through"
+    assert not jsonschema_rs.validator_for(resolved(schema, document)).is_valid(body), (
+        "the document lets anything through"
+    )
     for seen in provider.requests:
         for schema, body in bodies(document, seen):
             whole = resolved(schema, document)
