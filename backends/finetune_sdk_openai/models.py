@@ -143,8 +143,16 @@ class ProtocolModel:
 
     async def _all(self, requests: list[dict[str, Any]]) -> list[Answer | BackendError]:
         gate, clients = Gate(self._options.at_once), self._pools.clients()
-        each = (self._one(clients[n % len(clients)], gate, request) for n, request in enumerate(requests))
-        return list(await asyncio.gather(*each))
+        outcomes: dict[int, Answer | BackendError] = {}
+        waiting = iter(enumerate(requests))
+
+        async def work(client: openai.AsyncOpenAI) -> None:
+            for number, request in waiting:
+                outcomes[number] = await self._one(client, gate, request)
+
+        workers = min(self._options.at_once, len(requests))
+        await asyncio.gather(*(work(clients[n % len(clients)]) for n in range(workers)))
+        return [outcomes[number] for number in range(len(requests))]
 
     async def _one(self, client: openai.AsyncOpenAI, gate: Gate, request: dict[str, Any]) -> Answer | BackendError:
         import openai
