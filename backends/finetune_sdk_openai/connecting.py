@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from finetune_sdk.errors import MissingDependencyError, SettingsError
@@ -36,6 +37,7 @@ class Connection:
         self.address = address
         self._timeout = timeout
         self._patience = patience
+        self._opening = Lock()
         self._client: openai.OpenAI | None = None
 
     def __repr__(self) -> str:
@@ -43,15 +45,15 @@ class Connection:
 
     @property
     def client(self) -> openai.OpenAI:
-        if self._client is None:
-            import openai
+        with self._opening:
+            if self._client is None:
+                import openai
 
-            self._client = openai.OpenAI(
-                **arguments(self.address, self._timeout), http_client=openai.DefaultHttpxClient(follow_redirects=False)
-            )
-            only_ours(self._client, self.address)
-            weakref.finalize(self, self._client.close)
-        return self._client
+                given = arguments(self.address, self._timeout)
+                self._client = openai.OpenAI(**given, http_client=openai.DefaultHttpxClient(follow_redirects=False))
+                only_ours(self._client, self.address)
+                weakref.finalize(self, self._client.close)
+            return self._client
 
     def asked(self, doing: str, call: Callable[[openai.OpenAI], T], kind: type | None = None) -> T:
         """What may be asked again, asked until it is answered. `kind` is the shape that the answer must have."""
@@ -116,8 +118,10 @@ def key(address: Address) -> str:
 
 
 def only_ours(client: Any, address: Address) -> None:
-    """The client takes an organisation and a project from the environment by itself; what is not ours is not sent."""
+    """The client takes an account and headers from the environment by itself; they are meant for OpenAI alone."""
     client.organization, client.project = address.organisation, address.project
+    if not address.official:
+        client._custom_headers = {}
 
 
 def _read(client: openai.OpenAI, call: Callable[[openai.OpenAI], T], kind: type | None) -> T:

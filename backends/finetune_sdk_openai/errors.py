@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from finetune_sdk.errors import BackendError, NotFoundError, RefusedError
@@ -42,16 +44,25 @@ class GarbledError(Exception):
 
 
 def retry_after(fault: BaseException | None) -> float | None:
-    """The seconds that a place asks to wait for, from `Retry-After` or `Retry-After-Ms`."""
+    """The seconds that a place asks to wait for: `Retry-After` as a number or as a date, or `Retry-After-Ms`."""
     headers: Mapping[str, str] = getattr(getattr(fault, "response", None), "headers", {})
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit
-        except (KeyError, ValueError):
-            continue
-        if 0 <= seconds < 86_400:
-            return seconds
+        said = headers.get(name)
+        seconds = _seconds(said) if said else None
+        if seconds is not None and 0 <= seconds * unit < 86_400:
+            return seconds * unit
     return None
+
+
+def _seconds(said: str) -> float | None:
+    try:
+        return float(said)
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    except ValueError:
+        return None
 
 
 def translated(fault: Exception, doing: str, address: Address) -> BackendError:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import finetune_sdk as ft
+from finetune_sdk_openai.errors import retry_after
 from opened import Opened
 from protocol_data import chats, pairs, tasks
 from provider import KEY, Provider, Seen
@@ -363,3 +364,32 @@ def test_without_a_key_the_variable_is_named(home: Path, job: ft.Job) -> None:
     assert client.resolve(job).base == "gpt-4.1-mini-2025-04-14"
     with pytest.raises(ft.SettingsError, match="OPENAI_API_KEY"):
         client.backend.status("ftjob-1")
+
+
+def test_what_the_environment_says_to_openai_is_told_to_nobody_else(
+    at: Opened, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-canary")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-canary")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-of-openai")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "x-house: canary\nauthorization: Bearer sk-canary-of-openai")
+    assert at().model("tiny-test").answer("hello").text == "hello"
+    assert len(provider.requests) == 2
+    assert not any("canary-of" in str(seen.headers) or "proj-canary" in str(seen.headers) for seen in provider.requests)
+    assert not any(
+        {"x-house", "openai-organization"} & {name.lower() for name in seen.headers} for seen in provider.requests
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "2"}, 2.0), ({"retry-after-ms": "30", "retry-after": "1"}, 0.03), ({"retry-after": "soon"}, None),
+        ({"retry-after": "-1"}, None), ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0), ({}, None),
+    ],
+)  # fmt: skip
+def test_the_wish_to_wait_is_read_as_a_number_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
+    fault = Exception()
+    fault.response = type("Response", (), {"headers": headers})()  # type: ignore[attr-defined]
+    assert retry_after(fault) == seconds
