@@ -129,6 +129,15 @@ def test_estimates() -> None:
     assert memory["low"] < memory["high"]
 
 
+def test_answers() -> None:
+    pytest.importorskip("openai")
+    from benchmarks import answers
+
+    [row] = answers.measure(cases=128, repeats=1, delays=(0.05,))
+    assert row["s"].low > row["ideal s"]
+    assert 0 < row["of the ideal"].median < 1
+
+
 def test_the_command_prints_one_json_value(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dataset", "--rows", "200", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
