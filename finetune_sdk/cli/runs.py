@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath
 from finetune_sdk.cli.screen import screen, table
@@ -13,12 +15,21 @@ if TYPE_CHECKING:
     from finetune_sdk.ledger import Entry
 
 
-def runs(backend: BackendName = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
+def runs(
+    reconcile: Annotated[
+        bool, typer.Option("--reconcile", help="First ask the backend what became of submissions in doubt.")
+    ] = False,
+    backend: BackendName = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
     """List the runs that the ledger knows, the newest first, of every backend or of one."""
     with screen(as_json) as out:
         from finetune_sdk.client import Client
 
         client = Client(backend, config=config)
+        for run in client.reconcile() if reconcile else ():
+            out.show(f"{run.id} is what became of a submission in doubt")
         rows = [_row(client, entry) for entry in client.ledger.entries(backend)]
         head = ("run", "name", "status", "submitted", "charge", "time")
         if rows:
