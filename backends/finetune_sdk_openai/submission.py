@@ -7,6 +7,8 @@ request that makes a job is sent once; a refusal takes its files with it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -32,17 +34,20 @@ def submit(
 
     RefusedError says that nothing was made. After any other BackendError nobody knows: `find` will tell.
     """
-    there = jobs.with_token(token)
-    if there:
-        _same(there[0], resolved, connection)
-        return there[0].id
-    alive(connection, resolved.base, today)
+    with _nothing_made_yet():
+        there = jobs.with_token(token)
+        if there:
+            _same(there[0], resolved, connection)
+            return there[0].id
+        alive(connection, resolved.base, today)
     try:
-        training = files.put(resolved.job.train, "train", token)
-        validation = files.put(resolved.job.validation, "validation", token) if resolved.job.validation else None
+        with _nothing_made_yet():
+            training = files.put(resolved.job.train, "train", token)
+            validation = files.put(resolved.job.validation, "validation", token) if resolved.job.validation else None
         job = _create(connection, options, resolved, token, (training, validation))
-    except RefusedError:
-        _take_back(files, token)
+    except RefusedError as fault:
+        if not fault.retryable:
+            _take_back(files, token)
         raise
     if connection.address.metadata and not wire.is_of(job, token):
         _log.warning(
@@ -50,6 +55,19 @@ def submit(
             connection.address.url,
         )
     return job.id
+
+
+@contextmanager
+def _nothing_made_yet() -> Iterator[None]:
+    """What fails before the one request that makes a job has made none, so nobody needs to wait and look for it."""
+    try:
+        yield
+    except RefusedError:
+        raise
+    except BackendError as fault:
+        raise RefusedError(
+            fault.message, cure=fault.cure, code=fault.code, request_id=fault.request_id, retryable=fault.retryable
+        ) from None
 
 
 def _take_back(files: Files, token: str) -> None:

@@ -99,6 +99,23 @@ def test_a_refusal_makes_nothing_and_leaves_nothing(at: Opened, provider: Provid
     assert time.monotonic() - started < 0.4, "a refusal is waited for by nobody"
 
 
+@pytest.mark.parametrize(("verb", "path"), [("GET", CREATE), ("POST", "/files")])
+def test_what_fails_before_the_creation_is_no_doubt(
+    at: Opened, provider: Provider, job: ft.Job, verb: str, path: str
+) -> None:
+    client = at(patience=0.3, visible_within=30)
+    client.resolve(job)
+    provider.fault = lambda v, p: "529" if (v, p) == (verb, path) else None
+    with pytest.raises(ft.RefusedError) as caught:
+        client.submit(job)
+    assert caught.value.retryable
+    provider.fault = lambda v, p: None
+    started = time.monotonic()
+    client.submit(job)
+    assert time.monotonic() - started < 5, "nobody waits for what was never sent"
+    assert len(provider.jobs) == len(provider.files) == 1
+
+
 def test_a_refusal_leaves_files_that_another_job_uses(at: Opened, provider: Provider, job: ft.Job) -> None:
     client = at()
     client.submit(job)
