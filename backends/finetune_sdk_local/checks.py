@@ -14,7 +14,7 @@ from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.estimate import Range, quantity
 from finetune_sdk_local.prepare import untrained_rows
-from finetune_sdk_local.rendering import Sequences
+from finetune_sdk_local.tokenising import Sequences
 
 SHOWN = 20
 
