@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from finetune_sdk.data.formats import instructions, openai, sharegpt, trl
+from finetune_sdk.data.formats.marks import MARK, mark
 from finetune_sdk.data.strict import kept
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Kind
@@ -17,7 +18,7 @@ from finetune_sdk.messages import Kind
 class Format:
     """One file format. `keys` are those that a row of it must have, one set of several; `known` all that are read (None: any).
 
-    `shape` tells rows of this format from those of another with the same keys. `kept` tells, from a line, its row, the
+    `read` and `write` are the format's own, and know nothing of the mark of synthetic rows; `canonical` and `written` do. `shape` tells rows of this format from those of another with the same keys. `kept` tells, from a line, its row, the
     canonical row and that as JSON, whether it is certain that nothing was lost.
     """
 
@@ -35,9 +36,22 @@ class Format:
     def fits(self, row: Mapping[str, Any]) -> bool:
         return any(keys <= row.keys() for keys in self.keys) and self.shape(row)
 
+    def canonical(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The canonical row, marked where the row is. Where every key is a reference, no key is a mark."""
+        if MARK not in row or self.known is None:
+            return self.read(row)
+        return {**self.read({key: value for key, value in row.items() if key != MARK}), **mark(row[MARK])}
+
+    def written(self, row: Mapping[str, Any], *, marked: bool) -> dict[str, Any]:
+        """The row as this format has it, with its mark or without."""
+        if MARK not in row:
+            return self.write(row)
+        made = self.write({key: value for key, value in row.items() if key != MARK})
+        return {**made, MARK: row[MARK]} if marked else made
+
     def unread(self, row: Mapping[str, Any]) -> Iterator[str]:
         """The keys of the row that nothing reads."""
-        return (str(key) for key in row.keys() - self.known) if self.known is not None else iter(())
+        return (str(key) for key in row.keys() - self.known - {MARK}) if self.known is not None else iter(())
 
 
 def _keys(*names: str) -> frozenset[str]:
