@@ -106,7 +106,7 @@ def test_what_files_say_about_synthetic_rows_is_understood(write: Writer, mark: 
 
 @pytest.mark.parametrize("mark", [0.5, ["gpt-5"], {"by": "gpt-5"}])
 def test_a_mark_that_names_nothing_is_an_error(write: Writer, mark: Any) -> None:
-    with pytest.raises(DatasetError, match="line 1: `synthetic` is .*, not the name") as caught:
+    with pytest.raises(DatasetError, match=r"line 1: `synthetic` is .*, not the name") as caught:
         Dataset.load(write({**chat("a", "b"), "synthetic": mark}))
     assert caught.value.cure
 

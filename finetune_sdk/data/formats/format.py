@@ -12,6 +12,7 @@ from finetune_sdk.data.formats.marks import MARK, mark
 from finetune_sdk.data.strict import kept
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Kind
+from finetune_sdk.todo import HELD_OUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,13 @@ def named(name: str) -> Format:
 
 
 def detect(rows: Sequence[Mapping[str, Any]], where: str) -> Format:
-    """The format that most of the first rows have. Raises DatasetError when none fits."""
+    """The format that most of the first rows have. Raises DatasetError when none fits, and for held-out cases."""
+    if any(HELD_OUT in row for row in rows):
+        raise DatasetError(
+            f"{where} is the to-do list of an evaluation: its cases are held out, and a model that was trained on them could not "
+            "be judged by them any more.",
+            cure="write new rows like them, or let a model draft some: `finetune drafts write drafts.db --like FILE --model NAME`",
+        )
     votes = [next((known for known in FORMATS if known.fits(row)), None) for row in rows]
     fitting = [vote for vote in votes if vote is not None]
     if not fitting:
