@@ -63,9 +63,8 @@ def write(
         stronger, kept = Client(backend, config=config).model(model), Drafts(file)
         if held is not None:
             kept.hold_out(held)
-        out.say(
-            f"asking {stronger.name} " + (f"for prompts like those of {like}" if like else plural(len(asked), "prompt"))
-        )
+        what = f"for prompts like those of {like}" if like is not None else f"to answer {plural(len(asked), 'prompt')}"
+        out.say(f"asking {stronger.name} {what}")
         with waiting(f"drafts by {stronger.name}") as tell:
             written = _written(kept, stronger, like, each or _EACH, asked, max_tokens, tell)
         out.show(f"{file}: {written}", *(f"  left out: {fault}" for fault in written.faults[:_LISTED]))

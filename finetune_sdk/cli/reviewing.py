@@ -116,7 +116,9 @@ def shown(draft: Draft, number: int, total: int) -> list[Text]:
 def _said(message: Message) -> Text:
     from finetune_sdk.evaluation.transcript import words
 
-    return Text(indent(plain(words(message)), "  ", lambda line: True))
+    others = sum("text" not in part for part in message.content) if isinstance(message.content, tuple) else 0
+    unseen = f"({others} parts that are no text)" if others else ""
+    return Text(indent(plain("\n".join(filter(None, (words(message), unseen)))), "  ", lambda line: True))
 
 
 def edited(answer: Message) -> Message:

@@ -197,11 +197,11 @@ def _failed(row: Mapping[str, Any], model: str, names: tuple[str, ...]) -> dict[
 
 
 def _failed_case(row: Mapping[str, Any], model: str, names: tuple[str, ...]) -> FailedCase:
-    answer = row["answers"][model]
+    answer, tools = row["answers"][model], row.get("tools")
     return FailedCase(
         row["where"],
         tuple((message["role"], message["text"]) for message in row["prompt"]),
-        tuple(row.get("tools", ())),
+        tuple(tools) if isinstance(tools, list) else (),
         row["expected"],
         model,
         answer["text"],

@@ -111,6 +111,23 @@ def test_a_mark_that_names_nothing_is_an_error(write: Writer, mark: Any) -> None
     assert caught.value.cure
 
 
+def test_frames_and_examples_have_marks_as_files_have_them() -> None:
+    pandas = pytest.importorskip("pandas")
+    columns = {"prompt": ["a", "b", "c"], "completion": ["1", "2", "3"]}
+    assert marks(Dataset.of(pandas.DataFrame({**columns, "synthetic": ["gpt-5", None, float("nan")]}))) == [
+        "gpt-5",
+        None,
+        None,
+    ]
+    assert marks(Dataset.of(pandas.DataFrame({**columns, "synthetic": [False, False, True]})))[1:] == [
+        None,
+        "a model that is not named",
+    ]
+    half = ChatExample((Message("user", "a"), Message("assistant", "b")), synthetic="\ud800")
+    with pytest.raises(DatasetError, match="no text that can be kept"):
+        Dataset.of([half])
+
+
 def test_a_mark_is_not_part_of_what_is_asked_and_a_graders_reference_stays_one(write: Writer) -> None:
     inside = {**pair("a", "b", "c"), "input": {"messages": [{"role": "user", "content": "a"}], "synthetic": "gpt-5"}}
     with pytest.raises(DatasetError, match="'synthetic' is not part of a chat row"):

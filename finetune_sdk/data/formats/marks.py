@@ -24,6 +24,8 @@ def mark(value: Any) -> dict[str, str]:
             f"`{MARK}` is {type(value).__name__}, not the name of the model that wrote the row.",
             "give the model's name, or remove the key",
         )
+    if isinstance(value, str) and not _whole(value):
+        raise RowError(f"`{MARK}` is no text that can be kept.", "give the model's name in whole characters")
     named = _TRUTH.get(value.strip().lower() if isinstance(value, str) else value)
     name = value.strip() if named is None and isinstance(value, str) else named
     return {MARK: name} if name else {}
@@ -32,3 +34,11 @@ def mark(value: Any) -> dict[str, str]:
 def unmarked(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the row's content is: all but its mark."""
     return row if MARK not in row else {key: value for key, value in row.items() if key != MARK}
+
+
+def _whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
