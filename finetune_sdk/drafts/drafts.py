@@ -70,11 +70,12 @@ class Drafts:
         """Lets a model answer prompts; the answers are drafts, kept as soon as they are there.
 
         A prompt is not asked again of a model whose answer to it is waiting, accepted or edited, so after a crash the same
-        call goes on where it was. Held-out cases are not asked.
+        call goes on where it was. Held-out cases are not asked. Of a prompt's own assistant turns none is learnt: they get weight 0.
         """
         if isinstance(asked, str):
             raise InputError("the prompts are one text.", cure="give a list of prompts")
-        return self._write(model, [_Prompt(one, one) for one in map(Conversation.of, asked)], sampling, progress)
+        prompts = [_Prompt(writing.untrained(one), one) for one in map(Conversation.of, asked)]
+        return self._write(model, prompts, sampling, progress)
 
     def write_like(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from finetune_sdk.data.checks.reading import excerpt
 from finetune_sdk.data.index import checked
@@ -86,6 +87,12 @@ def answers(model: Model, asked: Sequence[Conversation], sampling: Sampling) -> 
             cure="Model.answers must return one Answer for each conversation, in their order",
         )
     yield from said
+
+
+def untrained(asked: Conversation) -> Conversation:
+    """The same prompt, of whose assistant turns none is learnt: only the answer to it is reviewed."""
+    turns = (replace(turn, weight=0) if turn.role == "assistant" else turn for turn in asked.messages)
+    return replace(asked, messages=tuple(turns))
 
 
 def example_of(asked: Conversation, said: Answer | str) -> ChatExample:

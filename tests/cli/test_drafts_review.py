@@ -147,8 +147,12 @@ def test_failures_are_written_from_a_saved_report_too(finetune: Shell) -> None:
     assert (several.status, "for one report" in several.err) == (1, True)
     nowhere = finetune("report", "triage-report.json", "--failures", "absent/todo.jsonl")
     assert (nowhere.status, "cannot be written" in nowhere.err) == (1, True)
-    refused = finetune("check", "todo.jsonl")
-    assert (refused.status, "held out" in refused.err) == (1, True)
+    for command in (
+        ["check", "todo.jsonl"],
+        ["drafts", "write", "drafts.db", "--prompts", "todo.jsonl", "--model", "echo"],
+    ):
+        refused = finetune(*command)
+        assert (refused.status, "held out" in refused.err) == (1, True)
 
 
 @pytest.mark.parametrize(

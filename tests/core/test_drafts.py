@@ -242,6 +242,18 @@ def test_a_model_without_a_name_or_with_too_few_answers_is_a_fault_of_the_progra
     assert not drafts.write(Strong(), ["half \ud800"]).new
 
 
+def test_only_the_answer_of_a_draft_is_learnt(drafts: Drafts) -> None:
+    turns = (Message("user", "one"), Message("assistant", "ONE"), Message("user", "two"))
+    strong = Strong()
+    assert len(drafts.write(strong, [turns]).new) == 1
+    assert drafts.write(strong, [turns]).known == 1
+    assert strong.asked == [Conversation(turns)]
+    (draft,) = drafts.waiting()
+    assert [message.weight for message in draft.example.messages] == [None, 0, None, None]
+    drafts.edit(draft, "zwei")
+    assert [message.weight for message in drafts.get(draft.id).example.messages] == [None, 0, None, None]
+
+
 # Held-out cases
 
 
