@@ -40,16 +40,18 @@ class Reviewer:
                 cure=f"decide in Python: drafts = ft.Drafts({str(self._drafts.path)!r}), and for each of drafts.waiting() "
                 "drafts.accept(draft), drafts.edit(draft, answer) or drafts.reject(draft, reason)",
             )
-        skipped, waiting = set[str](), self._drafts.waiting()
-        total = len(waiting)
-        while waiting:
-            draft = waiting[0]
-            self._out.show(*shown(draft, sum(self._done.values()) + 1, total))
+        waiting = self._drafts.waiting()
+        for number, draft in enumerate(waiting, 1):
+            if not self._waits(draft):
+                continue
+            self._out.show(*shown(draft, number, len(waiting)))
             if not self._decided(draft):
                 break
-            skipped.add(draft.id)
-            waiting = [one for one in self._drafts.waiting() if one.id not in skipped]
         self._close()
+
+    def _waits(self, draft: Draft) -> bool:
+        """Whether nobody has decided on the draft meanwhile."""
+        return self._drafts.get(draft.id).state == "waiting"
 
     def _decided(self, draft: Draft) -> bool:
         """Asks until there is an answer; False for quitting."""
@@ -58,7 +60,7 @@ class Reviewer:
             key = _key()
             if key == "q":
                 return False
-            if key in ("a", "e", "r") and self._drafts.get(draft.id).state != "waiting":
+            if key in ("a", "e", "r") and not self._waits(draft):
                 self._out.show("somebody else has decided on this one meanwhile")
                 return True
             try:
