@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from finetune_sdk.client import Client
     from finetune_sdk.data.checks import Finding
     from finetune_sdk.data.dataset import Dataset
+    from finetune_sdk.drafts import Draft, Drafts
     from finetune_sdk.errors import (
         BackendError,
         BudgetError,
@@ -53,6 +54,7 @@ _ROOMS = {
     "client": "Client",
     "data.checks": "Finding",
     "data.dataset": "Dataset",
+    "drafts": "Draft Drafts",
     "errors": "BackendError BudgetError DatasetError EvaluationError FinetuneError InputError JobError "
     "MissingDependencyError NotFoundError RunError SettingsError UnsupportedError",
     "estimate": "Estimate Price Range",
@@ -84,6 +86,8 @@ __all__ = [
     "Conversation",
     "Dataset",
     "DatasetError",
+    "Draft",
+    "Drafts",
     "Estimate",
     "Evaluation",
     "EvaluationError",

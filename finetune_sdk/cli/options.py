@@ -52,6 +52,12 @@ Detach = Annotated[bool, typer.Option("--detach", help="Come back at once; the r
 AllowLeakage = Annotated[
     bool, typer.Option("--allow-leakage", help="Accept validation rows that are also in the training data.")
 ]
+FailuresPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--failures", metavar="TODO.JSONL", help="Also write the cases that fail, as a to-do list.", show_default=False
+    ),
+]
 ReportPath = Annotated[
     Path | None, typer.Option("--report", metavar="OUT.HTML", help="Where to write the report.", show_default=False)
 ]

@@ -251,12 +251,21 @@ class Dataset:
         drawn = sorted(zip(map(seeded(seed), self.hashes()), self._rows, strict=True))[:count]
         return Dataset(self._source, array("L", sorted(index for _, index in drawn)))
 
-    def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        format: str | None = None,  # noqa: A002 - the user's word
+        *,
+        marks: bool = True,
+    ) -> None:
         """Writes JSON lines, whole or not at all, packed where the name ends in .gz; by default in OpenAI's format of this kind.
 
-        Raises DatasetError naming the first row that the format cannot hold without loss.
+        Synthetic rows keep their mark, the key `synthetic`; `marks=False` leaves it out, for whoever refuses keys that are not
+        the format's own. Raises DatasetError naming the first row that the format cannot hold without loss.
         """
-        save_rows(((self.where(index), row) for index, row in enumerate(self.rows())), self.kind, path, format)
+        save_rows(
+            ((self.where(index), row) for index, row in enumerate(self.rows())), self.kind, path, format, marks=marks
+        )
 
     def fix(self, *, redact: bool = False) -> Fixed:
         """What is mechanically wrong, mended: see Fixed. Nothing is written, and this dataset stays as it is.

@@ -21,6 +21,7 @@ import orjson
 
 from finetune_sdk.data.checks import Finding, RowError, structure
 from finetune_sdk.data.formats import Format
+from finetune_sdk.data.formats.marks import MARK, unmarked
 from finetune_sdk.data.readers.lines import BUFFER_BYTES, BYTE_ORDER_MARK, LINE_BYTES, rest_of_line, too_long
 from finetune_sdk.data.strict import not_json, verify
 from finetune_sdk.machine import cores
@@ -36,8 +37,8 @@ SEAL = b"finetune_sdk.data.part\n"
 
 
 def content_hash(row: Mapping[str, Any]) -> bytes:
-    """16 bytes that stand for a canonical row; the order of its keys does not matter."""
-    return digest(orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
+    """16 bytes that stand for a canonical row; neither the order of its keys nor its mark matters."""
+    return digest(orjson.dumps(unmarked(row), option=orjson.OPT_SORT_KEYS))
 
 
 def digest(written: bytes) -> bytes:
@@ -45,10 +46,10 @@ def digest(written: bytes) -> bytes:
 
 
 def checked(kind: Kind, row: Mapping[str, Any]) -> bytes:
-    """A canonical row that something can be learnt from as JSON, its keys sorted. Raises RowError for any other."""
+    """A canonical row that something can be learnt from as JSON, its keys sorted, its mark left out. Raises RowError for any other."""
     structure(kind, row)
     try:
-        return orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(unmarked(row), option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as fault:
         why = "it is nested too deeply" if "ecursion" in str(fault) else str(fault)
         raise RowError(
@@ -158,7 +159,8 @@ def index_file(path: Path, form: Format, part_bytes: int = PART_BYTES) -> Index:
 def index_part(file: BinaryIO, form: Format, start: int, end: int) -> Index:
     """The index of the lines from one offset to another, both of which stand at the start of a line."""
     index, offset, number = Index(), start, 0
-    read, known, kept, kind = form.read, form.known, form.kept, form.kind
+    read, kept, kind = form.read, form.kept, form.kind
+    known = form.known and form.known | {MARK}
     readline, loads = file.readline, orjson.loads
     offsets, lengths, lines, hashes = index.offsets, index.lengths, index.lines, index.hashes
     file.seek(start)
@@ -176,7 +178,7 @@ def index_part(file: BinaryIO, form: Format, start: int, end: int) -> Index:
                 raw = loads(line)
                 if type(raw) is not dict:
                     json_object(raw)
-                row = read(raw)
+                row = form.canonical(raw) if MARK in raw else read(raw)
                 written = checked(kind, row)
                 if not kept(line, raw, row, written):
                     verify(line)

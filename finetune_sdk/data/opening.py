@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from finetune_sdk.data.checks import Finding, RowError
 from finetune_sdk.data.formats import FORMATS, Format, detect, named
+from finetune_sdk.data.formats.marks import MARK, mark
 from finetune_sdk.data.readers import Rows
 from finetune_sdk.data.readers.arrays import array_items
 from finetune_sdk.data.readers.lines import BYTE_ORDER_MARK, GZIP, json_lines, opened
@@ -124,7 +125,8 @@ def _of_examples(rows: Rows, kind: Kind, name: str) -> Opened:
             raise RowError(f"this is {type(item).__name__} among examples.", "give examples alone, or objects alone")
         if _kind_of(item) != kind:
             raise RowError(f"this is a {_kind_of(item)} example among {kind} ones.", "make one dataset of each kind")
-        return item.canonical()
+        row = item.canonical()
+        return {**row, **mark(row[MARK])} if MARK in row else row
 
     spool = Spool(kind, name)
     spool.fill(rows, canonical)

@@ -19,9 +19,16 @@ from finetune_sdk.messages import Kind
 
 
 def save_rows(
-    rows: Iterable[tuple[str, dict[str, Any]]], kind: Kind, path: str | os.PathLike[str], format_name: str | None = None
+    rows: Iterable[tuple[str, dict[str, Any]]],
+    kind: Kind,
+    path: str | os.PathLike[str],
+    format_name: str | None = None,
+    *,
+    marks: bool = True,
 ) -> None:
     """Writes rows of a kind, each with what it is called in an error; by default in OpenAI's format of that kind.
+
+    Without `marks` a synthetic row is written as any other.
 
     Raises DatasetError naming the first row that the format cannot hold without loss.
     """
@@ -35,7 +42,7 @@ def save_rows(
         with whole(target) as file, _packed(file, target) as lines:
             for where, row in rows:
                 try:
-                    written = form.write(row)
+                    written = form.written(row, marked=marks)
                 except RowError as fault:
                     raise DatasetError(f"{where}: {fault.message}", cure=fault.cure) from None
                 lines.write(orjson.dumps(written, option=orjson.OPT_APPEND_NEWLINE))

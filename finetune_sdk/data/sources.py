@@ -71,7 +71,7 @@ class FileSource:
     def row(self, index: int) -> dict[str, Any]:
         raw = pread(self._file(), self._index.lengths[index], self._index.offsets[index])
         try:
-            row = self._format.read(orjson.loads(raw))
+            row = self._format.canonical(orjson.loads(raw))
         except (orjson.JSONDecodeError, RowError):
             raise self._changed() from None
         start = index * HASH_BYTES

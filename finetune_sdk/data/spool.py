@@ -104,7 +104,7 @@ class Spool:
 
 def read_with(form: Format) -> Callable[[Any], dict[str, Any]]:
     """Reads raw objects, and refuses what is none."""
-    return lambda item: form.read(json_object(item))
+    return lambda item: form.canonical(json_object(item))
 
 
 def _finite(value: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from finetune_sdk.data.checks import Finding, RowError, structure
 from finetune_sdk.data.formats import Format, detect, named
+from finetune_sdk.data.formats.marks import MARK
 from finetune_sdk.data.formats.openai import CHAT
 from finetune_sdk.data.strict import parse
 from finetune_sdk.errors import DatasetError
@@ -53,8 +54,8 @@ def _without_unread(raw: bytes, form: Format) -> tuple[dict[str, Any], str] | No
     row = _object(raw)
     if row is None or not isinstance(row.get("messages"), list):
         return None
-    removed = sorted(row.keys() - CHAT)
-    kept: dict[str, Any] = {name: row[name] for name in CHAT & row.keys()}
+    removed = sorted(row.keys() - CHAT - {MARK})
+    kept: dict[str, Any] = {name: row[name] for name in (CHAT | {MARK}) & row.keys()}
     kept["messages"] = []
     for message in row["messages"]:
         if not isinstance(message, dict):
@@ -64,7 +65,7 @@ def _without_unread(raw: bytes, form: Format) -> tuple[dict[str, Any], str] | No
     if not removed:
         return None
     try:
-        canonical = form.read(kept)
+        canonical = form.canonical(kept)
         structure(form.kind, canonical)
     except RowError:
         return None

@@ -204,7 +204,9 @@ def read_call(call: Any, number: int) -> dict[str, Any]:
 
 
 def write_chat(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "messages": write_messages(row["messages"])}
+    """The row as the protocol has it, and nothing besides: a place may refuse keys that it does not know."""
+    options = {key: row[key] for key in ("tools", "parallel_tool_calls") if key in row}
+    return {"messages": write_messages(row["messages"]), **options}
 
 
 def write_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
