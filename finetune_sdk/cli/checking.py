@@ -35,7 +35,7 @@ class Checked:
         from finetune_sdk.cli.findings import counts
 
         return {
-            "file": str(self.file), "kind": self.data.kind, "rows": len(self.data),
+            "file": str(self.file), "kind": self.data.kind, "rows": len(self.data), "unit": self.data.unit,
             "fingerprint": self.data.fingerprint, **counts(self.findings),
             "findings": [finding.to_dict() for finding in self.findings],
         }  # fmt: skip
@@ -73,7 +73,7 @@ def mend(found: Checked, to: Path, redact: bool, out: Screen) -> dict[str, Any]:
         fixed.save(to)
         changes = fixed.changes
     dropped = sum(change.action == "dropped" for change in changes)
-    alike: dict[str, list[int]] = {}
+    alike, unit = dict[str, list[int]](), found.data.unit
     for change in changes:
         lines = alike.setdefault(f"{change.action}: {change.what}" if change.action != "redacted" else "redacted", [])
         lines += [change.line] if change.line else []
@@ -81,9 +81,9 @@ def mend(found: Checked, to: Path, redact: bool, out: Screen) -> dict[str, Any]:
     for what, lines in alike.items():
         listed = ", ".join(f"{line:,}" for line in lines[:_LISTED])
         more = f" and {len(lines) - _LISTED:,} more" if len(lines) > _LISTED else ""
-        out.show(f"  {what}" + (f" ({'line' if len(lines) == 1 else 'lines'} {listed}{more})" if lines else ""))
+        out.show(f"  {what}" + (f" ({unit if len(lines) == 1 else f'{unit}s'} {listed}{more})" if lines else ""))
     if any(len(lines) > _LISTED for lines in alike.values()):
-        out.show("  --json lists every change with its line")
+        out.show(f"  --json lists every change with its {unit}")
     return {"file": str(to), "dropped": dropped, "changes": [change.to_dict() for change in changes]}
 
 

@@ -77,8 +77,8 @@ def test_exact_duplicates_go_and_each_is_named() -> None:
     data = Dataset.of([chat("a", "b"), chat("c", "d"), chat("a", "b "), chat("a", "b")])
     fixed = data.fix()
     assert [str(change) for change in fixed.changes] == [
-        "line 3: dropped: it repeats line 1 exactly",
-        "line 4: dropped: it repeats line 1 exactly",
+        "row 3: dropped: it repeats row 1 exactly",
+        "row 4: dropped: it repeats row 1 exactly",
     ]
     assert len(list(fixed.rows())) == 2
 
