@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ class Checked:
         }  # fmt: skip
 
 
-def checked(file: Path, form: str | None) -> Checked:
+def checked(file: Path, form: str | None, columns: Mapping[str, str] | None = None) -> Checked:
     """The file with all checks done, in one pass."""
     from finetune_sdk.data.checks.labels import Labels
     from finetune_sdk.data.checks.outliers import Lengths
@@ -49,7 +49,7 @@ def checked(file: Path, form: str | None) -> Checked:
     from finetune_sdk.data.dataset import Dataset
 
     with waiting(f"checking {file.name}") as tell:
-        data, _ = Dataset.inspect(file, form)
+        data, _ = Dataset.inspect(file, form, columns=columns)
         labels, lengths = Labels(), Lengths()
         ticks = Ticks(lambda done: tell(done, len(data)))
         others = [make for make in THOROUGH if make not in (Labels, Lengths)]

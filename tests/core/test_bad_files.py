@@ -259,6 +259,14 @@ FILES: dict[str, tuple[str, bytes | Callable[[], bytes], str, str]] = {
     "only NUL": ("rows.jsonl", b"\0" * 5000, "line 1", "JSON"),
     "one pretty object": ("rows.json", json.dumps(chat("a", "b"), indent=2).encode(), "line 1", "JSON object on each line"),
     "an object of rows": ("rows.json", json.dumps({"data": [chat("a", "b")]}).encode(), "their keys are data", "rename"),
+    "a key twice in each line": (
+        "rows.jsonl", b'\n{"text": "a", "text": "b"}\n{"text": "a", "text": "b"}\n', "line 2: the key 'text' stands twice", "remove one",
+    ),
+    "a key twice in each packed line": (
+        "rows.jsonl.gz", gzip.compress(b'{"text": "a", "text": "b"}\n' * 3), "line 1: the key 'text' stands twice", "remove one",
+    ),
+    "NaN in each line": ("rows.jsonl", b'{"text": NaN}\n' * 3, "line 1: this is not JSON .*None of the first 3 lines", "NaN"),
+    "packed prose": ("rows.gz", gzip.compress(b"Dear all,\n"), "line 1: the file is not JSON lines", "one JSON object"),
     "numbers": ("rows.jsonl", b"1\n2\n", "line 1", "JSON object"),
     "no known keys": ("rows.jsonl", b'{"question": "a", "reply": "b"}\n', "their keys are question, reply", "rename"),
     "gzip cut short": ("rows.jsonl.gz", PACKED[: len(PACKED) // 2], "cut short", "anew"),

@@ -60,9 +60,9 @@ def test_the_page_asks_the_network_for_nothing() -> None:
     assert not re.search(r"(?:src|href)=|url\(|@import", page)
 
 
-def test_the_page_tells_findings_lines_lengths_labels_and_samples() -> None:
+def test_the_page_tells_findings_places_lengths_labels_and_samples() -> None:
     page = render(data())
-    for part in ("1 warning", "lines 3, 4 and 7 more", "Lengths", "Labels", "line 7", "75.0%", "1 row dropped"):
+    for part in ("1 warning", "items 3, 4 and 7 more", "Lengths", "Labels", "item 7", "75.0%", "1 row dropped"):
         assert part in page, part
     assert page.count("<figure>") == 1  # answers of one length have no histogram
 

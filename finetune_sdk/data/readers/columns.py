@@ -48,7 +48,8 @@ class Columns:
         if not self._absent or not self._there:
             return
         absent, there = next(iter(self._absent)), list(self._there)
-        near = get_close_matches(absent, there, 1)
+        alike = [name for name in there if name.strip().casefold() == absent.strip().casefold()]
+        near = alike or get_close_matches(absent, there, 1)
         listed = ", ".join(there[:_LISTED]) + (", …" if len(there) > _LISTED else "")
         raise DatasetError(
             f"{self._where}: there is no column {absent!r}; there are {listed}.",
