@@ -260,9 +260,10 @@ class Dataset:
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
         """Writes JSON lines, whole or not at all, packed where the name ends in .gz; by default in OpenAI's format of this kind.
 
+        A name that ends in .csv makes a table of texts (by default prompt and completion), .parquet one of messages or texts.
         Raises DatasetError naming the first row that the format cannot hold without loss.
         """
-        save_rows(((self.where(index), row) for index, row in enumerate(self.rows())), self.kind, path, format)
+        save_rows(lambda: ((self.where(index), row) for index, row in enumerate(self.rows())), self.kind, path, format)
 
     def fix(self, *, redact: bool = False) -> Fixed:
         """What is mechanically wrong, mended: see Fixed. Nothing is written, and this dataset stays as it is.

@@ -79,7 +79,7 @@ def contents(path: Path, columns: Mapping[str, str] | None) -> Contents:
 def _contents(path: Path, columns: Columns | None) -> Contents:
     start, name = _start(path), str(path)
     if start.startswith(PARQUET):
-        return Contents("row", lambda: filled(_under(parquet_rows(path), columns, table=True)))
+        return Contents("row", lambda: typed(filled(_under(parquet_rows(path), columns, table=True))))
     with opened(path) as file:
         first = _first_byte(file)
     if first == b"":
@@ -123,7 +123,7 @@ def open_rows(rows: Iterable[Any], name: str | None, columns: Mapping[str, str] 
     if not frame and isinstance(first[1], Example):
         return _of_examples(numbered, _kind_of(first[1]), where)
     checked = _under((_as_object(number, item, where) for number, item in numbered), named_so, table=frame)
-    return _spooled(filled(checked) if frame else checked, form, where, where, "row", named_so)
+    return _spooled(typed(filled(checked)) if frame else checked, form, where, where, "row", named_so)
 
 
 def _spooled(rows: Rows, form: Format | None, name: str, where: str, unit: str, columns: Columns | None) -> Opened:
@@ -218,9 +218,14 @@ def _start(path: Path) -> bytes:
     for magic, said, cure in _NOT_READ:
         if start.startswith(magic):
             raise DatasetError(f"{path} {said}.", cure=cure)
-    if b"\0{" in start or b"{\0" in start or b"[\0" in start or b"\0[" in start:
+    if not start.startswith((GZIP, PARQUET)) and _is_wide(start):
         raise DatasetError(f"{path} is text in UTF-16 or UTF-32.", cure="save it as UTF-8")
     return start
+
+
+def _is_wide(start: bytes) -> bool:
+    """Whether these are the first bytes of JSON in UTF-16 or UTF-32 without a byte order mark."""
+    return any(wide in start for wide in (b"\0{", b"{\0", b"[\0", b"\0["))
 
 
 _UNPACK = "unpack it first; of packed files only gzip is read"

@@ -265,6 +265,7 @@ FILES: dict[str, tuple[str, bytes | Callable[[], bytes], str, str]] = {
     "a key twice in each packed line": (
         "rows.jsonl.gz", gzip.compress(b'{"text": "a", "text": "b"}\n' * 3), "line 1: the key 'text' stands twice", "remove one",
     ),
+    "packed, with the marks of UTF-16 by chance": ("rows.gz", gzip.compress(b"Dear all,\n", mtime=0x7B00), "not JSON lines", "JSON"),
     "NaN in each line": ("rows.jsonl", b'{"text": NaN}\n' * 3, "line 1: this is not JSON .*None of the first 3 lines", "NaN"),
     "packed prose": ("rows.gz", gzip.compress(b"Dear all,\n"), "line 1: the file is not JSON lines", "one JSON object"),
     "numbers": ("rows.jsonl", b"1\n2\n", "line 1", "JSON object"),

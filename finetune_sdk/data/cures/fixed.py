@@ -85,8 +85,8 @@ class Fixed:
         return (row for row, _ in self._pass() if row is not None)
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
-        """Writes JSON lines, whole or not at all; by default in OpenAI's format of this kind."""
-        save_rows(((self._rows.name, row) for row in self.rows()), self.kind, path, format)
+        """Writes JSON lines, CSV or Parquet as `Dataset.save` does, whole or not at all."""
+        save_rows(lambda: ((self._rows.name, row) for row in self.rows()), self.kind, path, format)
 
     @cached_property
     def _plan(self) -> tuple[dict[str, dict[str, str]], Redaction]:

@@ -120,7 +120,7 @@ class _Text:
 
 
 def typed(rows: Rows) -> Rows:
-    """Cells of a CSV file as what their column holds: messages and tools are JSON there, a label is true or false."""
+    """Cells of text as what their column holds: messages and tools are JSON there, a label is true or false."""
     for number, row in rows:
         if isinstance(row, dict):
             try:
