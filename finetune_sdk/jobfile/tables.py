@@ -22,7 +22,7 @@ class Table(BaseModel):
 class DataFile(Table):
     """A file of examples, and how to read it."""
 
-    path: Name
+    path: str
     """Where it is, from the job file."""
     format: Name | None = None
     """The data's format, where it should not be detected."""
