@@ -14,7 +14,6 @@ from finetune_sdk.data.checks import QUICK, Check, Finding
 from finetune_sdk.data.index import HASH_BYTES
 from finetune_sdk.data.mixture import Mixture, amounts
 from finetune_sdk.data.opening import Origin, open_file, open_rows
-from finetune_sdk.data.saving import save_rows
 from finetune_sdk.data.sources import Source
 from finetune_sdk.data.splits import SIDES, Label, Shares, by_hash, by_stratum, labels, seeded
 from finetune_sdk.errors import DatasetError
@@ -71,7 +70,7 @@ class Dataset:
     ) -> tuple[Dataset, tuple[Finding, ...]]:
         """The good rows of a file, and an error finding for each bad one: what `finetune check` shows."""
         source, faults, form = open_file(Path(path), format, columns)
-        origin = Origin(Path(path).absolute(), form, columns) if form is not None else None
+        origin = Origin.of(Path(path), form, columns) if form is not None else None
         return cls(source, faults=faults, origin=origin), tuple(faults)
 
     @classmethod
@@ -263,6 +262,8 @@ class Dataset:
         A name that ends in .csv makes a table of texts (by default prompt and completion), .parquet one of messages or texts.
         Raises DatasetError naming the first row that the format cannot hold without loss.
         """
+        from finetune_sdk.data.saving import save_rows
+
         save_rows(lambda: ((self.where(index), row) for index, row in enumerate(self.rows())), self.kind, path, format)
 
     def fix(self, *, redact: bool = False) -> Fixed:

@@ -52,9 +52,16 @@ class Origin:
     path: Path
     form: Format
     columns: Mapping[str, str] | None
+    stamp: tuple[int, int]
+
+    @classmethod
+    def of(cls, path: Path, form: Format, columns: Mapping[str, str] | None) -> Origin:
+        return cls(path.absolute(), form, columns, _stamp(path))
 
     def rows(self) -> Rows:
-        """The raw rows once more, also those that could not be used; their numbers are the same."""
+        """The raw rows once more, also those that could not be used. Raises DatasetError where the file has changed."""
+        if _stamp(self.path) != self.stamp:
+            raise DatasetError(f"{self.path} has changed since it was loaded.", cure="load the dataset anew")
         return contents(self.path, self.columns).rows()
 
 
@@ -199,6 +206,14 @@ def _kind_of(example: Example) -> Kind:
         ChatExample: "chat", PreferenceExample: "preference", RatedExample: "rated", TaskExample: "task", TextExample: "text"
     }  # fmt: skip
     return kinds[type(example)]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError:
+        return 0, 0
+    return state.st_size, state.st_mtime_ns
 
 
 def _start(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from pathlib import Path
@@ -151,6 +152,15 @@ def test_a_whole_file_of_misnamed_roles_is_mended(tmp_path: Path) -> None:
     fixed = data.fix()
     assert sum(1 for _ in fixed.rows()) == 12_000
     assert [change.line for change in fixed.changes if change.action == "dropped"] == [12_001]
+
+
+def test_a_file_that_changed_meanwhile_is_not_mended(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl.gz"
+    file.write_bytes(gzip.compress(json.dumps(GPT).encode()))
+    data, _ = Dataset.inspect(file)
+    file.write_bytes(gzip.compress(json.dumps(chat("x", "y")).encode() * 2))
+    with pytest.raises(DatasetError, match="has changed"):
+        data.fix()
 
 
 def test_rows_under_other_names_are_mended_by_those(tmp_path: Path) -> None:
