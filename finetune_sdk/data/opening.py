@@ -62,14 +62,14 @@ class Origin:
         """The raw rows once more, also those that could not be used. Raises DatasetError where the file has changed."""
         if _stamp(self.path) != self.stamp:
             raise DatasetError(f"{self.path} has changed since it was loaded.", cure="load the dataset anew")
-        return contents(self.path, self.columns).rows()
+        return contents(self.path, None if self.columns is None else Columns(self.columns, str(self.path))).rows()
 
 
 def open_file(path: Path, name: str | None, columns: Mapping[str, str] | None) -> Opened:
     """The rows of a file and what is wrong with others of them. Raises DatasetError where there is no row to speak of."""
     form = named(name) if name else None
     named_so = None if columns is None else Columns(columns, str(path))
-    held = _contents(path, named_so)
+    held = contents(path, named_so)
     if not held.in_place:
         return _spooled(held.rows(), form, path.name, str(path), held.unit, named_so)
     if form is None:
@@ -78,12 +78,8 @@ def open_file(path: Path, name: str | None, columns: Mapping[str, str] | None) -
     return Opened(source, source.faults.findings(), form)
 
 
-def contents(path: Path, columns: Mapping[str, str] | None) -> Contents:
+def contents(path: Path, columns: Columns | None) -> Contents:
     """What a file holds, by its first bytes. Raises DatasetError where it holds no rows at all."""
-    return _contents(path, None if columns is None else Columns(columns, str(path)))
-
-
-def _contents(path: Path, columns: Columns | None) -> Contents:
     start, name = _start(path), str(path)
     if start.startswith(PARQUET):
         return Contents("row", lambda: typed(filled(_under(parquet_rows(path), columns, table=True))))
