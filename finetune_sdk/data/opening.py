@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from os.path import exists, isdir, isfile, islink
 from pathlib import Path
@@ -33,8 +32,7 @@ class Opened(NamedTuple):
     form: Format | None
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(NamedTuple):
     """What a file turned out to hold: what a row is called there, and a way to read all rows, now and again.
 
     JSON lines that can be indexed `in_place` need not be copied.
@@ -45,8 +43,7 @@ class Contents:
     in_place: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where the rows of a dataset came from, as it was understood."""
 
     path: Path
