@@ -89,11 +89,15 @@ def contents(path: Path, columns: Columns | None) -> Contents:
     if first == b"[":
         return Contents("item", lambda: _under(_each(path, lambda file: array_items(file, name)), columns, table=False))
     if first != b"{":
-        if _is_csv(path, columns):
+        table = _is_csv(path, columns)
+        if not table and not _holds_an_object(path):
+            if columns is None:
+                raise _no_json(path)
+            table = True
+        if table:
             return Contents(
                 "line", lambda: typed(_under(_each(path, lambda file: csv_rows(file, name)), columns, table=True))
             )
-        _hold_an_object(path)
     packed = start.startswith(GZIP)
     return Contents(
         "line", lambda: _under(_each(path, json_lines), columns, table=False), in_place=not packed and columns is None
@@ -291,14 +295,16 @@ def _is_csv(path: Path, columns: Columns | None) -> bool:
     return bool(wanted & set(names)) or any(keys <= set(names) for form in FORMATS for keys in form.keys)
 
 
-def _hold_an_object(path: Path) -> None:
-    """Raises DatasetError showing how the file starts where none of its first lines is a JSON object."""
+def _holds_an_object(path: Path) -> bool:
+    """Whether one of the first lines is a JSON object."""
     with opened(path) as file:
-        if any(isinstance(row, Mapping) for _, row in islice(json_lines(file), DETECT_ROWS * 10)):
-            return
+        return any(isinstance(row, Mapping) for _, row in islice(json_lines(file), DETECT_ROWS * 10))
+
+
+def _no_json(path: Path) -> DatasetError:
     with opened(path) as file:
         line = file.readline(60).removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace").strip()
-    raise DatasetError(
+    return DatasetError(
         f"{path} line 1: the file is not JSON lines; it starts with {line!r}.",
         cure="write one JSON object on each line",
     )

@@ -124,6 +124,15 @@ def test_a_column_that_a_file_has_not_is_named_with_those_that_it_has(
     assert cure in str(caught.value.cure)
 
 
+def test_a_table_under_any_name_is_one_where_columns_are_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.txt").write_text("Frage;Antwort\na;b\n")
+    with pytest.raises(DatasetError, match="there is no column 'Fragen'; there are Frage, Antwort") as caught:
+        Dataset.load(tmp_path / "rows.txt", columns={"prompt": "Fragen", "completion": "Antworten"})
+    assert caught.value.cure == "use 'Frage'"
+    with pytest.raises(DatasetError, match="not JSON lines"):
+        Dataset.load(tmp_path / "rows.txt")
+
+
 def test_a_key_that_few_objects_have_is_found_however_late(tmp_path: Path) -> None:
     rows = [*ROWS * 30, {**ROWS[0], "setting": "Be brief."}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
