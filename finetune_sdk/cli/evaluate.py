@@ -9,6 +9,7 @@ import typer
 
 from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, FailuresPath, JobPath, ReportPath
 from finetune_sdk.cli.screen import screen
+from finetune_sdk.cli.waiting import waiting
 
 
 def evaluate(
@@ -31,7 +32,8 @@ def evaluate(
 
         started = time.monotonic()
         job_file = JobFile.load(file)
-        evaluation = job_file.evaluation()
+        with waiting(f"reading the data of {file.name}"):
+            evaluation = job_file.evaluation()
         if evaluation is None:
             raise JobError(
                 f"{file} has no `evaluation`.", cure="add one: `evaluation: {evaluators: [{kind: exact_match}]}`"

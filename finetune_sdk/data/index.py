@@ -9,7 +9,7 @@ import os
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 HASH_BYTES = 16
 PART_BYTES = 64 << 20
 MOST_PARTS = 16
+FIRST = 20
+MOST_FAULTS = 10_000
 SEAL = b"finetune_sdk.data.part\n"
 
 
@@ -61,21 +63,43 @@ def checked(kind: Kind, row: Mapping[str, Any]) -> bytes:
 def json_object(row: Any) -> dict[str, Any]:
     """The row itself. Raises RowError where it is not an object."""
     if not isinstance(row, dict):
-        raise RowError(f"the line holds {type(row).__name__}, not an object.", "write one JSON object on each line")
+        raise RowError(f"the row holds {type(row).__name__}, not an object.", "write one JSON object for each example")
     return row
+
+
+@dataclass(slots=True)
+class Unread:
+    """Keys that nothing reads: in how many rows each stands, and the first lines that have it."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, keys: Iterable[str], number: int) -> None:
+        for key in keys:
+            self.counts[key] += 1
+            if self.counts[key] <= FIRST:
+                self.first.setdefault(key, []).append(number)
+
+    def extend(self, other: Unread, lines: int) -> None:
+        """Adds the keys of rows that stand `lines` further down."""
+        self.counts.update(other.counts)
+        for key, first in other.first.items():
+            mine = self.first.setdefault(key, [])
+            mine += [line + lines for line in first[: FIRST - len(mine)]]
 
 
 @dataclass(slots=True)
 class Faults:
     """What is wrong with the rows that cannot be used: the first 10,000 in words, the others counted."""
 
-    limit: int = 10_000
+    unit: str = "line"
+    limit: int = MOST_FAULTS
     named: list[Finding] = field(default_factory=list)
     more: int = 0
 
     def add(self, number: int, fault: RowError) -> None:
         if len(self.named) < self.limit:
-            self.named.append(Finding("structure", "error", fault.message, fault.cure, (number,)))
+            self.named.append(Finding("structure", "error", fault.message, fault.cure, (number,), unit=self.unit))
         else:
             self.more += 1
 
@@ -100,7 +124,7 @@ class Index:
     lengths: array[int] = field(default_factory=lambda: array("L"))
     lines: array[int] = field(default_factory=lambda: array("L"))
     hashes: bytearray = field(default_factory=bytearray)
-    unread: Counter[str] = field(default_factory=Counter)
+    unread: Unread = field(default_factory=Unread)
     faults: Faults = field(default_factory=Faults)
     read: int = 0
 
@@ -110,7 +134,7 @@ class Index:
         self.lengths += other.lengths
         self.lines += array("L", (line + self.read for line in other.lines))
         self.hashes += other.hashes
-        self.unread.update(other.unread)
+        self.unread.extend(other.unread, self.read)
         self.faults.extend(other.faults, self.read)
         self.read += other.read
 
@@ -119,7 +143,8 @@ class Index:
         said = {
             "read": self.read,
             "rows": len(self.offsets),
-            "unread": self.unread,
+            "unread": self.unread.counts,
+            "first": self.unread.first,
             "faults": [(finding.rows[0], finding.message, finding.cure) for finding in self.faults.named],
             "more": self.faults.more,
         }
@@ -134,7 +159,7 @@ class Index:
         if not raw.startswith(SEAL):
             raise ValueError("these bytes are no index")
         said = orjson.loads(raw[start:end])
-        index = cls(unread=Counter(said["unread"]), read=said["read"])
+        index = cls(unread=Unread(Counter(said["unread"]), said["first"]), read=said["read"])
         for numbers in (index.offsets, index.lengths, index.lines):
             start, end = end, end + said["rows"] * numbers.itemsize
             numbers.frombytes(raw[start:end])
@@ -188,7 +213,7 @@ def index_part(file: BinaryIO, form: Format, start: int, end: int) -> Index:
                 index.faults.add(number, fault)
             else:
                 if known is not None and not raw.keys() <= known:
-                    index.unread.update(form.unread(raw))
+                    index.unread.add(form.unread(raw), number)
                 hashes += digest(written)
                 offsets.append(offset)
                 lengths.append(length)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import finetune_sdk.cli
 from finetune_sdk.drafts import Drafts
+from finetune_sdk.jobfile import JobFile
 from shell import Shell
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
@@ -44,6 +45,12 @@ def accept_all(finetune: Shell, name: str) -> None:
         drafts.accept(draft)
 
 
+def test_the_long_form_of_a_data_file_works(finetune: Shell) -> None:
+    line, _ = blocks("text")
+    finetune.write("job.yaml", f"name: faq\n{line}")
+    assert len(JobFile.load(finetune.folder / "job.yaml").datasets().train) == 12
+
+
 def test_the_job_file_of_the_page_works(finetune: Shell) -> None:
     (text,) = blocks("yaml")
     text = text.replace("category, priority", "category").replace("base: tiny", "base: echo")
@@ -52,7 +59,7 @@ def test_the_job_file_of_the_page_works(finetune: Shell) -> None:
 
 
 def test_the_error_of_the_page_is_what_is_said(finetune: Shell) -> None:
-    (shown,) = blocks("text")
+    shown = blocks("text")[-1]
     (text,) = blocks("yaml")
     lines = text.replace("kind: sft, epochs", "kind: sft, epoch").splitlines(keepends=True)
     line = next(number for number, one in enumerate(lines, 1) if "epoch:" in one)

@@ -145,6 +145,7 @@ def detect(rows: Sequence[Mapping[str, Any]], where: str) -> Format:
         wanted = "; ".join(f"{f.name}: {' + '.join(sorted(f.keys[0]))}" for f in FORMATS)
         raise DatasetError(
             f"{where}: the rows are in no format that is known here; their keys are {found}.",
-            cure=f"rename the keys to those of one format ({wanted})",
+            cure=f"rename the keys to those of one format ({wanted}), or say which is which: columns={{'prompt': 'question', …}}, "
+            "on the command line --columns prompt=question,…",
         )
     return max(FORMATS, key=fitting.count)
