@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from finetune_sdk.client import Client
     from finetune_sdk.data.checks import Finding
     from finetune_sdk.data.dataset import Dataset
+    from finetune_sdk.drafts import Draft, Drafts
     from finetune_sdk.errors import (
         AnswersError,
         BackendError,
@@ -55,6 +56,7 @@ _ROOMS = {
     "client": "Client",
     "data.checks": "Finding",
     "data.dataset": "Dataset",
+    "drafts": "Draft Drafts",
     "errors": "AnswersError BackendError BudgetError DatasetError EvaluationError FinetuneError InputError JobError "
     "MissingDependencyError NotFoundError RefusedError RunError SettingsError UnsupportedError",
     "estimate": "Estimate Price Range",
@@ -88,6 +90,8 @@ __all__ = [
     "Conversation",
     "Dataset",
     "DatasetError",
+    "Draft",
+    "Drafts",
     "Estimate",
     "Evaluation",
     "EvaluationError",

@@ -273,10 +273,15 @@ class Backend(Protocol):
         ...
 
 
+def installed() -> dict[str, EntryPoint]:
+    """The backends that are installed, by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
 def open_backend(place: Place) -> Backend:
     """The backend that the settings call `place.name`; `kind` in its table names the plugin if that differs."""
     kind = str(place.options.get("kind", place.name))
-    known: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=GROUP)}
+    known = installed()
     if kind not in known:
         near = get_close_matches(kind, known, 1)
         raise SettingsError(

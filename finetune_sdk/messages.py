@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from finetune_sdk.errors import InputError
@@ -121,11 +121,16 @@ Asked = str | Conversation | Sequence[Message] | Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class ChatExample:
-    """A conversation whose assistant turns (weight not 0) are to be learnt."""
+    """A conversation whose assistant turns (weight not 0) are to be learnt.
+
+    Of this and the kinds below `synthetic` names the model that wrote it, if any did. It is no part of the content: it is not
+    learnt, and two examples are equal whatever their marks.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[Mapping[str, Any], ...] = ()
     parallel_tool_calls: bool | None = None
+    synthetic: str | None = field(default=None, compare=False)
 
     @property
     def prompt(self) -> Conversation:
@@ -141,7 +146,7 @@ class ChatExample:
         return max(i for i, message in enumerate(self.messages) if message.role == "assistant")
 
     def canonical(self) -> dict[str, Any]:
-        return Conversation(self.messages, self.tools, self.parallel_tool_calls).canonical()
+        return Conversation(self.messages, self.tools, self.parallel_tool_calls).canonical() | _mark(self.synthetic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +156,14 @@ class PreferenceExample:
     prompt: Conversation
     chosen: tuple[Message, ...]
     rejected: tuple[Message, ...]
+    synthetic: str | None = field(default=None, compare=False)
 
     def canonical(self) -> dict[str, Any]:
         return {
             "prompt": self.prompt.canonical(),
             "chosen": [message.canonical() for message in self.chosen],
             "rejected": [message.canonical() for message in self.rejected],
+            **_mark(self.synthetic),
         }
 
 
@@ -167,12 +174,14 @@ class RatedExample:
     prompt: Conversation
     answer: tuple[Message, ...]
     good: bool
+    synthetic: str | None = field(default=None, compare=False)
 
     def canonical(self) -> dict[str, Any]:
         return {
             "prompt": self.prompt.canonical(),
             "answer": [message.canonical() for message in self.answer],
             "good": self.good,
+            **_mark(self.synthetic),
         }
 
 
@@ -192,9 +201,10 @@ class TextExample:
     """Plain text for continued pretraining."""
 
     text: str
+    synthetic: str | None = field(default=None, compare=False)
 
     def canonical(self) -> dict[str, Any]:
-        return {"text": self.text}
+        return {"text": self.text, **_mark(self.synthetic)}
 
 
 Example = ChatExample | PreferenceExample | RatedExample | TaskExample | TextExample
@@ -202,16 +212,23 @@ Example = ChatExample | PreferenceExample | RatedExample | TaskExample | TextExa
 
 def example(kind: Kind, row: Mapping[str, Any]) -> Example:
     """The example that a canonical row describes."""
+    mark = row.get("synthetic")
     if kind == "chat":
-        return ChatExample(_messages(row["messages"]), tuple(row.get("tools", ())), row.get("parallel_tool_calls"))
+        return ChatExample(
+            _messages(row["messages"]), tuple(row.get("tools", ())), row.get("parallel_tool_calls"), mark
+        )
     if kind == "text":
-        return TextExample(row["text"])
+        return TextExample(row["text"], mark)
     prompt = Conversation.from_canonical(row["prompt"])
     if kind == "preference":
-        return PreferenceExample(prompt, _messages(row["chosen"]), _messages(row["rejected"]))
+        return PreferenceExample(prompt, _messages(row["chosen"]), _messages(row["rejected"]), mark)
     if kind == "rated":
-        return RatedExample(prompt, _messages(row["answer"]), row["good"])
+        return RatedExample(prompt, _messages(row["answer"]), row["good"], mark)
     return TaskExample(prompt, row["reference"])
+
+
+def _mark(synthetic: str | None) -> dict[str, str]:
+    return {} if synthetic is None else {"synthetic": synthetic}
 
 
 def _turn(turn: Message | Mapping[str, Any]) -> Message:

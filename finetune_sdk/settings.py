@@ -6,6 +6,7 @@ Order: argument, environment, finetune.toml. The file is looked for in the worki
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,6 +90,17 @@ def _expanded(home: Path) -> Path:
         return home.expanduser()
     except RuntimeError:
         raise SettingsError(f"the home {home} cannot be found: no such user.", cure="write the folder out") from None
+
+
+def editor(environment: Mapping[str, str] | None = None) -> list[str]:
+    """The command of the user's editor: VISUAL, EDITOR, or the system's own."""
+    env = os.environ if environment is None else environment
+    named = env.get("VISUAL") or env.get("EDITOR") or ""
+    try:
+        words = shlex.split(named, posix=os.name == "posix")
+    except ValueError as fault:
+        raise SettingsError(f"the editor {named!r} is no command: {fault}.", cure="set EDITOR anew") from None
+    return words or ["vi" if os.name == "posix" else "notepad"]
 
 
 def _working_folder() -> Path:

@@ -252,17 +252,19 @@ class LocalBackend:
 
     def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:
         from finetune_sdk_local import bases
-        from finetune_sdk_local.rendering import Renderer, TemplateError, mark
+        from finetune_sdk_local.rendering import Renderer, TemplateError
+        from finetune_sdk_local.tokenising import encoded
+        from finetune_sdk_local.units import Unit
 
         bases.quiet()
         renderer = Renderer(base, bases.tokenizer(base))
         try:
-            text, spans = renderer.texts(dataset[index])[0]
+            text, spans = renderer.texts(dataset.row(index))[0]
         except TemplateError as fault:
             raise DatasetError(f"{dataset.where(index)}: {fault.message}", cure=fault.cure) from None
-        encoded = renderer.encode([text])
-        trained = mark(encoded["offset_mapping"][0], spans)
-        return {"ids": list(encoded["input_ids"][0]), "trained": trained.tolist(), "text": text, "spans": spans}
+        (tokens,) = encoded(renderer, [Unit(text, tuple(spans))])
+        trained = [bool(each) for each in tokens.trained]
+        return {"ids": memoryview(tokens.ids).cast("i").tolist(), "trained": trained, "text": text, "spans": spans}
 
     def doctor(self) -> Mapping[str, str]:
         """What this machine can do, in words."""
@@ -281,7 +283,9 @@ class LocalCounter:
         self.basis = f"the tokenizer and chat template of {base}"
 
     def count(self, example: Example) -> TokenCount:
-        made = self._renderer.sequences([example], sys.maxsize)
+        from finetune_sdk_local.tokenising import tokenise
+
+        made = tokenise(self._renderer, [example], sys.maxsize)
         return TokenCount(int(made.lengths.sum()), int(made.trained_counts.sum()))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_sdk_local.rendering import Sequences
+from finetune_sdk_local.tokenising import Sequences
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.estimate import Range, quantity
 from finetune_sdk_local.prepare import untrained_rows
-from finetune_sdk_local.rendering import Sequences
+from finetune_sdk_local.tokenising import Sequences
 
 SHOWN = 20
 
@@ -31,6 +31,7 @@ def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> I
             "raise max_length, shorten what comes before the answer, or remove the rows",
             tuple(dataset.line(row) for row in untrained[:SHOWN]),
             len(untrained),
+            unit=dataset.unit,
         )
     cut: NDArray[np.int64] = made.cut.reshape(-1, width).sum(1)
     lost: NDArray[np.int64] = made.lost.reshape(-1, width).sum(1)
@@ -41,11 +42,12 @@ def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> I
             "cut",
             "warning",
             f"{len(rows)} {'row of' if len(rows) == 1 else 'rows of'} {dataset.name} {'is' if len(rows) == 1 else 'are'} "
-            f"longer than {max_length} tokens and cut at the end; line {dataset.line(worst)} loses {int(cut[worst])} tokens, "
+            f"longer than {max_length} tokens and cut at the end; {dataset.unit} {dataset.line(worst)} loses {int(cut[worst])} tokens, "
             f"and {int((lost > 0).sum())} lose tokens of the answer.",
             "raise max_length if the base allows it, or shorten the rows",
             tuple(dataset.line(row) for row in rows[:SHOWN]),
             len(rows),
+            unit=dataset.unit,
         )
 
 
@@ -66,6 +68,7 @@ def endings(dataset: Dataset, made: Sequences, ends: Sequence[int], tokenizer: A
             "generation_config.json",
             (dataset.line(int(rows[0])),),
             len(rows),
+            unit=dataset.unit,
         )
 
 

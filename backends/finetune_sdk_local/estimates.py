@@ -13,8 +13,8 @@ from finetune_sdk.job import DPO, Full, LoRA, Method, QLoRA
 from finetune_sdk_local.batches import Plan, grouped, plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.probe import Probe
-from finetune_sdk_local.rendering import Sequences
 from finetune_sdk_local.shapes import Shape
+from finetune_sdk_local.tokenising import Sequences
 
 START_SECONDS = (5.0, 8.0, 14.0)
 ROWS_PER_SECOND = 2_500.0

@@ -12,9 +12,10 @@ from finetune_sdk.job import DPO, SFT, Adapter, Method
 from finetune_sdk_local import bases
 from finetune_sdk_local.batches import plan
 from finetune_sdk_local.devices import Device, pick
-from finetune_sdk_local.rendering import Renderer, Sequences
+from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.tables import adapter_of, method_of
+from finetune_sdk_local.tokenising import Sequences, tokenise
 from finetune_sdk_local.training import Data, Options, Training
 
 
@@ -63,7 +64,7 @@ class RunJob:
 def sequences(renderer: Renderer, dataset: Dataset, method: Method, max_length: int) -> Sequences:
     """A dataset as this method sees it."""
     everything = isinstance(method, SFT) and method.loss_on == "all"
-    return renderer.sequences(dataset, max_length, dataset.where, everything=everything)
+    return tokenise(renderer, dataset, max_length, dataset.where, everything=everything)
 
 
 def data(run: RunFolder, job: RunJob) -> Data:

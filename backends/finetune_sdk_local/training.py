@@ -24,7 +24,7 @@ from finetune_sdk_local.batches import Batch, Plan, batch, grouped
 from finetune_sdk_local.checkpoints import Saved
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.memory import peak_bytes
-from finetune_sdk_local.rendering import Sequences
+from finetune_sdk_local.tokenising import Sequences
 
 Report = Callable[[str, str, Mapping[str, Any]], None]
 

@@ -45,7 +45,7 @@ def written(dataset: Dataset) -> Iterator[Written]:
     """The dataset in the protocol's format, in a file that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
         path = Path(folder) / "rows.jsonl"
-        dataset.save(path)
+        dataset.save(path, marks=False)  # the mark of rows that a model wrote is none of the protocol's keys
         hashed = sha256()
         with path.open("rb") as file:
             while block := file.read(_BLOCK):

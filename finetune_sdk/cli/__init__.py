@@ -13,6 +13,7 @@ from finetune_sdk.cli.cancel import cancel
 from finetune_sdk.cli.check import check
 from finetune_sdk.cli.demo import demo
 from finetune_sdk.cli.doctor import doctor
+from finetune_sdk.cli.drafts import drafts
 from finetune_sdk.cli.estimate import estimate
 from finetune_sdk.cli.evaluate import evaluate
 from finetune_sdk.cli.faults import tell
@@ -33,6 +34,7 @@ for _panel, _commands in (
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+app.add_typer(drafts, name="drafts", rich_help_panel=_DEFINE)
 
 
 def _version(asked: bool) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finetune_sdk.cli.options import AllowLeakage, AsJson, BackendName, ConfigPath
+from finetune_sdk.cli.options import AllowLeakage, AsJson, ColumnNames, ConfigPath, RulesOf, columns
 from finetune_sdk.cli.screen import Screen, screen
+from finetune_sdk.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from finetune_sdk.cli.checking import Checked
@@ -21,18 +22,48 @@ _FIX = "Write the rows there with what is mechanical mended, and say every chang
 _REDACT = "With --fix: replace secrets and personal data by placeholders such as <EMAIL_1>."
 _HTML = "Also write what was found as a page."
 _PREVIEW = "Also show the first N rows as a base sees them, with what is trained in colour."
-_BASE = "With --preview or --backend: the base, instead of the settings' own."
+_BASE = "With --preview or --for: the base, instead of the settings' own."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a data file besides all checks: how to read it, what to write, and which place to ask."""
+
+    form: str | None
+    columns: dict[str, str] | None
+    fix: Path | None
+    redact: bool
+    html: Path | None
+    preview: int | None
+    base: str | None
+    backend: str | None
+    config: Path | None
+
+    def refuse_for_a_job(self, file: Path) -> None:
+        """Raises InputError for what is set and would not count, since the file is a job."""
+        names = ("form", "columns", "fix", "redact", "html", "preview", "base")
+        given = {"--format" if name == "form" else f"--{name}": getattr(self, name) for name in names}
+        _refuse(given, "a data file", f"{file} is a job")
+
+    def refuse_for_data(self) -> None:
+        """Raises InputError for what is set and would not count without what is not set."""
+        if self.backend is None and self.preview is None:
+            _refuse({"--config": self.config}, "a place", "no --for is named")
+            _refuse({"--base": self.base}, "a place", "there is neither --for nor --preview")
+        if self.fix is None:
+            _refuse({"--redact": self.redact}, "mending", "there is no --fix OUT")
 
 
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE|JOB.YAML", help="A data file, or a job.", show_default=False)],
     form: Annotated[str | None, typer.Option("--format", metavar="NAME", help=_FORMAT)] = None,
+    column: ColumnNames = None,
     fix: Annotated[Path | None, typer.Option("--fix", metavar="OUT", help=_FIX, show_default=False)] = None,
     redact: Annotated[bool, typer.Option("--redact", help=_REDACT)] = False,
     html: Annotated[Path | None, typer.Option("--html", metavar="OUT", help=_HTML, show_default=False)] = None,
     preview: Annotated[int | None, typer.Option("--preview", metavar="N", min=1, help=_PREVIEW)] = None,
     base: Annotated[str | None, typer.Option("--base", metavar="NAME", help=_BASE)] = None,
-    backend: BackendName = None,
+    backend: RulesOf = None,
     config: ConfigPath = None,
     allow_leakage: AllowLeakage = False,
     as_json: AsJson = False,
@@ -42,25 +73,14 @@ def check(
     The exit status is 1 where something must be mended first.
     """
     with screen(as_json) as out:
+        asked = Asked(form, columns(column), fix, redact, html, preview, base, backend, config)
         if file.suffix in (".yaml", ".yml"):
-            of_data = {
-                "--format": form,
-                "--fix": fix,
-                "--redact": redact,
-                "--html": html,
-                "--preview": preview,
-                "--base": base,
-            }
-            _refuse(of_data, "a data file", f"{file} is a job")
+            asked.refuse_for_a_job(file)
             errors = _check_job(file, backend, config, allow_leakage, out)
         else:
             _refuse({"--allow-leakage": allow_leakage}, "a job", f"{file} is a data file")
-            if backend is None and preview is None:
-                _refuse({"--config": config}, "a place", "no --backend is named")
-                _refuse({"--base": base}, "a place", "there is neither --backend nor --preview")
-            if fix is None:
-                _refuse({"--redact": redact}, "mending", "there is no --fix OUT")
-            errors = _check_file(file, form, fix, redact, html, (preview, base), backend, config, out)
+            asked.refuse_for_data()
+            errors = _check_file(file, asked, out)
     if errors:
         raise typer.Exit(1)
 
@@ -74,38 +94,29 @@ def _refuse(options: dict[str, Any], what: str, why: str) -> None:
             raise InputError(f"{name} is for {what}, and {why}.", cure=f"leave {name} out")
 
 
-def _check_file(
-    file: Path,
-    form: str | None,
-    fix: Path | None,
-    redact: bool,
-    html: Path | None,
-    shown: tuple[int | None, str | None],
-    backend: str | None,
-    config: Path | None,
-    out: Screen,
-) -> int:
+def _check_file(file: Path, asked: Asked, out: Screen) -> int:
     from finetune_sdk.cli.checking import checked, mend, page, show
 
-    _writable(file, fix, html)
-    found = checked(file, form)
-    if backend is not None:
-        found = replace(found, findings=[*found.findings, *_rules(found, backend, config, shown[1])])
+    _writable(file, asked.fix, asked.html)
+    found = checked(file, asked.form, asked.columns)
+    if asked.backend is not None:
+        rules = _rules(found, asked.backend, asked.config, asked.base)
+        found = replace(found, findings=[*found.findings, *rules])
     show(found, out)
     value = found.to_dict()
-    if shown[0] is not None:
+    if asked.preview is not None:
         from finetune_sdk.cli.preview import preview
 
-        value["preview"] = preview(found, shown[0], shown[1], backend, config, out)
-    if fix is not None:
-        value["fixed"] = mend(found, fix, redact, out)
-    if html is not None:
-        page(found, html, value.get("fixed"))
-        value["html"] = str(html)
-        out.show(f"page: {html}")
+        value["preview"] = preview(found, asked.preview, asked.base, asked.backend, asked.config, out)
+    if asked.fix is not None:
+        value["fixed"] = mend(found, asked.fix, asked.redact, out)
+    if asked.html is not None:
+        page(found, asked.html, value.get("fixed"))
+        value["html"] = str(asked.html)
+        out.show(f"page: {asked.html}")
     out.answer(value)
     errors: int = value["errors"]
-    return 0 if fix is not None else errors
+    return 0 if asked.fix is not None else errors
 
 
 def _writable(file: Path, fix: Path | None, html: Path | None) -> None:
@@ -133,7 +144,7 @@ def _rules(found: Checked, backend: str, config: Path | None, base: str | None) 
     if data.kind not in methods:
         raise InputError(
             f"what {backend} says to {data.kind} data depends on the job.",
-            cure=f"write a job for {found.file}, and `finetune check job.yaml --backend {backend}`",
+            cure=f"write a job for {found.file}, and `finetune check job.yaml --for {backend}`",
         )
     if any(finding.severity == "error" for finding in found.findings):
         said = f"{backend} was not asked: rows that cannot be used come first."
@@ -157,17 +168,18 @@ def _check_job(file: Path, backend: str | None, config: Path | None, allow_leaka
 
     job_file = JobFile.load(file)
     files: dict[str, dict[str, Any]] = {}
-    for side, path in job_file.files().items():
-        found = checked(path, None)
+    for side, held in job_file.data_files().items():
+        found = checked(Path(held.path), held.format, held.columns)
         show(found, out)
         files[side] = found.to_dict()
     errors: int = sum(each["errors"] for each in files.values())
     own: list[Finding] = []
     if not errors:
         known = {finding["message"] for each in files.values() for finding in each["findings"]}
-        placed = _placed(job_file, backend, config, allow_leakage)
-        if not allow_leakage:
-            placed += _near(job_file)
+        with waiting(f"checking {file.name}"):
+            placed = _placed(job_file, backend, config, allow_leakage)
+            if not allow_leakage:
+                placed += _near(job_file)
         own = [finding for finding in placed if finding.message not in known]
     number = counts(own)
     out.show(f"{file} ({job_file.table.name}): {summary(number) if not errors else 'mend its data first'}", *shown(own))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,13 +35,13 @@ class Checked:
         from finetune_sdk.cli.findings import counts
 
         return {
-            "file": str(self.file), "kind": self.data.kind, "rows": len(self.data),
+            "file": str(self.file), "kind": self.data.kind, "rows": len(self.data), "unit": self.data.unit,
             "fingerprint": self.data.fingerprint, **counts(self.findings),
             "findings": [finding.to_dict() for finding in self.findings],
         }  # fmt: skip
 
 
-def checked(file: Path, form: str | None) -> Checked:
+def checked(file: Path, form: str | None, columns: Mapping[str, str] | None = None) -> Checked:
     """The file with all checks done, in one pass."""
     from finetune_sdk.data.checks.labels import Labels
     from finetune_sdk.data.checks.outliers import Lengths
@@ -49,7 +49,7 @@ def checked(file: Path, form: str | None) -> Checked:
     from finetune_sdk.data.dataset import Dataset
 
     with waiting(f"checking {file.name}") as tell:
-        data, _ = Dataset.inspect(file, form)
+        data, _ = Dataset.inspect(file, form, columns=columns)
         labels, lengths = Labels(), Lengths()
         ticks = Ticks(lambda done: tell(done, len(data)))
         others = [make for make in THOROUGH if make not in (Labels, Lengths)]
@@ -73,7 +73,7 @@ def mend(found: Checked, to: Path, redact: bool, out: Screen) -> dict[str, Any]:
         fixed.save(to)
         changes = fixed.changes
     dropped = sum(change.action == "dropped" for change in changes)
-    alike: dict[str, list[int]] = {}
+    alike, unit = dict[str, list[int]](), found.data.unit
     for change in changes:
         lines = alike.setdefault(f"{change.action}: {change.what}" if change.action != "redacted" else "redacted", [])
         lines += [change.line] if change.line else []
@@ -81,9 +81,9 @@ def mend(found: Checked, to: Path, redact: bool, out: Screen) -> dict[str, Any]:
     for what, lines in alike.items():
         listed = ", ".join(f"{line:,}" for line in lines[:_LISTED])
         more = f" and {len(lines) - _LISTED:,} more" if len(lines) > _LISTED else ""
-        out.show(f"  {what}" + (f" ({'line' if len(lines) == 1 else 'lines'} {listed}{more})" if lines else ""))
+        out.show(f"  {what}" + (f" ({unit if len(lines) == 1 else f'{unit}s'} {listed}{more})" if lines else ""))
     if any(len(lines) > _LISTED for lines in alike.values()):
-        out.show("  --json lists every change with its line")
+        out.show(f"  --json lists every change with its {unit}")
     return {"file": str(to), "dropped": dropped, "changes": [change.to_dict() for change in changes]}
 
 

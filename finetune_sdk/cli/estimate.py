@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, JobPath
 from finetune_sdk.cli.screen import screen, table
+from finetune_sdk.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,8 @@ def estimate(
 
         job_file = JobFile.load(file)
         client = Client(backend, config=config)
-        made = client.estimate(job_file.job())
+        with waiting(f"estimating {file.name}"):
+            made = client.estimate(job_file.job())
         out.show(f"{job_file.table.name} at {client.name}", *shown(made))
         out.answer({"job": job_file.table.name, "backend": client.name, "estimate": made.to_dict()})
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, JobPath, ReportPath
+from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, FailuresPath, JobPath, ReportPath
 from finetune_sdk.cli.screen import screen
+from finetune_sdk.cli.waiting import waiting
 
 
 def evaluate(
@@ -19,30 +20,32 @@ def evaluate(
     backend: BackendName = None,
     config: ConfigPath = None,
     report: ReportPath = None,
+    failures: FailuresPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate the base, the prompted base and the model of the job's run, and write the report. Trains nothing."""
     with screen(as_json) as out:
-        from finetune_sdk.cli.judging import judge, report_path
+        from finetune_sdk.cli.judging import failures_path, judge, report_path
         from finetune_sdk.client import Client
         from finetune_sdk.errors import JobError, RunError
         from finetune_sdk.jobfile import JobFile
 
         started = time.monotonic()
         job_file = JobFile.load(file)
-        evaluation = job_file.evaluation()
+        with waiting(f"reading the data of {file.name}"):
+            evaluation = job_file.evaluation()
         if evaluation is None:
             raise JobError(
                 f"{file} has no `evaluation`.", cure="add one: `evaluation: {evaluators: [{kind: exact_match}]}`"
             )
-        path = report_path(job_file, report)
+        path, todo = report_path(job_file, report), failures_path(failures)
         client = Client(backend, config=config)
         judged = client.get_run(run) if run else client.find_run(job_file.job())
         if judged is None:
             raise RunError(
                 f"{file} has not run at {client.name}.", cure=f"run it with `finetune run {file}`, or name a --run"
             )
-        value = judge(job_file, evaluation, judged, judged.wait(), path, out)
+        value = judge(job_file, evaluation, judged, judged.wait(), path, out, todo)
         out.answer(
             {"run": judged.id, "job": job_file.table.name, **value, "seconds": round(time.monotonic() - started, 3)}
         )

@@ -56,11 +56,12 @@ def _example(same: Sequence[Finding]) -> str:
 
 
 def _where(same: Sequence[Finding]) -> str:
-    """`line 3: `, or `lines 3, 7, 9 (120 in all): `; empty where no row is meant."""
+    """`line 3: `, or `items 3, 7, 9 (120 in all): `; empty where no row is meant."""
     rows = [row for finding in same for row in finding.rows]
     if not rows:
         return ""
     count = max(len(rows), sum(finding.count for finding in same))
     listed = ", ".join(f"{row:,}" for row in rows[:_LINES])
     more = f" ({count:,} in all)" if count > min(len(rows), _LINES) else ""
-    return f"{'line' if len(rows) == 1 else 'lines'} {listed}{more}: "
+    unit = next(finding.unit for finding in same if finding.rows)
+    return f"{unit if len(rows) == 1 else f'{unit}s'} {listed}{more}: "

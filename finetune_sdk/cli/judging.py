@@ -37,15 +37,32 @@ def report_path(job_file: JobFile, asked: Path | None) -> Path:
     return path
 
 
-def judge(job_file: JobFile, evaluation: Evaluation, run: Run, tuned: Model, path: Path, out: Screen) -> dict[str, Any]:
+def failures_path(asked: Path | None) -> Path | None:
+    """The path itself. Raises InputError, before any work, where nothing can be written there."""
+    if asked is not None and (asked.is_dir() or not os.access(asked.absolute().parent, os.W_OK)):
+        raise InputError(f"the failures {asked} cannot be written.", cure="choose another --failures")
+    return asked
+
+
+def judge(
+    job_file: JobFile,
+    evaluation: Evaluation,
+    run: Run,
+    tuned: Model,
+    path: Path,
+    out: Screen,
+    failures: Path | None = None,
+) -> dict[str, Any]:
     """Evaluates what the job file asks for, writes the report and shows it; returns it as plain data."""
     base = run.base()
     prompted = job_file.prompted(base, job_file.datasets().train)
     models = {"base": base, **({"prompted": prompted} if prompted is not None else {}), "tuned": tuned}
-    return evaluate_and_write(evaluation, models, path, out)
+    return evaluate_and_write(evaluation, models, path, out, failures)
 
 
-def evaluate_and_write(evaluation: Evaluation, models: Mapping[str, Model], path: Path, out: Screen) -> dict[str, Any]:
+def evaluate_and_write(
+    evaluation: Evaluation, models: Mapping[str, Model], path: Path, out: Screen, failures: Path | None = None
+) -> dict[str, Any]:
     """Writes the page at `path`, and beside it the same as JSON, which `finetune report` reads."""
     out.say(f"evaluating {', '.join(models)} on {len(evaluation.cases):,} cases")
     report = evaluation.run(None, **models)
@@ -54,7 +71,16 @@ def evaluate_and_write(evaluation: Evaluation, models: Mapping[str, Model], path
     if not out.for_a_program:
         report.show()
     out.show(f"report: {path}")
-    return {**outcome(report), "report": str(path)}
+    return {**outcome(report), "report": str(path), **failed(report, failures, out)}
+
+
+def failed(report: Report, path: Path | None, out: Screen) -> dict[str, Any]:
+    """Writes the cases that the last model fails, where that is asked for, and says how many there are."""
+    if path is None:
+        return {}
+    count = report.save_failures(path)
+    out.show(f"failures: {count:,} of {report.models[-1]}, in {path}")
+    return {"failures": {"file": str(path), "model": report.models[-1], "cases": count}}
 
 
 def outcome(report: Report) -> dict[str, Any]:

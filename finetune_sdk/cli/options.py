@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,25 @@ def _backends(typed: str) -> list[str]:
     from importlib.metadata import entry_points
 
     return sorted(point.name for point in entry_points(group="finetune_sdk.backends") if point.name.startswith(typed))
+
+
+def columns(given: list[str] | None) -> dict[str, str] | None:
+    """`prompt=question,completion=answer`, or one option for each; None where there is none. Raises InputError.
+
+    A name may hold `=`, and commas that no `KEY=` follows.
+    """
+    from finetune_sdk.errors import InputError
+
+    found: dict[str, str] = {}
+    for part in (part for option in given or () for part in re.split(r",(?=\s*\w+=)", option)):
+        key, equals, name = part.partition("=")
+        key = key.strip()
+        if not (key and equals and name):
+            raise InputError(f"--columns {part!r} names no column.", cure="write KEY=NAME, as in prompt=question")
+        if key in found:
+            raise InputError(f"--columns names {key!r} twice.", cure="keep one")
+        found[key] = name
+    return found or None
 
 
 def _runs(typed: str) -> list[str]:
@@ -37,6 +57,20 @@ BackendName = Annotated[
         "--backend", metavar="NAME", help="Where to run, instead of what is set.", autocompletion=_backends
     ),
 ]  # fmt: skip
+RulesOf = Annotated[
+    str | None,
+    typer.Option(
+        "--for", "--backend", metavar="NAME", help="Ask this place's rules too; of a job: where to run it.",
+        autocompletion=_backends,
+    ),
+]  # fmt: skip
+ColumnNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns", metavar="KEY=NAME,…", help="What the file calls the keys of a format: prompt=question,completion=answer.",
+        show_default=False,
+    ),
+]  # fmt: skip
 ConfigPath = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="A finetune.toml other than the nearest one.")
 ]
@@ -51,6 +85,12 @@ Again = Annotated[
 Detach = Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on by itself.")]
 AllowLeakage = Annotated[
     bool, typer.Option("--allow-leakage", help="Accept validation rows that are also in the training data.")
+]
+FailuresPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--failures", metavar="TODO.JSONL", help="Also write the cases that fail, as a to-do list.", show_default=False
+    ),
 ]
 ReportPath = Annotated[
     Path | None, typer.Option("--report", metavar="OUT.HTML", help="Where to write the report.", show_default=False)

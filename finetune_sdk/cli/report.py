@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finetune_sdk.cli.options import AsJson, ConfigPath
+from finetune_sdk.cli.options import AsJson, ConfigPath, FailuresPath
 from finetune_sdk.cli.screen import screen
 
 if TYPE_CHECKING:
@@ -22,15 +22,20 @@ _OUT = "Also write a page; for several reports, a folder of pages."
 def report(
     what: Annotated[list[str], typer.Argument(metavar="REPORT.JSON|RUN...", help=_WHAT, show_default=False)],
     html: Annotated[Path | None, typer.Option("--html", metavar="OUT", help=_OUT, show_default=False)] = None,
+    failures: FailuresPath = None,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Show saved reports, or the definition and the figures of runs; with --html also as pages."""
     with screen(as_json) as out:
-        from finetune_sdk.cli.judging import outcome
+        from finetune_sdk.cli.judging import failed, failures_path, outcome
         from finetune_sdk.client import Client
+        from finetune_sdk.errors import InputError
         from finetune_sdk.evaluation.report import Report
 
+        if failures is not None and len(what) > 1:
+            raise InputError("--failures is for one report, and several are named.", cure="name one, or leave it out")
+        todo = failures_path(failures)
         client = Client(config=config)
         values = []
         for name in what:
@@ -41,9 +46,8 @@ def report(
             page = _page(html, name, len(what) > 1)
             if page is not None:
                 out.show(f"report: {shown.save(page)}")
-            values.append(
-                {"source": name, **outcome(shown), "report": str(page) if page else None, "data": shown.to_dict()}
-            )
+            told = {"report": str(page) if page else None, **failed(shown, todo, out)}
+            values.append({"source": name, **outcome(shown), **told, "data": shown.to_dict()})
         out.answer(values[0] if len(values) == 1 else values)
 
 

@@ -18,6 +18,7 @@ from finetune_sdk.cli.options import (
     Yes,
 )
 from finetune_sdk.cli.screen import screen
+from finetune_sdk.cli.waiting import waiting
 
 
 def run(
@@ -46,8 +47,9 @@ def run(
 
         started = time.monotonic()
         job_file = JobFile.load(file)
-        job = job_file.job()
-        evaluation = job_file.evaluation()
+        with waiting(f"reading the data of {file.name}"):
+            job = job_file.job()
+            evaluation = job_file.evaluation()
         if report is not None and (detach or evaluation is None):
             why = "with --detach nothing is evaluated" if detach else f"{file} has no `evaluation`"
             raise InputError(

@@ -28,6 +28,8 @@ def runs(
         from finetune_sdk.client import Client
 
         client = Client(backend, config=config)
+        if backend is not None:
+            _refuse_unknown(client, backend)
         for run in client.reconcile() if reconcile else ():
             out.show(f"{run.id} is what became of a submission in doubt")
         rows = [_row(client, entry) for entry in client.ledger.entries(backend)]
@@ -37,6 +39,22 @@ def runs(
         else:
             out.show(f"no runs yet in {client.ledger.path}; start one with: finetune run job.yaml")
         out.answer({"runs": rows})
+
+
+def _refuse_unknown(client: Client, name: str) -> None:
+    """Raises SettingsError for a place that nothing was ever sent to, and nothing could be."""
+    from difflib import get_close_matches
+
+    from finetune_sdk.backend import installed
+    from finetune_sdk.errors import SettingsError
+
+    there = sorted({*installed(), *client.settings.places, *(entry.place for entry in client.ledger.entries())})
+    if name not in there:
+        near = get_close_matches(name, there, 1)
+        raise SettingsError(
+            f"there is no backend {name!r}; there are {', '.join(there) or 'none'}.",
+            cure=f"use {near[0]!r}" if near else "use one of these",
+        )
 
 
 def _row(client: Client, entry: Entry) -> dict[str, Any]:

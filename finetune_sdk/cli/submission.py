@@ -10,6 +10,7 @@ import typer
 
 from finetune_sdk.cli.estimate import shown as estimate_shown
 from finetune_sdk.cli.findings import shown as findings_shown
+from finetune_sdk.cli.waiting import waiting
 from finetune_sdk.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ class Submission:
 
 def submit(client: Client, job: Job, terms: Terms, out: Screen) -> Submission:
     """Checks, shows the estimate, asks unless `terms.yes` or the job has a run already, and submits."""
-    findings = client.check(job, allow_leakage=terms.allow_leakage)
-    estimate = client.estimate(job)
+    with waiting(f"checking {job.name}"):
+        findings = client.check(job, allow_leakage=terms.allow_leakage)
+        estimate = client.estimate(job)
     known = None if terms.again else client.find_run(job)
     status = known.status if known is not None else None
     wrong = any(finding.severity == "error" for finding in findings)

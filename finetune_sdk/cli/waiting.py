@@ -36,18 +36,22 @@ def waiting(what: str) -> Iterator[Callable[[int, int | None], None]]:
         yield lambda done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[count]}"), TimeRemainingColumn(),
         console=Console(stderr=True), transient=True,
     )  # fmt: skip
-    task = bar.add_task(what, total=None)
+    task = bar.add_task(what, total=None, count="")
+
+    def tell(done: int, total: int | None) -> None:
+        bar.update(task, completed=done, total=total, count=f"{done:,} of {total:,}" if total else "")
+
     timer = threading.Timer(PATIENCE, bar.start)
     timer.daemon = True
     timer.start()
     try:
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield tell
     finally:
         timer.cancel()
         timer.join()

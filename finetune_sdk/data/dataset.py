@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from finetune_sdk.data.checks import QUICK, Check, Finding
 from finetune_sdk.data.index import HASH_BYTES
 from finetune_sdk.data.mixture import Mixture, amounts
-from finetune_sdk.data.opening import open_file, open_rows
-from finetune_sdk.data.saving import save_rows
+from finetune_sdk.data.opening import Origin, open_file, open_rows
 from finetune_sdk.data.sources import Source
 from finetune_sdk.data.splits import SIDES, Label, Shares, by_hash, by_stratum, labels, seeded
 from finetune_sdk.errors import DatasetError
@@ -36,10 +35,10 @@ class Dataset:
         source: Source,
         rows: Sequence[int] | None = None,
         faults: Sequence[Finding] = (),
-        path: tuple[Path, str | None] | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self._source = source
-        self._path = path
+        self._origin = origin
         self._rows = range(len(source)) if rows is None else rows
         self._faults = tuple(faults)
 
@@ -70,8 +69,9 @@ class Dataset:
         columns: Mapping[str, str] | None = None,
     ) -> tuple[Dataset, tuple[Finding, ...]]:
         """The good rows of a file, and an error finding for each bad one: what `finetune check` shows."""
-        source, faults = open_file(Path(path), format, columns)
-        return cls(source, faults=faults, path=(Path(path).absolute(), format)), tuple(faults)
+        source, faults, form = open_file(Path(path), format, columns)
+        origin = Origin.of(Path(path), form, columns) if form is not None else None
+        return cls(source, faults=faults, origin=origin), tuple(faults)
 
     @classmethod
     def of(
@@ -82,11 +82,11 @@ class Dataset:
         *,
         columns: Mapping[str, str] | None = None,
     ) -> Dataset:
-        """A dataset of rows in memory: examples, objects as a file would hold them, or a frame of pandas or datasets.
+        """A dataset of rows in memory: examples, objects as a file would hold them, or a frame (pandas, polars, pyarrow, datasets).
 
         `columns` maps a format's keys to the names that the rows have for them, as in `load`.
         """
-        source, faults = open_rows(rows, format, columns, name)
+        source, faults, _ = open_rows(rows, format, columns, name)
         if faults:
             raise _faulty(name, source.unit, faults)
         return cls(source)
@@ -124,6 +124,11 @@ class Dataset:
     def name(self) -> str:
         """The name of the file that the rows came from."""
         return self._source.name
+
+    @property
+    def unit(self) -> str:
+        """What one of the rows is called where they came from: "line", "item" (of an array) or "row"."""
+        return self._source.unit
 
     @property
     def fingerprint(self) -> str:
@@ -251,12 +256,25 @@ class Dataset:
         drawn = sorted(zip(map(seeded(seed), self.hashes()), self._rows, strict=True))[:count]
         return Dataset(self._source, array("L", sorted(index for _, index in drawn)))
 
-    def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        format: str | None = None,  # noqa: A002 - the user's word
+        *,
+        marks: bool = True,
+    ) -> None:
         """Writes JSON lines, whole or not at all, packed where the name ends in .gz; by default in OpenAI's format of this kind.
 
-        Raises DatasetError naming the first row that the format cannot hold without loss.
+        A name that ends in .csv makes a table of texts (by default prompt and completion), .parquet one of messages or texts.
+        Synthetic rows keep their mark, the key `synthetic`; `marks=False` leaves it out, for whoever refuses keys that are not
+        the format's own. Raises DatasetError naming the first row that the format cannot hold without loss.
         """
-        save_rows(((self.where(index), row) for index, row in enumerate(self.rows())), self.kind, path, format)
+        from finetune_sdk.data.saving import save_rows
+
+        def rows() -> Iterator[tuple[str, dict[str, Any]]]:
+            return ((self.where(index), row) for index, row in enumerate(self.rows()))
+
+        save_rows(rows, self.kind, path, format, marks=marks)
 
     def fix(self, *, redact: bool = False) -> Fixed:
         """What is mechanically wrong, mended: see Fixed. Nothing is written, and this dataset stays as it is.
@@ -265,14 +283,9 @@ class Dataset:
         Raises MissingDependencyError where secrets cannot be looked for.
         """
         from finetune_sdk.data.cures import Fixed
-        from finetune_sdk.data.cures.unread import mended
+        from finetune_sdk.data.cures.recovered import recovered
 
-        path, form = self._path or (None, None)
-
-        def found() -> Iterator[tuple[int, dict[str, Any], str]]:
-            return mended(path, form, self._faults) if path is not None else iter(())
-
-        return Fixed(self, self._faults, self._source.unread, found, redact)
+        return Fixed(self, recovered(self._origin, self, self._faults), self._source.unread.counts, redact)
 
     def leaks(self, train: Dataset) -> tuple[Finding, ...]:
         """Rows of this dataset that are in the training data, exactly or nearly. The rows are this dataset's lines.
@@ -318,13 +331,15 @@ def _as_chats(rated: Iterable[Logged]) -> Iterator[ChatExample]:
 
 
 def _unread(source: Source) -> Iterator[Finding]:
-    for key, count in source.unread.most_common(20):
+    for key, count in source.unread.counts.most_common(20):
         yield Finding(
             "unread",
             "warning",
             f"{source.name}: the key {key!r} ({count:,} rows) is not part of this format; nothing learns from it.",
             "remove the key, or move what matters into the text that is learnt",
-            count=count,
+            tuple(source.unread.first[key]),
+            count,
+            unit=source.unit,
         )
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -21,6 +21,7 @@ import orjson
 
 from finetune_sdk.data.checks import Finding, RowError, structure
 from finetune_sdk.data.formats import Format
+from finetune_sdk.data.formats.marks import MARK, unmarked
 from finetune_sdk.data.readers.lines import BUFFER_BYTES, BYTE_ORDER_MARK, LINE_BYTES, rest_of_line, too_long
 from finetune_sdk.data.strict import not_json, verify
 from finetune_sdk.machine import cores
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
 HASH_BYTES = 16
 PART_BYTES = 64 << 20
 MOST_PARTS = 16
+FIRST = 20
+MOST_FAULTS = 10_000
 SEAL = b"finetune_sdk.data.part\n"
 
 
 def content_hash(row: Mapping[str, Any]) -> bytes:
-    """16 bytes that stand for a canonical row; the order of its keys does not matter."""
-    return digest(orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
+    """16 bytes that stand for a canonical row; neither the order of its keys nor its mark matters."""
+    return digest(orjson.dumps(unmarked(row), option=orjson.OPT_SORT_KEYS))
 
 
 def digest(written: bytes) -> bytes:
@@ -45,10 +48,10 @@ def digest(written: bytes) -> bytes:
 
 
 def checked(kind: Kind, row: Mapping[str, Any]) -> bytes:
-    """A canonical row that something can be learnt from as JSON, its keys sorted. Raises RowError for any other."""
+    """A canonical row that something can be learnt from as JSON, its keys sorted, its mark left out. Raises RowError for any other."""
     structure(kind, row)
     try:
-        return orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(unmarked(row), option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as fault:
         why = "it is nested too deeply" if "ecursion" in str(fault) else str(fault)
         raise RowError(
@@ -60,21 +63,43 @@ def checked(kind: Kind, row: Mapping[str, Any]) -> bytes:
 def json_object(row: Any) -> dict[str, Any]:
     """The row itself. Raises RowError where it is not an object."""
     if not isinstance(row, dict):
-        raise RowError(f"the line holds {type(row).__name__}, not an object.", "write one JSON object on each line")
+        raise RowError(f"the row holds {type(row).__name__}, not an object.", "write one JSON object for each example")
     return row
+
+
+@dataclass(slots=True)
+class Unread:
+    """Keys that nothing reads: in how many rows each stands, and the first lines that have it."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, keys: Iterable[str], number: int) -> None:
+        for key in keys:
+            self.counts[key] += 1
+            if self.counts[key] <= FIRST:
+                self.first.setdefault(key, []).append(number)
+
+    def extend(self, other: Unread, lines: int) -> None:
+        """Adds the keys of rows that stand `lines` further down."""
+        self.counts.update(other.counts)
+        for key, first in other.first.items():
+            mine = self.first.setdefault(key, [])
+            mine += [line + lines for line in first[: FIRST - len(mine)]]
 
 
 @dataclass(slots=True)
 class Faults:
     """What is wrong with the rows that cannot be used: the first 10,000 in words, the others counted."""
 
-    limit: int = 10_000
+    unit: str = "line"
+    limit: int = MOST_FAULTS
     named: list[Finding] = field(default_factory=list)
     more: int = 0
 
     def add(self, number: int, fault: RowError) -> None:
         if len(self.named) < self.limit:
-            self.named.append(Finding("structure", "error", fault.message, fault.cure, (number,)))
+            self.named.append(Finding("structure", "error", fault.message, fault.cure, (number,), unit=self.unit))
         else:
             self.more += 1
 
@@ -99,7 +124,7 @@ class Index:
     lengths: array[int] = field(default_factory=lambda: array("L"))
     lines: array[int] = field(default_factory=lambda: array("L"))
     hashes: bytearray = field(default_factory=bytearray)
-    unread: Counter[str] = field(default_factory=Counter)
+    unread: Unread = field(default_factory=Unread)
     faults: Faults = field(default_factory=Faults)
     read: int = 0
 
@@ -109,7 +134,7 @@ class Index:
         self.lengths += other.lengths
         self.lines += array("L", (line + self.read for line in other.lines))
         self.hashes += other.hashes
-        self.unread.update(other.unread)
+        self.unread.extend(other.unread, self.read)
         self.faults.extend(other.faults, self.read)
         self.read += other.read
 
@@ -118,7 +143,8 @@ class Index:
         said = {
             "read": self.read,
             "rows": len(self.offsets),
-            "unread": self.unread,
+            "unread": self.unread.counts,
+            "first": self.unread.first,
             "faults": [(finding.rows[0], finding.message, finding.cure) for finding in self.faults.named],
             "more": self.faults.more,
         }
@@ -133,7 +159,7 @@ class Index:
         if not raw.startswith(SEAL):
             raise ValueError("these bytes are no index")
         said = orjson.loads(raw[start:end])
-        index = cls(unread=Counter(said["unread"]), read=said["read"])
+        index = cls(unread=Unread(Counter(said["unread"]), said["first"]), read=said["read"])
         for numbers in (index.offsets, index.lengths, index.lines):
             start, end = end, end + said["rows"] * numbers.itemsize
             numbers.frombytes(raw[start:end])
@@ -158,7 +184,8 @@ def index_file(path: Path, form: Format, part_bytes: int = PART_BYTES) -> Index:
 def index_part(file: BinaryIO, form: Format, start: int, end: int) -> Index:
     """The index of the lines from one offset to another, both of which stand at the start of a line."""
     index, offset, number = Index(), start, 0
-    read, known, kept, kind = form.read, form.known, form.kept, form.kind
+    read, kept, kind = form.read, form.kept, form.kind
+    known = form.known and form.known | {MARK}
     readline, loads = file.readline, orjson.loads
     offsets, lengths, lines, hashes = index.offsets, index.lengths, index.lines, index.hashes
     file.seek(start)
@@ -176,7 +203,7 @@ def index_part(file: BinaryIO, form: Format, start: int, end: int) -> Index:
                 raw = loads(line)
                 if type(raw) is not dict:
                     json_object(raw)
-                row = read(raw)
+                row = form.canonical(raw) if MARK in raw else read(raw)
                 written = checked(kind, row)
                 if not kept(line, raw, row, written):
                     verify(line)
@@ -186,7 +213,7 @@ def index_part(file: BinaryIO, form: Format, start: int, end: int) -> Index:
                 index.faults.add(number, fault)
             else:
                 if known is not None and not raw.keys() <= known:
-                    index.unread.update(form.unread(raw))
+                    index.unread.add(form.unread(raw), number)
                 hashes += digest(written)
                 offsets.append(offset)
                 lengths.append(length)

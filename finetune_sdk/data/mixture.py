@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Protocol, TypeVar
 
+from finetune_sdk.data.index import Unread
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Kind
 
@@ -44,7 +44,7 @@ class Mixture:
         self.unit = "row"
         self.kind = parts[0].kind
         self.hashes = bytearray(b"".join(content for part in parts for content in part.hashes()))
-        self.unread = Counter[str]()
+        self.unread = Unread()
         self._parts = parts
         self._starts = array("Q", accumulate(map(len, parts), initial=0))
 

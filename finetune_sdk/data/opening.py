@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from os.path import exists, isdir, isfile, islink
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from finetune_sdk.data.checks import Finding, RowError
 from finetune_sdk.data.formats import FORMATS, Format, detect, named
-from finetune_sdk.data.readers import Rows
+from finetune_sdk.data.formats.marks import MARK, mark
+from finetune_sdk.data.readers import Raw, Rows
 from finetune_sdk.data.readers.arrays import array_items
+from finetune_sdk.data.readers.columns import Columns
 from finetune_sdk.data.readers.lines import BYTE_ORDER_MARK, GZIP, json_lines, opened
-from finetune_sdk.data.readers.tables import (
-    checked_columns,
-    csv_rows,
-    filled,
-    frame_rows,
-    header,
-    is_frame,
-    parquet_rows,
-    renamed,
-    typed,
-)
+from finetune_sdk.data.readers.tables import csv_rows, filled, frame_rows, header, is_frame, parquet_rows, typed
 from finetune_sdk.data.sources import FileSource, Source
 from finetune_sdk.data.spool import Spool, read_with
 from finetune_sdk.errors import DatasetError
@@ -31,37 +23,97 @@ from finetune_sdk.messages import ChatExample, Example, Kind, PreferenceExample,
 
 DETECT_ROWS = 20
 PARQUET = b"PAR1"
-Opened = tuple[Source, list[Finding]]
+
+
+class Opened(NamedTuple):
+    """A source, what is wrong with the rows that it could not take, and the format that all are in (None: examples)."""
+
+    source: Source
+    faults: list[Finding]
+    form: Format | None
+
+
+class Contents(NamedTuple):
+    """What a file turned out to hold: what a row is called there, and a way to read all rows, now and again.
+
+    JSON lines that can be indexed `in_place` need not be copied.
+    """
+
+    unit: str
+    rows: Callable[[], Rows]
+    in_place: bool = False
+
+
+class Origin(NamedTuple):
+    """Where the rows of a dataset came from, as it was understood."""
+
+    path: Path
+    form: Format
+    columns: Mapping[str, str] | None
+    stamp: tuple[int, int]
+
+    @classmethod
+    def of(cls, path: Path, form: Format, columns: Mapping[str, str] | None) -> Origin:
+        return cls(path.absolute(), form, columns, _stamp(path))
+
+    def rows(self) -> Rows:
+        """The raw rows once more, also those that could not be used. Raises DatasetError where the file has changed."""
+        if _stamp(self.path) != self.stamp:
+            raise DatasetError(f"{self.path} has changed since it was loaded.", cure="load the dataset anew")
+        return contents(self.path, None if self.columns is None else Columns(self.columns, str(self.path))).rows()
 
 
 def open_file(path: Path, name: str | None, columns: Mapping[str, str] | None) -> Opened:
     """The rows of a file and what is wrong with others of them. Raises DatasetError where there is no row to speak of."""
     form = named(name) if name else None
-    columns = None if columns is None else checked_columns(columns, str(path))
-    start = _start(path)
+    named_so = None if columns is None else Columns(columns, str(path))
+    held = contents(path, named_so)
+    if not held.in_place:
+        return _spooled(held.rows(), form, path.name, str(path), held.unit, named_so)
+    if form is None:
+        form = _detected(_head(held.rows()), str(path), held.unit)
+    source = FileSource(path, form)
+    return Opened(source, source.faults.findings(), form)
+
+
+def contents(path: Path, columns: Columns | None) -> Contents:
+    """What a file holds, by its first bytes. Raises DatasetError where it holds no rows at all."""
+    start, name = _start(path), str(path)
     if start.startswith(PARQUET):
-        rows = parquet_rows(path)
-        return _spooled(_under(rows, columns, str(path), table=True), form, path.name, str(path), "row", filled)
+        return Contents("row", lambda: typed(filled(_under(parquet_rows(path), columns, table=True))))
     with opened(path) as file:
         first = _first_byte(file)
-        if first == b"":
-            raise DatasetError(f"{path} is empty.", cure="write one example on each line")
-        if first == GZIP[:1]:
-            raise DatasetError(f"{path} is packed twice.", cure="unpack it once")
-    if first != b"[" and (first == b"{" or not _is_csv(path, columns)):
-        return _open_lines(path, form, columns, packed=start.startswith(GZIP))
+    if first == b"":
+        raise DatasetError(f"{path} is empty.", cure="write one example on each line")
+    if first == GZIP[:1]:
+        raise DatasetError(f"{path} is packed twice.", cure="unpack it once")
+    if first == b"[":
+        return Contents("item", lambda: _under(_each(path, lambda file: array_items(file, name)), columns, table=False))
+    if first != b"{":
+        table = _is_csv(path, columns)
+        if not table and not _holds_an_object(path):
+            if columns is None:
+                raise _no_json(path)
+            table = True
+        if table:
+            return Contents(
+                "line", lambda: typed(_under(_each(path, lambda file: csv_rows(file, name)), columns, table=True))
+            )
+    packed = start.startswith(GZIP)
+    return Contents(
+        "line", lambda: _under(_each(path, json_lines), columns, table=False), in_place=not packed and columns is None
+    )
+
+
+def _each(path: Path, read: Callable[[BinaryIO], Rows]) -> Rows:
     with opened(path) as file:
-        if first == b"[":
-            rows = _under(array_items(file, str(path)), columns, str(path), table=False)
-            return _spooled(rows, form, path.name, str(path), "item")
-        rows = _under(csv_rows(file, str(path)), columns, str(path), table=True)
-        return _spooled(rows, form, path.name, str(path), "line", typed)
+        yield from read(file)
 
 
 def open_rows(rows: Iterable[Any], name: str | None, columns: Mapping[str, str] | None, where: str) -> Opened:
     """Rows in memory: examples, objects as a file would hold them, or a frame."""
     form = named(name) if name else None
-    columns = None if columns is None else checked_columns(columns, where)
+    named_so = None if columns is None else Columns(columns, where)
     frame = is_frame(rows)
     if isinstance(rows, str | bytes | Mapping) or not (frame or isinstance(rows, Iterable)):
         raise DatasetError(
@@ -75,45 +127,48 @@ def open_rows(rows: Iterable[Any], name: str | None, columns: Mapping[str, str] 
     numbered = chain([first], numbered)
     if not frame and isinstance(first[1], Example):
         return _of_examples(numbered, _kind_of(first[1]), where)
-    checked = _under((_as_object(number, item, where) for number, item in numbered), columns, where, table=frame)
-    return _spooled(checked, form, where, where, "row", filled if frame else iter)
+    checked = _under((_as_object(number, item, where) for number, item in numbered), named_so, table=frame)
+    return _spooled(typed(filled(checked)) if frame else checked, form, where, where, "row", named_so)
 
 
-def _open_lines(path: Path, form: Format | None, columns: Mapping[str, str] | None, *, packed: bool) -> Opened:
-    if packed or columns:
-        with opened(path) as file:
-            rows = _under(json_lines(file), columns, str(path), table=False)
-            return _spooled(rows, form, path.name, str(path), "line")
+def _spooled(rows: Rows, form: Format | None, name: str, where: str, unit: str, columns: Columns | None) -> Opened:
+    """The rows in a spool, in the format that is named or that the first of them are in."""
     if form is None:
-        with opened(path) as file:
-            form = detect(_objects(islice(json_lines(file), DETECT_ROWS * 10), str(path), file), str(path))
-    source = FileSource(path, form)
-    return source, source.faults.findings()
-
-
-def _spooled(
-    rows: Rows, form: Format | None, name: str, where: str, unit: str, then: Callable[[Rows], Iterator[Any]] = iter
-) -> Opened:
-    """The rows in a spool, in the format that is named or that the first of them are in; `then` is applied before."""
-    rows = then(rows)
-    if form is None:
-        first = list(islice(rows, DETECT_ROWS))
-        objects = [row for _, row in first if isinstance(row, Mapping)]
-        rows = chain(first, rows)
-        if not objects:
-            said = next((row for _, row in first if isinstance(row, RowError)), None)
-            if said:
-                raise DatasetError(f"{where} {unit} {first[0][0]}: {said.message}", cure=said.cure)
-            held = (
-                f"holds a row that is {type(first[0][1]).__name__}, and not a single object"
-                if first
-                else "holds no row"
-            )
-            raise DatasetError(f"{where} {held}.", cure="write one object an example")
-        form = detect(objects, where)
+        head = _head(rows)
+        form = _detected(head, where, unit, columns)
+        rows = chain(head, rows)
     spool = Spool(form.kind, name, unit)
     spool.fill(rows, read_with(form), form)
-    return spool, spool.faults.findings()
+    return Opened(spool, spool.faults.findings(), form)
+
+
+def _head(rows: Rows) -> list[Raw]:
+    """The rows that tell the format: up to the 20th object."""
+    head, objects = list[Raw](), 0
+    for raw in islice(rows, DETECT_ROWS * 10):
+        head.append(raw)
+        objects += isinstance(raw[1], Mapping)
+        if objects == DETECT_ROWS:
+            break
+    return head
+
+
+def _detected(head: Sequence[Raw], where: str, unit: str, columns: Columns | None = None) -> Format:
+    """The format that the first rows are in. Raises DatasetError with what is wrong with the first where none is one."""
+    objects = [row for _, row in head if isinstance(row, Mapping)]
+    if objects:
+        try:
+            return detect(objects, where)
+        except DatasetError:
+            if columns is not None:
+                columns.all_met()
+            raise
+    for number, row in head:
+        if isinstance(row, RowError):
+            others = f" None of the first {len(head)} {unit}s can be read." if len(head) > 1 else ""
+            raise DatasetError(f"{where} {unit} {number}: {row.message}{others}", cure=row.cure)
+    held = f"holds a row that is {type(head[0][1]).__name__}, and not a single object" if head else "holds no row"
+    raise DatasetError(f"{where} {held}.", cure="write one object an example")
 
 
 def _of_examples(rows: Rows, kind: Kind, name: str) -> Opened:
@@ -124,11 +179,12 @@ def _of_examples(rows: Rows, kind: Kind, name: str) -> Opened:
             raise RowError(f"this is {type(item).__name__} among examples.", "give examples alone, or objects alone")
         if _kind_of(item) != kind:
             raise RowError(f"this is a {_kind_of(item)} example among {kind} ones.", "make one dataset of each kind")
-        return item.canonical()
+        row = item.canonical()
+        return {**row, **mark(row[MARK])} if MARK in row else row
 
     spool = Spool(kind, name)
     spool.fill(rows, canonical)
-    return spool, spool.faults.findings()
+    return Opened(spool, spool.faults.findings(), None)
 
 
 def _as_object(number: int, item: Any, where: str) -> tuple[int, Any]:
@@ -140,8 +196,8 @@ def _as_object(number: int, item: Any, where: str) -> tuple[int, Any]:
     )
 
 
-def _under(rows: Rows, columns: Mapping[str, str] | None, where: str, *, table: bool) -> Rows:
-    return rows if columns is None else renamed(rows, columns, where, table=table)
+def _under(rows: Rows, columns: Columns | None, *, table: bool) -> Rows:
+    return rows if columns is None else columns.renamed(rows, table=table)
 
 
 def _kind_of(example: Example) -> Kind:
@@ -149,6 +205,14 @@ def _kind_of(example: Example) -> Kind:
         ChatExample: "chat", PreferenceExample: "preference", RatedExample: "rated", TaskExample: "task", TextExample: "text"
     }  # fmt: skip
     return kinds[type(example)]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError:
+        return 0, 0
+    return state.st_size, state.st_mtime_ns
 
 
 def _start(path: Path) -> bytes:
@@ -168,9 +232,14 @@ def _start(path: Path) -> bytes:
     for magic, said, cure in _NOT_READ:
         if start.startswith(magic):
             raise DatasetError(f"{path} {said}.", cure=cure)
-    if b"\0{" in start or b"{\0" in start or b"[\0" in start or b"\0[" in start:
+    if not start.startswith((GZIP, PARQUET)) and _is_wide(start):
         raise DatasetError(f"{path} is text in UTF-16 or UTF-32.", cure="save it as UTF-8")
     return start
+
+
+def _is_wide(start: bytes) -> bool:
+    """Whether these are the first bytes of JSON in UTF-16 or UTF-32 without a byte order mark."""
+    return any(wide in start for wide in (b"\0{", b"{\0", b"[\0", b"\0["))
 
 
 _UNPACK = "unpack it first; of packed files only gzip is read"
@@ -218,24 +287,26 @@ def _first_byte(file: BinaryIO) -> bytes:
     return b""
 
 
-def _is_csv(path: Path, columns: Mapping[str, str] | None) -> bool:
+def _is_csv(path: Path, columns: Columns | None) -> bool:
     """Whether a file that begins with no bracket is a table: by its name, or by what its header says."""
     if path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv")):
         return True
     with opened(path) as file:
         names, _ = header(file)
-    wanted = set(columns.values()) if columns else set[str]()
+    wanted = set(columns.names.values()) if columns else set[str]()
     return bool(wanted & set(names)) or any(keys <= set(names) for form in FORMATS for keys in form.keys)
 
 
-def _objects(rows: Iterable[tuple[int, Any]], where: str, file: BinaryIO) -> list[Mapping[str, Any]]:
-    """The first objects. Raises DatasetError showing how the file starts where there is none."""
-    found = list(islice((row for _, row in rows if isinstance(row, Mapping)), DETECT_ROWS))
-    if not found:
-        file.seek(0)
+def _holds_an_object(path: Path) -> bool:
+    """Whether one of the first lines is a JSON object."""
+    with opened(path) as file:
+        return any(isinstance(row, Mapping) for _, row in islice(json_lines(file), DETECT_ROWS * 10))
+
+
+def _no_json(path: Path) -> DatasetError:
+    with opened(path) as file:
         line = file.readline(60).removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace").strip()
-        raise DatasetError(
-            f"{where} line 1: the file is not JSON lines; it starts with {line!r}.",
-            cure="write one JSON object on each line",
-        )
-    return found
+    return DatasetError(
+        f"{path} line 1: the file is not JSON lines; it starts with {line!r}.",
+        cure="write one JSON object on each line",
+    )

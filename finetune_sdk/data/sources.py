@@ -7,7 +7,6 @@ has changed meanwhile is an error.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from os import O_RDONLY, close, fstat, pread, stat
 from os import open as open_file
 from pathlib import Path
@@ -18,7 +17,7 @@ import orjson
 
 from finetune_sdk.data.checks import RowError
 from finetune_sdk.data.formats import Format
-from finetune_sdk.data.index import HASH_BYTES, content_hash, index_file
+from finetune_sdk.data.index import HASH_BYTES, Unread, content_hash, index_file
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Kind
 
@@ -30,7 +29,7 @@ class Source(Protocol):
     unit: str
     kind: Kind
     hashes: bytearray
-    unread: Counter[str]
+    unread: Unread
 
     def __len__(self) -> int: ...
 
@@ -71,7 +70,7 @@ class FileSource:
     def row(self, index: int) -> dict[str, Any]:
         raw = pread(self._file(), self._index.lengths[index], self._index.offsets[index])
         try:
-            row = self._format.read(orjson.loads(raw))
+            row = self._format.canonical(orjson.loads(raw))
         except (orjson.JSONDecodeError, RowError):
             raise self._changed() from None
         start = index * HASH_BYTES

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from array import array
-from collections import Counter
 from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, BinaryIO
@@ -15,7 +14,7 @@ import orjson
 
 from finetune_sdk.data.checks import RowError
 from finetune_sdk.data.formats import Format
-from finetune_sdk.data.index import Faults, checked, digest, json_object
+from finetune_sdk.data.index import Faults, Unread, checked, digest, json_object
 from finetune_sdk.data.readers import Rows
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Kind
@@ -32,8 +31,8 @@ class Spool:
         self.unit = unit
         self.kind = kind
         self.hashes = bytearray()
-        self.unread = Counter[str]()
-        self.faults = Faults()
+        self.unread = Unread()
+        self.faults = Faults(unit)
         self._ends = array("Q", [0])
         self._lines = array("Q")
         self._in_memory = IN_MEMORY if in_memory is None else in_memory
@@ -83,7 +82,7 @@ class Spool:
                 self.faults.add(number, fault)
             else:
                 if form is not None:
-                    self.unread.update(form.unread(item))
+                    self.unread.add(form.unread(item), number)
 
     def _spill(self) -> None:
         try:
@@ -104,7 +103,7 @@ class Spool:
 
 def read_with(form: Format) -> Callable[[Any], dict[str, Any]]:
     """Reads raw objects, and refuses what is none."""
-    return lambda item: form.read(json_object(item))
+    return lambda item: form.canonical(json_object(item))
 
 
 def _finite(value: Any) -> None:

@@ -9,7 +9,7 @@ The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
     comparisons  a `Comparison` each: the last model against each other one
     notes        sentences; leakage {cases, allowed, checked: whether any model says what it was trained on}
     origin       of the last model that has a run: job, estimate, actual, curves, manifest; or None
-    examples     index, where, prompt, expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
+    examples     index, where, prompt, tools (where there are any), expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
 
 An answer without a score for an evaluator is an error there, and says so under `error`.
 """
@@ -29,6 +29,7 @@ from finetune_sdk.errors import EvaluationError
 from finetune_sdk.evaluation.comparison import Comparison, Metric, Outcomes, compared
 from finetune_sdk.evaluation.evaluators.reading import mended
 from finetune_sdk.files import whole
+from finetune_sdk.todo import FailedCase, write_todo
 
 VERSION = 1
 _KINDS: Mapping[str, type] = {
@@ -102,14 +103,32 @@ class Report:
         self._known(on, better, than)
         return compared(on, better, than, self._outcomes(on, better), self._outcomes(on, than))
 
-    def failures(self, model: str, on: str) -> list[dict[str, Any]]:
-        """The cases that `model` fails, as plain data: what new rows should teach. The wrong answer is in `answers`."""
-        self._known(on, model)
-        return [
-            deepcopy(row)
-            for row in self._data["examples"]
-            if row["answers"][model]["scores"].get(on, {}).get("passed") is False
-        ]
+    def failures(self, model: str | None = None, on: str | None = None) -> list[dict[str, Any]]:
+        """The cases that `model` (the last one) fails, as plain data: what new rows should teach.
+
+        `on` names an evaluator; without it, cases that any of them fails. The wrong answer is in `answers`. A case that the
+        place did not answer is not among them.
+        """
+        model, names = self._asked(model, on)
+        return [deepcopy(row) for row in self._data["examples"] if _failed(row, model, names)]
+
+    def save_failures(self, path: str | os.PathLike[str], model: str | None = None, on: str | None = None) -> int:
+        """Writes the failures as a to-do list, a JSON object a line, and returns how many there are.
+
+        Each has the prompt, what is expected, what the model said, and which evaluators it fails and why. The cases are held out
+        and stay so: the list is no dataset. Write new rows like them, or let a model: `Drafts.write_like`.
+        """
+        model, names = self._asked(model, on)
+        cases = [_failed_case(row, model, names) for row in self.failures(model, on)]
+        write_todo(path, cases)
+        return len(cases)
+
+    def _asked(self, model: str | None, on: str | None) -> tuple[str, tuple[str, ...]]:
+        if not self.models:
+            raise EvaluationError("nothing was evaluated in this report.", cure="run an evaluation first")
+        model, names = model or self.models[-1], (on,) if on is not None else self.evaluators
+        self._known(names[0], model)
+        return model, names
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report, whole or not at all: a page for `.html`, the plain data for `.json`."""
@@ -169,6 +188,26 @@ class Report:
         ):
             if name not in known:
                 raise EvaluationError(f"the report has no {what} {name!r}.", cure=f"its {what}s are {', '.join(known)}")
+
+
+def _failed(row: Mapping[str, Any], model: str, names: tuple[str, ...]) -> dict[str, str]:
+    """The evaluators that the model fails in a case, each with why."""
+    scores = row["answers"][model]["scores"]
+    return {name: scores[name]["reason"] for name in names if name in scores and scores[name]["passed"] is False}
+
+
+def _failed_case(row: Mapping[str, Any], model: str, names: tuple[str, ...]) -> FailedCase:
+    answer, tools = row["answers"][model], row.get("tools")
+    return FailedCase(
+        row["where"],
+        tuple((message["role"], message["text"]) for message in row["prompt"]),
+        tuple(tools) if isinstance(tools, list) else (),
+        row["expected"],
+        model,
+        answer["text"],
+        tuple(answer["tool_calls"]),
+        _failed(row, model, names),
+    )
 
 
 def outcomes(examples: list[dict[str, Any]], evaluator: str, model: str) -> list[bool | None]:

@@ -66,6 +66,7 @@ def example_row(case: Case, replies: Mapping[str, Reply]) -> dict[str, Any]:
         "index": case.index,
         "where": case.where,
         "prompt": [{"role": message.role, "text": words(message)} for message in case.prompt.messages],
+        **({"tools": plain(case.prompt.tools)} if case.prompt.tools else {}),
         "expected": None if case.expected is None else words(case.expected),
         "answers": {key: reply.to_dict() for key, reply in replies.items()},
     }

@@ -16,7 +16,7 @@ from finetune_sdk.errors import JobError
 from finetune_sdk.job import Job
 from finetune_sdk.jobfile import tables, yaml12
 from finetune_sdk.jobfile.faults import dotted, job_error
-from finetune_sdk.jobfile.tables import JobTable
+from finetune_sdk.jobfile.tables import DataFile, JobTable
 from finetune_sdk.jobfile.yaml12 import Where
 from finetune_sdk.messages import ChatExample
 from finetune_sdk.model import Model, Prompted, Sampling
@@ -24,6 +24,8 @@ from finetune_sdk.model import Model, Prompted, Sampling
 if TYPE_CHECKING:
     from finetune_sdk.evaluation.evaluation import Evaluation
     from finetune_sdk.evaluation.evaluators import Evaluator
+
+SIDES = ("data", "train", "validation", "test")
 
 
 class Datasets(NamedTuple):
@@ -73,19 +75,26 @@ class JobFile:
         return self._datasets
 
     def _read(self) -> Datasets:
-        table, split = self.table, self.table.split
-        train = Dataset.load(self._at(table.data or table.train or ""))
-        validation = Dataset.load(self._at(table.validation)) if table.validation else None
-        test = Dataset.load(self._at(table.test)) if table.test else None
+        split, files = self.table.split, self.data_files()
+        loaded = {side: Dataset.load(held.path, held.format, columns=held.columns) for side, held in files.items()}
+        train = loaded["data"] if "data" in loaded else loaded["train"]
+        validation, test = loaded.get("validation"), loaded.get("test")
         if split is None:
             return Datasets(train, validation, test)
         train, held, tested = train.split(split.validation, split.test, split.seed)
         return Datasets(train, held if split.validation else validation, tested if split.test else test)
 
+    def data_files(self) -> dict[str, DataFile]:
+        """The data files by the key that names them: where each is from here, its format and its columns."""
+        named = ((side, getattr(self.table, side)) for side in SIDES)
+        tables = {
+            side: DataFile(path=held) if isinstance(held, str) else held for side, held in named if held is not None
+        }
+        return {side: held.model_copy(update={"path": str(self._at(held.path))}) for side, held in tables.items()}
+
     def files(self) -> dict[str, Path]:
-        """The data files by the key that names them."""
-        named = ((side, getattr(self.table, side)) for side in ("data", "train", "validation", "test"))
-        return {side: self._at(name) for side, name in named if name is not None}
+        """The paths of the data files by the key that names them."""
+        return {side: Path(held.path) for side, held in self.data_files().items()}
 
     def job(self) -> Job:
         """Raises DatasetError for the data, JobError where data and method do not go together."""
@@ -219,7 +228,7 @@ class JobFile:
 
     def _named(self) -> Iterator[tuple[Where, Path]]:
         for side, path in self.files().items():
-            yield (side,), path
+            yield (side,) if isinstance(getattr(self.table, side), str) else (side, "path"), path
         for number, table in enumerate(self.table.evaluation.evaluators if self.table.evaluation else ()):
             if isinstance(table, tables.JSONSchemaTable) and isinstance(table.schema_, str):
                 yield ("evaluation", "evaluators", number, "schema"), self._at(table.schema_)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.errors import JobError
 from finetune_sdk.job import DPO, SFT, Full, LoRA, QLoRA
-from finetune_sdk.jobfile.tables import EvaluationTable, ExactMatchTable, JobTable, LengthTable, PromptedBase, Split
+from finetune_sdk.jobfile.tables import (
+    DataFile,
+    EvaluationTable,
+    ExactMatchTable,
+    JobTable,
+    LengthTable,
+    PromptedBase,
+    Split,
+)
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -29,13 +37,14 @@ _EVALUATORS: dict[str, Any] = {
 _KEYS: dict[str, frozenset[str]] = {
     "": frozenset(JobTable.model_fields),
     "split": frozenset(Split.model_fields),
+    "DataFile": frozenset(DataFile.model_fields),
     "evaluation": frozenset(EvaluationTable.model_fields),
     "prompted": frozenset(PromptedBase.model_fields),
     **_EVALUATORS,
     **{name: frozenset(field.name for field in fields(kind)) for name, kind in (_METHODS | _ADAPTERS).items()},
 }
 _HOMES = {"sft": "method", "dpo": "method", "lora": "adapter", "qlora": "adapter", "full": "adapter",
-          **dict.fromkeys(_EVALUATORS, "evaluation.evaluators"), "prompted": "evaluation.prompted"}  # fmt: skip
+          **dict.fromkeys(_EVALUATORS, "evaluation.evaluators"), "prompted": "evaluation.prompted", "DataFile": "data"}  # fmt: skip
 _PLAIN = {
     "string_type": "text", "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
     "bool_type": "true or false", "list_type": "a list", "tuple_type": "a list", "dict_type": "a table of keys",
@@ -129,6 +138,8 @@ def _kind(fault: ErrorDetails) -> tuple[str, str]:
 
 
 def _wanted(fault: ErrorDetails) -> str:
+    if fault["type"] == "too_short" and isinstance(fault["input"], dict):
+        return "a table of at least one key"
     if fault["type"] in _BOUNDS:
         return _BOUNDS[fault["type"]].format(**fault["ctx"])
     return _PLAIN.get(fault["type"]) or fault["msg"].removeprefix("Input should be ").lower()

@@ -19,6 +19,17 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
+class DataFile(Table):
+    """A file of examples, and how to read it."""
+
+    path: str
+    """Where it is, from the job file."""
+    format: Name | None = None
+    """The data's format, where it should not be detected."""
+    columns: Annotated[dict[Name, Name], Field(min_length=1)] | None = None
+    """What the file calls the keys of a format, as in `{prompt: question, completion: answer}`."""
+
+
 class Split(Table):
     """Shares of `data` that are held back; the side of a row is the seeded hash of its content."""
 
@@ -110,15 +121,15 @@ class JobTable(Table):
 
     name: Annotated[str, Field(min_length=1)]
     """What people call this job."""
-    data: str | None = None
-    """A file of examples; `split` says what of it is held back."""
+    data: str | DataFile | None = None
+    """A file of examples (its path, or a table with its format and columns); `split` says what of it is held back."""
     split: Split | None = None
     """Shares of `data` for validation and test."""
-    train: str | None = None
+    train: str | DataFile | None = None
     """A file of training examples, in place of `data`."""
-    validation: str | None = None
+    validation: str | DataFile | None = None
     """A file of validation examples."""
-    test: str | None = None
+    test: str | DataFile | None = None
     """A file of held-out examples, which the evaluation asks."""
     base: str | None = None
     """The model to start from; the settings' own when left out."""

@@ -307,9 +307,10 @@ def _rows_that_teach_nothing(data: Dataset, method: Method) -> list[Finding]:
         Finding(
             "trained-tokens",
             "error",
-            f"{data.name} line {line}: nothing of this row is left to learn within max_length={method.max_length}.",
+            f"{data.name} {data.unit} {line}: nothing of this row is left to learn within max_length={method.max_length}.",
             "raise max_length, or shorten the prompt",
             (line,),
+            unit=data.unit,
         )
         for line in lines
     ]
@@ -321,4 +322,4 @@ def _rows_that_are_cut(data: Dataset, method: Method) -> list[Finding]:
     if not lines:
         return []
     cut = f"{len(lines)} of the rows of {data.name} are longer than max_length={limit} and are cut at the end."
-    return [Finding("cut", "warning", cut, "raise max_length", tuple(lines[:20]), len(lines))]
+    return [Finding("cut", "warning", cut, "raise max_length", tuple(lines[:20]), len(lines), unit=data.unit)]

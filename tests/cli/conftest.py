@@ -16,5 +16,6 @@ def finetune(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pyt
     shell.place()
     shell.write("tickets.jsonl", tickets(range(60)))
     shell.write("ticket.schema.json", json.dumps(SCHEMA))
+    shell.write("faq.csv", "question,answer\n" + "".join(f"What is {n}?,It is {n}.\n" for n in range(12)))
     shell.write("job.yaml", JOB)
     return shell

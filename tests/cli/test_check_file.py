@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from finetune_sdk.cli import waiting
+from finetune_sdk.data.opening import Opened, open_file
 from shell import Shell, tickets
 
 
@@ -61,6 +64,12 @@ def test_the_page_holds_what_was_found(finetune: Shell) -> None:
         (["job.yaml", "--fix", "out.jsonl"], "--fix is for a data file"),
         (["job.yaml", "--preview", "1"], "--preview is for a data file"),
         (["job.yaml", "--html", "out.html"], "--html is for a data file"),
+        (["job.yaml", "--format", "openai"], "--format is for a data file"),
+        (["job.yaml", "--columns", "prompt=q"], "--columns is for a data file"),
+        (["tickets.jsonl", "--columns", "prompt"], "names no column"),
+        (["tickets.jsonl", "--columns", "prompt="], "names no column"),
+        (["tickets.jsonl", "--columns", "prompt=a,prompt=b"], "twice"),
+        (["tickets.jsonl", "--columns", "prompt=question,completion=answer"], "no column 'question'"),
         (["tickets.jsonl", "--fix", "tickets.jsonl"], "write over"),
         (["tickets.jsonl", "--html", "nowhere/page.html"], "cannot be written"),
     ],
@@ -110,6 +119,57 @@ def test_a_places_own_rules_are_asked(finetune: Shell) -> None:
     assert "fkae" in unknown.value["error"]["message"]
 
 
+def test_a_place_is_named_with_for_or_with_backend(finetune: Shell) -> None:
+    finetune.write("few.jsonl", rows("one", "two", "three"))
+    finetune.place(minimum_rows=10)
+    said = [finetune("check", "few.jsonl", option, "fake", "--json").value for option in ("--for", "--backend")]
+    assert said[0] == said[1]
+    assert "rows" in {finding["check"] for finding in said[0]["findings"]}
+    assert finetune("check", "job.yaml", "--for", "fake", "--json").value["errors"] == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--columns", "prompt=Die, Frage,completion=a=b"],
+        ["--columns", "prompt=Die, Frage", "--columns", "completion=a=b"],
+        ["--columns", "prompt=Die, Frage, completion=a=b", "--format", "prompt-completion"],
+    ],
+)
+def test_columns_are_named_on_the_command_line(finetune: Shell, given: list[str]) -> None:
+    finetune.write("faq.csv", '"Die, Frage";a=b;mood\nWann?;Um sechs.;good\nWann?;Um sechs.;bad\n')
+    value = finetune("check", "faq.csv", *given, "--json").value
+    assert (value["kind"], value["rows"], value["unit"]) == ("chat", 2, "line")
+    assert [(finding["rows"], finding["unit"]) for finding in value["findings"]] == [([3], "line")]
+
+
+def test_items_of_an_array_are_called_items(finetune: Shell) -> None:
+    finetune.write("rows.json", "[" + ",".join(rows("one", "two", "two", "two").splitlines()) + "]")
+    ended = finetune("check", "rows.json", "--fix", "fixed.csv", "--html", "page.html")
+    assert "items 3, 4: 2 rows repeat earlier ones" in ended.out
+    assert "such as: item 3 repeats item 2" in ended.out
+    assert "it repeats item 2 exactly (items 3, 4)" in ended.out
+    assert "line" not in ended.out
+    assert '<p class="lines">items 3, 4' in (finetune.folder / "page.html").read_text("utf-8")
+    assert (finetune.folder / "fixed.csv").read_bytes().splitlines() == [b"prompt,completion", b"one,Yes.", b"two,Yes."]
+
+
+def test_misnamed_roles_are_mended_and_each_is_said(finetune: Shell) -> None:
+    finetune.write("gpt.jsonl", rows("one", "two").replace('"user"', '"human"').replace('"assistant"', '"Assistant "'))
+    ended = finetune("check", "gpt.jsonl", "--fix", "fixed.jsonl")
+    assert ended.status == 0
+    assert "renamed: the role 'human' became 'user' (lines 1, 2)" in ended.out
+    assert "renamed: the role 'Assistant ' became 'assistant' (lines 1, 2)" in ended.out
+    assert finetune("check", "fixed.jsonl", "--json").value["rows"] == 2
+
+
+def test_lines_that_are_all_faulty_are_told_with_the_first_ones_fault(finetune: Shell) -> None:
+    finetune.write("dup.jsonl", '{"text": "a", "text": "b"}\n' * 3)
+    ended = finetune("check", "dup.jsonl")
+    assert "dup.jsonl line 1: the key 'text' stands twice" in ended.err
+    assert "not JSON lines" not in ended.err
+
+
 def test_a_place_is_not_asked_of_text_without_a_job(finetune: Shell) -> None:
     finetune.write("text.jsonl", '{"text": "Once upon a time."}\n')
     ended = finetune("check", "text.jsonl", "--backend", "fake", "--json")
@@ -148,3 +208,35 @@ def test_a_bar_comes_only_where_a_person_looks_on_and_waits(monkeypatch: pytest.
     os.close(lead)
     assert b"checking [b]rows.jsonl" in seen
     assert b"checking rows.jsonl" not in seen
+
+
+COMMANDS = [
+    ["check", "tickets.jsonl"],
+    ["check", "tickets.jsonl", "--fix", "fixed.jsonl"],
+    ["check", "job.yaml"],
+    ["estimate", "job.yaml"],
+    ["run", "job.yaml", "--yes", "--detach"],
+]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("args", COMMANDS, ids=" ".join)
+def test_a_bar_comes_while_data_is_read(finetune: Shell, monkeypatch: pytest.MonkeyPatch, args: list[str]) -> None:
+    import pty
+
+    def slowly(path: Path, *rest: Any) -> Opened:
+        time.sleep(0.3)
+        return open_file(path, *rest)
+
+    lead, follow = pty.openpty()
+    with os.fdopen(follow, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr(waiting, "PATIENCE", 0.1)
+        monkeypatch.setattr("finetune_sdk.data.dataset.open_file", slowly)
+        assert finetune(*args).status == 0
+        terminal.flush()
+        seen = os.read(lead, 65536).decode("utf-8", "replace")
+    os.close(lead)
+    assert any(
+        word in seen for word in ("checking tickets.jsonl", "estimating job.yaml", "reading the data of job.yaml")
+    ), seen

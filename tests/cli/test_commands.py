@@ -40,6 +40,16 @@ def test_without_a_person_the_question_is_an_error_that_names_yes(finetune: Shel
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_runs_of_a_place_that_there_is_not_are_refused(finetune: Shell) -> None:
+    ended = finetune("runs", "--backend", "fkae", "--json")
+    assert ended.status == 1
+    error = ended.value["error"]
+    assert "no backend 'fkae'" in error["message"]
+    assert "local" in error["message"]
+    assert error["cure"] == "use 'fake'"
+    assert finetune("runs", "--backend", "fake", "--json").value["runs"] == []
+
+
 @pytest.mark.parametrize(("said", "runs"), [(b"n\n", 0), (b"y\n", 1)])
 def test_a_person_is_asked(finetune: Shell, said: bytes, runs: int) -> None:
     import pty

@@ -57,6 +57,23 @@ def test_each_side_may_be_a_file_of_its_own(folder: Path) -> None:
     assert data.test is None
 
 
+def test_a_data_file_may_say_its_format_and_its_columns(folder: Path) -> None:
+    (folder / "faq.csv").write_text("Frage;Antwort;mood\nWann?;Um sechs.;good\nWo?;Hier.;bad\n")
+    (folder / "plain.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}], "text": "b"}\n')
+    faq = "{path: faq.csv, columns: {prompt: Frage, completion: Antwort}}"
+    file = load(folder, f"name: a\ntrain: rows.jsonl\nvalidation: {faq}\ntest: {{path: plain.jsonl, format: text}}\n")
+    data = file.datasets()
+    assert data.validation is not None
+    assert data.test is not None
+    assert [row["messages"][0]["content"] for row in data.validation.rows()] == ["Wann?", "Wo?"]
+    assert data.test.kind == "text"
+    assert file.files() == {name: folder / path for name, path in (
+        ("train", "rows.jsonl"), ("validation", "faq.csv"), ("test", "plain.jsonl"))}  # fmt: skip
+    assert (
+        load(folder, f"name: a\ndata: {faq}\nsplit: {{validation: 0.5, seed: 3}}\n").files()["data"].name == "faq.csv"
+    )
+
+
 def test_a_share_and_a_file_go_together(folder: Path) -> None:
     data = load(folder, "name: a\ndata: rows.jsonl\nsplit: {validation: 0.2}\ntest: more.jsonl\n").datasets()
     assert data.validation is not None
@@ -110,6 +127,18 @@ def test_the_base_behind_a_prompt_shows_examples_from_the_training_data(folder: 
         ("name: " + "[" * 150 + "]" * 150 + "\n", 1, "without end", "write it out"),
         ("name: a\ndata: row.jsonl\n", 2, "does not exist", "rows.jsonl"),
         ("name: a\n", 1, "nothing to train on", "data:"),
+        ("name: a\ndata:\n  path: row.jsonl\n", 3, "`data.path`: the file", "rows.jsonl"),
+        ("name: a\ndata:\n  path: rows.jsonl\n  colums: {prompt: q}\n", 4, "`data.colums`", "`columns`"),
+        ("name: a\ndata: {path: rows.jsonl, columns: {}}\n", 2, "`data.columns`", "at least one key"),
+        (
+            "name: a\ndata: {path: rows.jsonl, columns: {prompt: 3}}\n",
+            2,
+            "`data.columns.prompt` is the number 3",
+            "text",
+        ),
+        ("name: a\ndata: {format: openai}\n", 2, "`data.path` is missing", "`path:`"),
+        ("name: a\ndata: 3\n", 2, "text or a table of keys", "write"),
+        ("name: a\ndata: rows.jsonl\ncolumns: {prompt: q}\n", 3, "belongs under `data`", "`data`"),
         ("name: a\ndata: rows.jsonl\ntrain: rows.jsonl\n", 3, "both set", "keep one"),
         ("name: a\ntrain: rows.jsonl\nsplit: {test: 0.1}\n", 3, "`split` divides `data`", "`data`"),
         ("name: a\ndata: rows.jsonl\nsplit: {test: 0.1}\ntest: more.jsonl\n", 4, "also a share", "keep one"),
@@ -174,6 +203,15 @@ def test_the_schema_and_the_reader_agree(folder: Path) -> None:
         row = {"name": "a", "data": "rows.jsonl", "method": wrong}
         assert not schema.is_valid(row)
         fault(folder, json.dumps(row))
+    for held in (
+        {"path": "rows.jsonl"},
+        {"path": "rows.jsonl", "format": "openai", "columns": {"messages": "messages"}},
+    ):
+        assert schema.is_valid({"name": "a", "data": held})
+        assert len(load(folder, json.dumps({"name": "a", "data": held})).datasets().train) == 40
+    for held in ({}, {"path": 3}, {"path": "rows.jsonl", "columns": {}}, {"path": "rows.jsonl", "columns": ["a"]}, 3):
+        assert not schema.is_valid({"name": "a", "data": held})
+        fault(folder, json.dumps({"name": "a", "data": held}))
     for right in (SFT(epochs=2), DPO(beta=0.1)):
         row = {"name": "a", "data": "rows.jsonl", "method": {"kind": right.kind}, "adapter": {"kind": Full().kind}}
         assert schema.is_valid(row)

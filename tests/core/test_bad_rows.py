@@ -26,7 +26,7 @@ def called(**call: Any) -> dict[str, Any]:
 BAD_CHATS: dict[str, tuple[Any, str, str]] = {
     "not JSON": ("{role: user", "this is not JSON", "one JSON object on each line"),
     "half a line": ('{"messages": [{"role"', "this is not JSON", "one JSON object on each line"),
-    "a number": ("42", "the line holds int", "one JSON object on each line"),
+    "a number": ("42", "the row holds int", "one JSON object for each example"),
     "other keys": ({"question": "hi"}, "there is no `messages`; the keys are question", "`messages`"),
     "messages are text": ({"messages": "hi"}, "`messages` is str", "a list `messages`"),
     "no messages": (talk(), "`messages` is empty", "add at least"),

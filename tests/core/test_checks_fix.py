@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetune_sdk.data.checks.reading import turns
 from finetune_sdk.data.cures.wording import stripped
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError
@@ -77,8 +79,8 @@ def test_exact_duplicates_go_and_each_is_named() -> None:
     data = Dataset.of([chat("a", "b"), chat("c", "d"), chat("a", "b "), chat("a", "b")])
     fixed = data.fix()
     assert [str(change) for change in fixed.changes] == [
-        "line 3: dropped: it repeats line 1 exactly",
-        "line 4: dropped: it repeats line 1 exactly",
+        "row 3: dropped: it repeats row 1 exactly",
+        "row 4: dropped: it repeats row 1 exactly",
     ]
     assert len(list(fixed.rows())) == 2
 
@@ -96,6 +98,85 @@ def test_rows_that_cannot_be_used_are_mended_or_named(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert "id" in fixed.changes[0].what
     assert "messages.stamp" in fixed.changes[2].what
+
+
+GPT = {"messages": [{"role": "human", "content": "a"}, {"role": "gpt", "content": "b"}]}
+MISNAMED: dict[str, Any] = {
+    "openai": GPT,
+    "openai with case and space": {"messages": [{"role": "User", "content": "a"}, {"role": "Assistant ", "content": "b"}]},
+    "openai with keys that nothing reads": {**GPT, "id": 7},
+    "openai-preference": {"input": {"messages": [{"role": "human", "content": "a"}]}, "preferred_output": [{"role": "bot", "content": "b"}],
+                          "non_preferred_output": [{"role": "model", "content": "c"}]},
+    "openai-rft": {"messages": [{"role": "human", "content": "a"}], "answer": 4},
+    "trl-preference": {"prompt": "a", "chosen": [{"role": "gpt", "content": "b"}], "rejected": [{"role": "AI", "content": "c"}]},
+    "trl-kto": {"prompt": [{"role": "human", "content": "a"}], "completion": [{"role": "bot", "content": "b"}], "label": True},
+    "prompt-completion": {"prompt": [{"role": "human", "content": "a"}], "completion": [{"role": "gpt", "content": "b"}]},
+    "sharegpt": {"conversations": [{"from": "Human", "value": "a"}, {"from": "bot", "value": "b"}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", MISNAMED.values(), ids=MISNAMED.keys())
+@pytest.mark.parametrize("array", [False, True], ids=["lines", "array"])
+def test_misnamed_roles_get_their_right_names_and_each_row_is_told(tmp_path: Path, row: Any, array: bool) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps([row]) if array else json.dumps(row))
+    data, faults = Dataset.inspect(file)
+    assert (len(data), len(faults)) == (0, 1)
+    assert "--fix" in faults[0].cure
+    fixed = data.fix()
+    renamed = [change for change in fixed.changes if change.action == "renamed"]
+    assert renamed
+    assert {change.line for change in renamed} == {1}
+    assert not [change for change in fixed.changes if change.action == "dropped"]
+    fixed.save(tmp_path / "fixed.jsonl")
+    mended = Dataset.load(tmp_path / "fixed.jsonl")
+    assert {message["role"] for message in turns(mended.row(0))} <= {"user", "assistant"}
+    assert mended.fix().changes == ()
+
+
+def test_a_role_that_nobody_knows_is_left_to_a_person(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(chat("a", "b")) + '\n{"messages": [{"role": "narrator", "content": "a"}]}\n')
+    data, _ = Dataset.inspect(file)
+    (change,) = data.fix().changes
+    assert str(change) == "line 2: dropped: message 1: the role 'narrator' is not known."
+
+
+def test_a_whole_file_of_misnamed_roles_is_mended(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    rows = [
+        {"messages": [{"role": "human", "content": f"{n}"}, {"role": "gpt", "content": "b"}]} for n in range(12_000)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"messages": []}]))
+    data, _ = Dataset.inspect(file)
+    fixed = data.fix()
+    assert sum(1 for _ in fixed.rows()) == 12_000
+    assert [change.line for change in fixed.changes if change.action == "dropped"] == [12_001]
+
+
+def test_a_file_that_changed_meanwhile_is_not_mended(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl.gz"
+    file.write_bytes(gzip.compress(json.dumps(GPT).encode()))
+    data, _ = Dataset.inspect(file)
+    file.write_bytes(gzip.compress(json.dumps(chat("x", "y")).encode() * 2))
+    with pytest.raises(DatasetError, match="has changed"):
+        data.fix()
+
+
+def test_rows_under_other_names_are_mended_by_those(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"talk": GPT["messages"], "messages": "not these"}))
+    data, _ = Dataset.inspect(file, "openai", columns={"messages": "talk"})
+    assert texts(data) == [("a", "b")]
+
+
+def test_keys_that_nothing_reads_are_told_with_their_first_lines(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    rows = [{"instruction": f"{n}", "output": "b", **({"source": "web"} if n % 2 else {})} for n in range(100)]
+    for content in ("\n".join(map(json.dumps, rows)), json.dumps(rows)):
+        file.write_text(content)
+        (finding,) = Dataset.load(file).check([])
+        assert (finding.check, finding.count, finding.rows) == ("unread", 50, tuple(range(2, 42, 2)))
 
 
 def test_keys_that_nothing_reads_are_named(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_rows_that_differ_in_a_word_are_near_duplicates() -> None:
     rows[150] = chat(prose(20).replace(prose(20).split()[10], "otherwise"), "billing")
     (finding,) = found(rows, "near-duplicates")
     assert (finding.rows, finding.count) == ((151,), 1)
-    assert "line 151 is nearly line 21" in finding.example
+    assert "row 151 is nearly row 21" in finding.example
 
 
 def test_the_same_document_with_other_questions_or_other_answers_is_no_duplicate() -> None:
@@ -95,7 +95,7 @@ def test_leaks_are_told_exact_and_near_with_both_lines() -> None:
     exact, nearly = test.leaks(train)
     assert (exact.check, exact.severity, exact.rows) == ("leakage", "error", (2,))
     assert (nearly.check, nearly.severity, nearly.rows) == ("near-leakage", "warning", (3,))
-    assert "line 3 is nearly line 8 of train" in nearly.example
+    assert "row 3 is nearly row 8 of train" in nearly.example
 
 
 @pytest.mark.parametrize(

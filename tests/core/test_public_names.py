@@ -9,7 +9,7 @@ from finetune_sdk import errors
 
 NAMES = [
     "DPO", "RFT", "SFT", "Answer", "AnswersError", "Backend", "BackendError", "BudgetError", "Capabilities", "Case", "ChatExample",
-    "Checkpoint", "Client", "Conversation", "Dataset", "DatasetError", "Estimate", "Evaluation", "EvaluationError",
+    "Checkpoint", "Client", "Conversation", "Dataset", "DatasetError", "Draft", "Drafts", "Estimate", "Evaluation", "EvaluationError",
     "Event", "ExactMatch", "FieldMatch", "Finding", "FinetuneError", "Full", "InputError", "JSONSchema", "Job",
     "JobError", "JobFile", "Length", "LoRA", "Log", "Message", "MissingDependencyError", "Model", "NotFoundError",
     "Observed", "Origin", "Place", "PreferenceExample", "Price", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "RefusedError", "Report", "Resolved",

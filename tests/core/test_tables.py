@@ -34,7 +34,11 @@ def hub_dataset(rows: list[dict[str, Any]]) -> Any:
     return pytest.importorskip("datasets").Dataset.from_list(rows)
 
 
-FRAMES = [pandas_frame, arrow_table, hub_dataset]
+def polars_frame(rows: list[dict[str, Any]]) -> Any:
+    return pytest.importorskip("polars").DataFrame(rows)
+
+
+FRAMES = [pandas_frame, polars_frame, arrow_table, hub_dataset]
 
 
 def in_lines(path: Path) -> None:
@@ -88,8 +92,15 @@ def test_cells_without_a_value_are_left_out(make: Callable[[list[dict[str, Any]]
         Dataset.of(make([rows[1], {"instruction": "a", "output": None}]))
 
 
-def test_numbers_of_a_frame_become_plain_ones() -> None:
-    frame = pandas_frame([{"messages": [{"role": "user", "content": "a"}], "answer": 4, "sure": True}])
+def test_a_query_without_rows_is_refused_with_its_cure() -> None:
+    with pytest.raises(DatasetError, match="LazyFrame is a query") as caught:
+        Dataset.of(polars_frame(ROWS).lazy(), columns=COLUMNS)
+    assert "collect()" in str(caught.value.cure)
+
+
+@pytest.mark.parametrize("make", [pandas_frame, polars_frame])
+def test_numbers_of_a_frame_become_plain_ones(make: Callable[[list[dict[str, Any]]], Any]) -> None:
+    frame = make([{"messages": [{"role": "user", "content": "a"}], "answer": 4, "sure": True}])
     (row,) = Dataset.of(frame).rows()
     assert row["reference"] == {"answer": 4, "sure": True}
 
@@ -98,6 +109,58 @@ def test_a_frame_with_a_column_that_is_not_there() -> None:
     with pytest.raises(DatasetError, match="there is no column 'questions'") as caught:
         Dataset.of(pandas_frame(ROWS), columns={"prompt": "questions", "completion": "answer"})
     assert caught.value.cure == "use 'question'"
+
+
+@pytest.mark.parametrize("write", [in_lines, in_array, in_csv, in_parquet])
+@pytest.mark.parametrize(
+    ("name", "cure"), [("questions", "use 'question'"), ("Answer", "use 'answer'"), ("x", "one of")]
+)
+def test_a_column_that_a_file_has_not_is_named_with_those_that_it_has(
+    tmp_path: Path, write: Callable[[Path], None], name: str, cure: str
+) -> None:
+    write(tmp_path / "rows")
+    with pytest.raises(DatasetError, match=f"there is no column '{name}'; there are question, answer, mood") as caught:
+        Dataset.load(tmp_path / "rows", columns={"prompt": "question", "completion": name})
+    assert cure in str(caught.value.cure)
+
+
+def test_a_table_under_any_name_is_one_where_columns_are_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.txt").write_text("Frage;Antwort\na;b\n")
+    with pytest.raises(DatasetError, match="there is no column 'Fragen'; there are Frage, Antwort") as caught:
+        Dataset.load(tmp_path / "rows.txt", columns={"prompt": "Fragen", "completion": "Antworten"})
+    assert caught.value.cure == "use 'Frage'"
+    with pytest.raises(DatasetError, match="not JSON lines"):
+        Dataset.load(tmp_path / "rows.txt")
+
+
+def test_a_key_that_few_objects_have_is_found_however_late(tmp_path: Path) -> None:
+    rows = [*ROWS * 30, {**ROWS[0], "setting": "Be brief."}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    dataset = Dataset.load(tmp_path / "rows.jsonl", columns={**COLUMNS, "system": "setting"})
+    assert [len(dataset.row(n)["messages"]) for n in (0, 150)] == [2, 3]
+    with pytest.raises(DatasetError, match="there is no column 'settings'"):
+        Dataset.load(tmp_path / "rows.jsonl", columns={**COLUMNS, "system": "settings"})
+
+
+def test_keys_of_no_known_format_can_be_said_to_be_columns(tmp_path: Path) -> None:
+    in_csv(tmp_path / "rows.csv")
+    with pytest.raises(DatasetError, match="their keys are answer, mood, question") as caught:
+        Dataset.load(tmp_path / "rows.csv")
+    assert "columns={" in str(caught.value.cure)
+    assert "--columns" in str(caught.value.cure)
+
+
+@pytest.mark.parametrize(
+    ("write", "unit"), [(in_lines, "line"), (in_array, "item"), (in_csv, "line"), (in_parquet, "row")]
+)
+def test_findings_call_a_row_what_its_source_does(tmp_path: Path, write: Callable[[Path], None], unit: str) -> None:
+    write(tmp_path / "rows")
+    dataset = Dataset.load(tmp_path / "rows", columns={"prompt": "mood", "completion": "mood"})
+    (finding,) = (finding for finding in dataset.check() if finding.check == "duplicates")
+    first = 3 if write is in_csv else 2
+    assert (finding.unit, finding.rows[0]) == (unit, first)
+    assert finding.example == f"{unit} {first} repeats {unit} {first - 1}"
+    assert str(dataset.fix().changes[0]).startswith(f"{unit} {first}: dropped: it repeats {unit} {first - 1}")
 
 
 def test_rows_of_tables_keep_their_numbers(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -64,10 +65,13 @@ def a_finetune_command(block: Block, rest: list[str]) -> None:
 
     from finetune_sdk.cli import app
 
-    command, *arguments = rest
-    group = typer.main.get_command(app)
-    assert command in group.commands, f"{block.where}: finetune {command}"
-    group.commands[command].make_context(command, arguments)
+    command: Any = typer.main.get_command(app)
+    word = "finetune"
+    while (commands := getattr(command, "commands", None)) is not None:
+        word, *rest = rest
+        assert word in commands, f"{block.where}: finetune {word}"
+        command = commands[word]
+    command.make_context(word, rest)
 
 
 def a_target(block: Block, rest: list[str]) -> None:

@@ -16,6 +16,7 @@ from finetune_sdk_local.batches import batch, grouped, plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.prepare import sequences
 from finetune_sdk_local.rendering import Renderer
+from finetune_sdk_local.tokenising import tokenise
 from finetune_sdk_local.training import Data, Options, Training, learning_rate
 from local_data import chats, pairs
 
@@ -216,7 +217,7 @@ def only_fit(tokens: int, monkeypatch: pytest.MonkeyPatch, late: torch.nn.Parame
 
 
 def test_the_head_at_trained_positions_gives_the_loss_and_gradient_of_the_whole_model(small: str) -> None:
-    made = Renderer(small, bases.tokenizer(small)).sequences(chats(6), 512)
+    made = tokenise(Renderer(small, bases.tokenizer(small)), chats(6), 512)
     block = batch(made, range(6), 0, "cpu")
     results = []
     for logits_of in (objectives.all_logits, objectives.picked_logits):
@@ -230,7 +231,7 @@ def test_the_head_at_trained_positions_gives_the_loss_and_gradient_of_the_whole_
 
 def test_a_model_whose_logits_are_changed_after_the_head_is_left_as_it_is(small: str) -> None:
     whole = model(small, ft.LoRA(rank=4))
-    block = batch(Renderer(small, bases.tokenizer(small)).sequences(chats(2), 512), range(2), 0, "cpu")
+    block = batch(tokenise(Renderer(small, bases.tokenizer(small)), chats(2), 512), range(2), 0, "cpu")
     assert objectives.exact_logits(whole, block)[1] is True
     inner = whole.get_base_model()
     forward = inner.forward

@@ -15,6 +15,7 @@ from finetune_sdk_local import bases, objectives
 from finetune_sdk_local.batches import batch
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.rendering import Renderer
+from finetune_sdk_local.tokenising import tokenise
 from local_data import chats
 
 pytest.importorskip("bitsandbytes")
@@ -26,7 +27,7 @@ def gradients(base: str, *, look: bool) -> dict[str, Any]:
 
     adapter = ft.QLoRA(rank=4)
     model = bases.adapt(bases.load(base, CPU, adapter, train=True), adapter, seed=1)
-    block = batch(Renderer(base, bases.tokenizer(base)).sequences(chats(4), 512), range(4), 0, "cpu")
+    block = batch(tokenise(Renderer(base, bases.tokenizer(base)), chats(4), 512), range(4), 0, "cpu")
     logits = objectives.all_logits(model)
     if look:
         model.eval()

@@ -13,6 +13,7 @@ import finetune_sdk as ft
 from finetune_sdk_local import bases
 from finetune_sdk_local.generation import LocalModel
 from finetune_sdk_local.rendering import Renderer
+from finetune_sdk_local.tokenising import tokenise
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -31,7 +32,7 @@ def renderer(small: str) -> Renderer:
 
 
 def trained_text(renderer: Renderer, example: ft.ChatExample, max_length: int = 10_000) -> str:
-    made = renderer.sequences([example], max_length)
+    made = tokenise(renderer, [example], max_length)
     ids, marks = made.row(0)
     return str(renderer.tokenizer.decode(ids[marks]))
 
@@ -71,15 +72,15 @@ def test_a_tool_call_without_content_is_trained(renderer: Renderer) -> None:
 def test_the_prompt_of_an_answer_is_the_beginning_of_the_trained_text(renderer: Renderer) -> None:
     example = talk(("system", "Be brief."), ("user", "Hi there"), ("assistant", "Hello!"))
     asked = renderer.tokenizer(renderer.prompt(example.prompt), add_special_tokens=False)["input_ids"]
-    made = renderer.sequences([example], 10_000)
+    made = tokenise(renderer, [example], 10_000)
     assert made.ids[: len(asked)].tolist() == asked
     assert made.trained[: len(asked)].sum() == 0
 
 
 def test_a_cut_row_says_what_it_lost(renderer: Renderer) -> None:
     example = talk(("user", "Hi"), ("assistant", "one two three four five six seven"))
-    whole = renderer.sequences([example], 10_000)
-    made = renderer.sequences([example], len(whole.ids) - 3)
+    whole = tokenise(renderer, [example], 10_000)
+    made = tokenise(renderer, [example], len(whole.ids) - 3)
     assert made.cut.tolist() == [3]
     assert made.lost.tolist() == [3]
     assert made.trained_counts[0] == whole.trained_counts[0] - 3
@@ -97,7 +98,7 @@ def test_a_template_that_rewrites_history_is_refused_with_the_row_and_the_cure(s
     tokenizer.chat_template = STRIPS_HISTORY
     example = talk(("user", "a"), ("assistant", "<think>x</think>one"), ("user", "b"), ("assistant", "two"))
     with pytest.raises(ft.DatasetError, match=r"row 1.*message 2") as caught:
-        Renderer(small, tokenizer).sequences([example], 10_000)
+        tokenise(Renderer(small, tokenizer), [example], 10_000)
     assert "weight 0" in str(caught.value.cure)
 
 
@@ -113,7 +114,7 @@ def test_a_bos_is_there_as_often_as_the_template_writes_it(small: str, opening: 
     tokenizer.chat_template = opening + CHATML
     assert tokenizer("Hi")["input_ids"].count(bos) == 1
     renderer, example = Renderer(small, tokenizer), talk(("user", "Hi"), ("assistant", "Hello"))
-    made = renderer.sequences([example], 10_000)
+    made = tokenise(renderer, [example], 10_000)
     model = Asked()
     LocalModel("a", ft.Origin("local", "a"), lambda: (model, renderer), context=512).answer(example.prompt)
     for ids in (made.ids.tolist(), model.ids):
@@ -146,4 +147,4 @@ def test_images_are_refused_by_name(renderer: Renderer) -> None:
     parts = ({"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": "data:,"}})
     example = ft.ChatExample((ft.Message("user", parts), ft.Message("assistant", "a cat")))
     with pytest.raises(ft.DatasetError, match="image_url"):
-        renderer.sequences([example], 10_000)
+        tokenise(renderer, [example], 10_000)

@@ -47,20 +47,20 @@ def renderer(name: str) -> Renderer:
 
 @pytest.mark.parametrize("name", ENDS)
 def test_the_answer_and_its_end_are_trained_and_nothing_else(name: str) -> None:
-    whole, spans = renderer(name).chat(ONE)
+    whole, spans = renderer(name).texts(ONE.canonical())[0]
     assert [whole[start:end].removesuffix("<|user|>") for start, end in spans] == ['{"a": 1}' + ENDS[name]]
 
 
 @pytest.mark.parametrize("name", ENDS)
 def test_what_is_trained_follows_the_very_text_that_is_asked(name: str) -> None:
     renders = renderer(name)
-    whole, ((start, _),) = renders.chat(ONE)
+    whole, ((start, _),) = renders.texts(ONE.canonical())[0]
     assert whole[:start] == renders.prompt(ONE.prompt)
 
 
 @pytest.mark.parametrize("name", ENDS.keys() - OF_ONE_TURN)
 def test_each_turn_of_several_is_trained(name: str) -> None:
-    whole, spans = renderer(name).chat(TWO)
+    whole, spans = renderer(name).texts(TWO.canonical())[0]
     said = [whole[start:end].removesuffix("<|user|>") for start, end in spans]
     assert said == ['{"a": 1}' + ENDS[name], '{"b": 2}' + ENDS[name]]
 
@@ -68,14 +68,14 @@ def test_each_turn_of_several_is_trained(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(OF_ONE_TURN))
 def test_a_template_that_rewrites_earlier_turns_is_refused_with_the_cure(name: str) -> None:
     with pytest.raises(TemplateError, match="message 2 otherwise once more turns follow") as caught:
-        renderer(name).chat(TWO)
+        renderer(name).texts(TWO.canonical())[0]
     assert "weight 0" in caught.value.cure
-    whole, ((start, end),) = renderer(name).chat(
-        ChatExample((TWO.messages[0], Message("assistant", '{"a": 1}', weight=0), *TWO.messages[2:]))
-    )
+    whole, ((start, end),) = renderer(name).texts(
+        ChatExample((TWO.messages[0], Message("assistant", '{"a": 1}', weight=0), *TWO.messages[2:])).canonical()
+    )[0]
     assert whole[start:end] == '{"b": 2}' + ENDS[name]
 
 
 def test_a_template_that_opens_every_answer_with_thinking_is_refused() -> None:
     with pytest.raises(TemplateError, match=r"opens an answer that is asked for with '.*<think>"):
-        renderer("deepseek_r1_distill").chat(ONE)
+        renderer("deepseek_r1_distill").texts(ONE.canonical())[0]

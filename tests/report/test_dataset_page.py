@@ -15,11 +15,12 @@ EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">{{ 7 * 7 }}{% raw
 
 def data(text: str = "billing") -> dict[str, Any]:
     return {
-        "file": text, "kind": "chat", "rows": 40, "fingerprint": "0" * 32, "created": "2026-11-22T10:00:00+00:00",
+        "file": text, "kind": "chat", "rows": 40, "unit": "item", "fingerprint": "0" * 32, "created": "2026-11-22T10:00:00+00:00",
         "errors": 0, "warnings": 1, "notes": 1,
         "findings": [
-            {"check": "x", "severity": "warning", "message": text, "cure": text, "rows": [3, 4], "count": 9, "example": text},
-            {"check": "y", "severity": "note", "message": "n", "cure": "c", "rows": [], "count": 1, "example": ""},
+            {"check": "x", "severity": "warning", "message": text, "cure": text, "rows": [3, 4], "count": 9, "example": text,
+             "unit": "item"},
+            {"check": "y", "severity": "note", "message": "n", "cure": "c", "rows": [], "count": 1, "example": "", "unit": "item"},
         ],
         "lengths": {"questions": [10, 200, 3_000, 40], "answers": [5, 5, 5]},
         "labels": {"": {text: 30, "delivery": 10}, text: {"a": 1}},
@@ -59,9 +60,9 @@ def test_the_page_asks_the_network_for_nothing() -> None:
     assert not re.search(r"(?:src|href)=|url\(|@import", page)
 
 
-def test_the_page_tells_findings_lines_lengths_labels_and_samples() -> None:
+def test_the_page_tells_findings_places_lengths_labels_and_samples() -> None:
     page = render(data())
-    for part in ("1 warning", "lines 3, 4 and 7 more", "Lengths", "Labels", "line 7", "75.0%", "1 row dropped"):
+    for part in ("1 warning", "items 3, 4 and 7 more", "Lengths", "Labels", "item 7", "75.0%", "1 row dropped"):
         assert part in page, part
     assert page.count("<figure>") == 1  # answers of one length have no histogram
 

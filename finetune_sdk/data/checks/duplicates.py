@@ -39,5 +39,6 @@ class Duplicates:
                 "remove them, unless they are meant to weigh more; exact duplicates always fall on one side of a split",
                 tuple(again),
                 count,
-                f"line {again[0]} repeats line {rows.line(first)}",
+                f"{rows.unit} {again[0]} repeats {rows.unit} {rows.line(first)}",
+                rows.unit,
             )

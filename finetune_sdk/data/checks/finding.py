@@ -13,7 +13,7 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. `rows` are line (or item) numbers in the file, the first `len(rows)` of `count`."""
+    """One thing that is wrong. `rows` are the numbers of lines, items or rows (`unit`), the first `len(rows)` of `count`."""
 
     check: str
     severity: Severity
@@ -22,11 +22,12 @@ class Finding:
     rows: tuple[int, ...] = ()
     count: int = 1
     example: str = ""
+    unit: str = "line"
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "check": self.check, "severity": self.severity, "message": self.message, "cure": self.cure,
-            "rows": list(self.rows), "count": self.count, "example": self.example,
+            "rows": list(self.rows), "count": self.count, "example": self.example, "unit": self.unit,
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -43,13 +44,16 @@ class RowError(ValueError):
 
 
 class Rows(Protocol):
-    """The rows that a check has seen: how many, of which kind, their hashes, where each stands, and each again."""
+    """The rows that a check has seen: how many, of which kind, what one is called, their hashes, where each stands, and each again."""
 
     @property
     def kind(self) -> Kind: ...
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def unit(self) -> str: ...
 
     def __len__(self) -> int: ...
 

@@ -214,7 +214,9 @@ class NearDuplicates:
                 shown = excerpt(question(asked_and_answer(rows.row(index))[0]) or spoken(rows.row(index))[0], 80)
                 places.add(
                     index,
-                    f"line {rows.line(index)} is nearly line {rows.line(first)}: {shown}" if not places.first else "",
+                    f"{rows.unit} {rows.line(index)} is nearly {rows.unit} {rows.line(first)}: {shown}"
+                    if not places.first
+                    else "",
                 )
             least = "at least " if twins.tired else ""
             yield places.finding(
@@ -242,7 +244,9 @@ def leaks(train: Rows, held: Rows) -> Iterator[Finding]:
     if near:
         places = Places()
         for index, first in sorted(near.items()):
-            places.add(index, f"line {held.line(index)} is nearly line {train.line(first)} of {train.name}")
+            places.add(
+                index, f"{held.unit} {held.line(index)} is nearly {train.unit} {train.line(first)} of {train.name}"
+            )
         words = rows_of(len(near), "differs", "differ")
         yield places.finding(
             held, "near-leakage", "warning", f"{words} from a row of {train.name} by a few words only.", cure

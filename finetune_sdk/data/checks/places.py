@@ -29,7 +29,7 @@ class Places:
 
     def finding(self, rows: Rows, check: str, severity: Severity, message: str, cure: str) -> Finding:
         lines = tuple(rows.line(index) for index in self.first)
-        return Finding(check, severity, message, cure, lines, self.count, self.example)
+        return Finding(check, severity, message, cure, lines, self.count, self.example, rows.unit)
 
 
 def rows_of(count: int, singular: str, plural: str) -> str:

@@ -12,9 +12,10 @@ from finetune_sdk.data.checks.outliers import Languages, Lengths
 from finetune_sdk.data.checks.outputs import OutputForms, SystemPrompts
 from finetune_sdk.data.checks.personal import PersonalData
 from finetune_sdk.data.checks.secrets import Secrets
+from finetune_sdk.data.checks.synthetic import Synthetic
 
 THOROUGH: tuple[Callable[[], Check], ...] = (
     *QUICK, Conflicts, Labels, OutputForms, EmptyAnswers, CutAnswers, Refusals, Secrets, PersonalData, ToolCalls,
-    SystemPrompts, NearDuplicates, Languages, Lengths,
+    SystemPrompts, NearDuplicates, Languages, Lengths, Synthetic,
 )  # fmt: skip
 """All that is looked for by `finetune check` and `Dataset.check`."""

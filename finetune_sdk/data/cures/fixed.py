@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge
 from typing import Any, Literal, Protocol
 
-from finetune_sdk.data.checks import Finding, RowError, structure
+from finetune_sdk.data.checks import RowError, structure
 from finetune_sdk.data.checks.labels import Labels
+from finetune_sdk.data.cures.recovered import Did, Recovered
 from finetune_sdk.data.cures.redaction import Redaction
 from finetune_sdk.data.cures.wording import relabelled, strip_row, usual_ways
 from finetune_sdk.data.index import content_hash
 from finetune_sdk.data.saving import save_rows
-from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Kind
 
-Action = Literal["dropped", "removed", "stripped", "relabelled", "redacted"]
+Action = Literal["dropped", "renamed", "removed", "stripped", "relabelled", "redacted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What was done to the row on one line; `line` is None for what was done to all rows that had it."""
+    """What was done to the row on one line (or item, or row); `line` is None for what was done to all rows that had it."""
 
     line: int | None
     action: Action
     what: str
+    unit: str = "line"
 
     def to_dict(self) -> dict[str, Any]:
         return {"line": self.line, "action": self.action, "what": self.what}
 
     def __str__(self) -> str:
-        return f"{f'line {self.line}: ' if self.line else ''}{self.action}: {self.what}"
+        return f"{f'{self.unit} {self.line}: ' if self.line else ''}{self.action}: {self.what}"
 
 
 class _Rows(Protocol):
@@ -43,34 +44,26 @@ class _Rows(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def unit(self) -> str: ...
+
     def line(self, index: int) -> int: ...
 
     def rows(self) -> Iterator[dict[str, Any]]: ...
 
 
-Mended = Callable[[], Iterator[tuple[int, dict[str, Any], str]]]
-
-
 class Fixed:
     """The rows of a dataset with what is mechanical mended; nothing is done before it is asked for.
 
-    The cures, in this order: keys that nothing reads are removed; white space and byte order marks around texts too; with
+    The cures, in this order: misnamed roles get their right names; keys that nothing reads are removed; white space and byte order marks around texts too; with
     `redact`, secrets and personal data become placeholders; labels that are written in several ways are written in the most
     frequent one; exact duplicates are dropped, and rows that cannot be used. Every row that is dropped is in `changes`.
     """
 
-    def __init__(
-        self, rows: _Rows, faults: Sequence[Finding], unread: Mapping[str, int], mended: Mended, redact: bool
-    ) -> None:
-        if any(not fault.rows for fault in faults):
-            raise DatasetError(
-                f"{rows.name}: so many rows cannot be used that not each can be named, so nothing is dropped.",
-                cure="is it the right file, and the right format? mend the rows that `finetune check` shows first",
-            )
+    def __init__(self, rows: _Rows, recovered: Recovered, unread: Mapping[str, int], redact: bool) -> None:
         self._rows = rows
-        self._faults = faults
+        self._recovered = recovered
         self._unread = unread
-        self._mended = mended
         self._redact = redact
 
     @property
@@ -92,8 +85,8 @@ class Fixed:
         return (row for row, _ in self._pass() if row is not None)
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
-        """Writes JSON lines, whole or not at all; by default in OpenAI's format of this kind."""
-        save_rows(((self._rows.name, row) for row in self.rows()), self.kind, path, format)
+        """Writes JSON lines, CSV or Parquet as `Dataset.save` does, whole or not at all."""
+        save_rows(lambda: ((self._rows.name, row) for row in self.rows()), self.kind, path, format)
 
     @cached_property
     def _plan(self) -> tuple[dict[str, dict[str, str]], Redaction]:
@@ -104,28 +97,31 @@ class Fixed:
                 redaction.skip(row)
         return usual_ways(labels), redaction
 
-    def _all(self) -> Iterator[tuple[int, dict[str, Any], str]]:
-        """Line, row and what was removed from it: the good rows, and those that could be mended, in order."""
-        good = ((self._rows.line(index), row, "") for index, row in enumerate(self._rows.rows()))
-        return merge(good, self._mended(), key=lambda found: found[0])
+    def _all(self) -> Iterator[tuple[int, dict[str, Any], tuple[Did, ...]]]:
+        """Line, row and what was done to it: the good rows, and those that could be mended, in order."""
+        good = ((self._rows.line(index), row, ()) for index, row in enumerate(self._rows.rows()))
+        spool, did = self._recovered.rows, self._recovered.did
+        again = ((spool.line(n), spool.row(n), did[spool.line(n)]) for n in range(len(spool))) if spool else ()
+        return merge(good, again, key=lambda found: found[0])
 
     def _pass(self) -> Iterator[tuple[dict[str, Any] | None, list[Change]]]:
         """Each row as it becomes (None where it is dropped) with what was done to it."""
         usual, planned = self._plan
         redaction = planned.again() if self._redact else None
         seen: dict[bytes, int] = {}
-        lost = {fault.rows[0]: fault.message for fault in self._faults}
-        for line, row, removed in self._all():
-            lost.pop(line, None)
-            changes = [Change(line, "removed", f"what nothing reads: {removed}")] if removed else []
+        for line, row, did in self._all():
+            changes = [self._change(line, action, what) for action, what in did]
             new = self._mend(line, row, usual, redaction, changes)
             first = seen.setdefault(content_hash(new), line)
             if first != line:
-                yield None, [Change(line, "dropped", f"it repeats line {first} exactly")]
+                yield None, [self._change(line, "dropped", f"it repeats {self._rows.unit} {first} exactly")]
             else:
                 yield new, changes
-        for line, message in sorted(lost.items()):
-            yield None, [Change(line, "dropped", message)]
+        for line, message in self._recovered.lost.items():
+            yield None, [self._change(line, "dropped", message)]
+
+    def _change(self, line: int, action: Action, what: str) -> Change:
+        return Change(line, action, what, self._rows.unit)
 
     def _mend(
         self,
@@ -138,15 +134,15 @@ class Fixed:
         bare = strip_row(row)
         if bare != row and _usable(self.kind, bare):
             row = bare
-            changes.append(Change(line, "stripped", "white space around a text"))
+            changes.append(self._change(line, "stripped", "white space around a text"))
         if redaction is not None:
             placed: list[str] = []
             row = redaction.redacted(row, placed)
             if placed:
-                changes.append(Change(line, "redacted", ", ".join(placed)))
+                changes.append(self._change(line, "redacted", ", ".join(placed)))
         row, relabel = relabelled(row, usual)
         if relabel:
-            changes.append(Change(line, "relabelled", relabel))
+            changes.append(self._change(line, "relabelled", relabel))
         return row
 
 

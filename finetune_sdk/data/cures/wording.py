@@ -42,7 +42,7 @@ def strip_turns(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def strip_row(row: dict[str, Any]) -> dict[str, Any]:
     """A copy of a row with all its turns stripped; of plain text only the byte order mark goes."""
     if "text" in row:
-        return {"text": row["text"].strip(_INVISIBLE)}
+        return {**row, "text": row["text"].strip(_INVISIBLE)}
     copy = dict(row)
     if "prompt" in row:
         copy["prompt"] = {**row["prompt"], "messages": strip_turns(row["prompt"]["messages"])}

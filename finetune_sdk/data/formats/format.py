@@ -8,16 +8,18 @@ from difflib import get_close_matches
 from typing import Any
 
 from finetune_sdk.data.formats import instructions, openai, sharegpt, trl
+from finetune_sdk.data.formats.marks import MARK, mark
 from finetune_sdk.data.strict import kept
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Kind
+from finetune_sdk.todo import HELD_OUT
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """One file format. `keys` are those that a row of it must have, one set of several; `known` all that are read (None: any).
 
-    `shape` tells rows of this format from those of another with the same keys. `kept` tells, from a line, its row, the
+    `read` and `write` are the format's own, and know nothing of the mark of synthetic rows; `canonical` and `written` do. `shape` tells rows of this format from those of another with the same keys. `kept` tells, from a line, its row, the
     canonical row and that as JSON, whether it is certain that nothing was lost.
     """
 
@@ -35,9 +37,22 @@ class Format:
     def fits(self, row: Mapping[str, Any]) -> bool:
         return any(keys <= row.keys() for keys in self.keys) and self.shape(row)
 
+    def canonical(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The canonical row, marked where the row is. Where every key is a reference, no key is a mark."""
+        if MARK not in row or self.known is None:
+            return self.read(row)
+        return {**self.read({key: value for key, value in row.items() if key != MARK}), **mark(row[MARK])}
+
+    def written(self, row: Mapping[str, Any], *, marked: bool) -> dict[str, Any]:
+        """The row as this format has it, with its mark or without."""
+        if MARK not in row:
+            return self.write(row)
+        made = self.write({key: value for key, value in row.items() if key != MARK})
+        return {**made, MARK: row[MARK]} if marked else made
+
     def unread(self, row: Mapping[str, Any]) -> Iterator[str]:
         """The keys of the row that nothing reads."""
-        return (str(key) for key in row.keys() - self.known) if self.known is not None else iter(())
+        return (str(key) for key in row.keys() - self.known - {MARK}) if self.known is not None else iter(())
 
 
 def _keys(*names: str) -> frozenset[str]:
@@ -116,7 +131,13 @@ def named(name: str) -> Format:
 
 
 def detect(rows: Sequence[Mapping[str, Any]], where: str) -> Format:
-    """The format that most of the first rows have. Raises DatasetError when none fits."""
+    """The format that most of the first rows have. Raises DatasetError when none fits, and for held-out cases."""
+    if any(HELD_OUT in row for row in rows):
+        raise DatasetError(
+            f"{where} is the to-do list of an evaluation: its cases are held out, and a model that was trained on them could not "
+            "be judged by them any more.",
+            cure="write new rows like them, or let a model draft some: `finetune drafts write drafts.db --like FILE --model NAME`",
+        )
     votes = [next((known for known in FORMATS if known.fits(row)), None) for row in rows]
     fitting = [vote for vote in votes if vote is not None]
     if not fitting:
@@ -124,6 +145,7 @@ def detect(rows: Sequence[Mapping[str, Any]], where: str) -> Format:
         wanted = "; ".join(f"{f.name}: {' + '.join(sorted(f.keys[0]))}" for f in FORMATS)
         raise DatasetError(
             f"{where}: the rows are in no format that is known here; their keys are {found}.",
-            cure=f"rename the keys to those of one format ({wanted})",
+            cure=f"rename the keys to those of one format ({wanted}), or say which is which: columns={{'prompt': 'question', …}}, "
+            "on the command line --columns prompt=question,…",
         )
     return max(FORMATS, key=fitting.count)

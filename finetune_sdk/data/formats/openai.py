@@ -17,8 +17,11 @@ from finetune_sdk.data.checks.finding import RowError
 from finetune_sdk.messages import ROLES
 
 _PLAIN = {"role", "content"}
-_MESSAGE = frozenset({*_PLAIN, "tool_calls", "tool_call_id", "name", "weight", "refusal", "function_call"})
+MESSAGE = frozenset({*_PLAIN, "tool_calls", "tool_call_id", "name", "weight", "refusal", "function_call"})
 PARTS = {"text": str, "refusal": str, "image_url": dict, "input_audio": dict, "file": dict}
+_MEANT = {
+    "human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant", "chatgpt": "assistant",
+}  # fmt: skip
 CHAT = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
 
 
@@ -101,10 +104,17 @@ def read_message(message: Any, number: int) -> dict[str, Any]:
     return _full_message(message, number, role, content)
 
 
+def meant(role: Any) -> str | None:
+    """The role that a misnamed one stands for, where there is no doubt: `human`, `gpt`, `Assistant `."""
+    if not isinstance(role, str):
+        return None
+    bare = role.strip().lower()
+    return bare if bare in ROLES else _MEANT.get(bare)
+
+
 def _role_hint(role: Any) -> str:
-    known = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant"}
-    meant = known.get(role.lower()) if isinstance(role, str) else None
-    return f"; {role!r} is probably {meant!r}" if meant else ""
+    known = meant(role)
+    return f"; {role!r} is probably {known!r}, and `finetune check FILE --fix OUT` writes so" if known else ""
 
 
 def _parts(content: Any, number: int) -> None:
@@ -133,8 +143,8 @@ def _parts(content: Any, number: int) -> None:
 
 
 def _full_message(message: Mapping[str, Any], number: int, role: str, content: Any) -> dict[str, Any]:
-    if not message.keys() <= _MESSAGE:
-        unknown = message.keys() - _MESSAGE
+    if not message.keys() <= MESSAGE:
+        unknown = message.keys() - MESSAGE
         raise RowError(
             f"message {number}: the key {sorted(map(str, unknown))[0]!r} is not part of a message.",
             "remove it; only role, content, name, weight, tool_calls, tool_call_id and refusal are read",
@@ -204,7 +214,9 @@ def read_call(call: Any, number: int) -> dict[str, Any]:
 
 
 def write_chat(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "messages": write_messages(row["messages"])}
+    """The row as the protocol has it, and nothing besides: a place may refuse keys that it does not know."""
+    options = {key: row[key] for key in ("tools", "parallel_tool_calls") if key in row}
+    return {"messages": write_messages(row["messages"]), **options}
 
 
 def write_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -279,4 +291,4 @@ def asks(row: Mapping[str, Any]) -> bool:
     """Whether the messages end before an answer and other keys stand beside them: a task, not a chat."""
     messages = row["messages"]
     last = messages[-1] if isinstance(messages, list) and messages else None
-    return isinstance(last, dict) and last.get("role") != "assistant" and not row.keys() <= CHAT
+    return isinstance(last, dict) and meant(last.get("role")) != "assistant" and not row.keys() <= CHAT

@@ -18,7 +18,17 @@ _ROLES = {
     "observation": "tool", "tool": "tool", "function_response": "tool", "tool_response": "tool",
 }  # fmt: skip
 _NAMES = {"system": "system", "developer": "developer", "user": "human", "assistant": "gpt", "tool": "observation"}
+_CALL = "function_call"
 _INSTEAD = "write the format 'openai' instead"
+
+
+def meant(by: Any) -> str | None:
+    """Whom a turn is from that names them in another way: `Human`, `bot`. None where it is right, or not known."""
+    if not isinstance(by, str) or by in _ROLES or by == _CALL:
+        return None
+    bare = by.strip().lower()
+    role = openai.meant(bare)
+    return bare if bare in _ROLES or bare == _CALL else _NAMES[role] if role else None
 
 
 def told(row: Mapping[str, Any]) -> bool:
@@ -56,14 +66,19 @@ def _turn(turn: Any, number: int) -> dict[str, Any]:
     by, value, weight = turn.get("from"), turn.get("value"), turn.get("weight")
     if not isinstance(value, str):
         raise RowError(f"turn {number}: {openai.missing(turn, 'value', 'a text')}", "give each turn a text `value`")
-    if by == "function_call":
+    if by == _CALL:
         message: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": _calls(value, number)}
     else:
         role = _ROLES.get(by) if isinstance(by, str) else None
         if role is None:
             raise RowError(
                 f"turn {number} is from {by!r:.40}, which is not known.",
-                "use system, human, gpt, function_call or observation",
+                "use system, human, gpt, function_call or observation"
+                + (
+                    f"; {by!r} is probably {meant(by)!r}, and `finetune check FILE --fix OUT` writes so"
+                    if meant(by)
+                    else ""
+                ),
             )
         message = {"role": role, "content": value}
     if weight is not None and (message["role"] == "assistant" or weight):
@@ -117,7 +132,7 @@ def _written(message: Mapping[str, Any]) -> dict[str, Any]:
         if content is not None or any("id" in call for call in calls):
             raise RowError("sharegpt has no place for a text beside tool calls, nor for the ids of calls.", _INSTEAD)
         value = orjson.dumps(calls if len(calls) > 1 else calls[0]).decode()
-        return {"from": "function_call", "value": value, **weight}
+        return {"from": _CALL, "value": value, **weight}
     if not isinstance(content, str):
         raise RowError("sharegpt has no place for content parts.", _INSTEAD)
     return {"from": _NAMES[message["role"]], "value": content, **weight}

@@ -1,11 +1,10 @@
-"""Rows of tables: CSV, Parquet, frames; and columns under other names."""
+"""Rows of tables: CSV, Parquet, frames."""
 
 from __future__ import annotations
 
 import csv
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -121,7 +120,7 @@ class _Text:
 
 
 def typed(rows: Rows) -> Rows:
-    """Cells of a CSV file as what their column holds: messages and tools are JSON there, a label is true or false."""
+    """Cells of text as what their column holds: messages and tools are JSON there, a label is true or false."""
     for number, row in rows:
         if isinstance(row, dict):
             try:
@@ -161,7 +160,14 @@ def parquet_rows(path: Path) -> Rows:
 
 
 def is_frame(rows: Any) -> bool:
-    """Whether these are the rows of a frame or table: pandas, polars, pyarrow, or Hugging Face's datasets."""
+    """Whether these are the rows of a frame or table: pandas, polars, pyarrow, or Hugging Face's datasets.
+
+    Raises DatasetError for a frame whose rows are still to be worked out.
+    """
+    if hasattr(rows, "collect_schema") and not hasattr(rows, "iter_rows"):
+        raise DatasetError(
+            f"a {type(rows).__name__} is a query, and has no rows yet.", cure="give its result: frame.collect()"
+        )
     return any(hasattr(rows, verb) for verb in ("itertuples", "iter_rows", "to_batches", "column_names"))
 
 
@@ -203,36 +209,3 @@ def _missing(cell: Any) -> bool:
     if type(cell).__name__ in ("NAType", "NaTType", "NoneType"):
         return True
     return isinstance(cell, float) and cell != cell
-
-
-def renamed(rows: Rows, columns: Mapping[str, str], where: str, *, table: bool) -> Rows:
-    """Rows of the columns that are named, under the names that a format has for them, and of no others.
-
-    Every row of a table has all columns; objects may leave some out.
-    """
-    for number, row in rows:
-        if isinstance(row, Mapping):
-            if table and number == 1:
-                _all_there(row, columns, where)
-            row = {key: row[column] for key, column in columns.items() if column in row}
-        yield number, row
-
-
-def checked_columns(columns: Any, where: str) -> Mapping[str, str]:
-    """The mapping itself. Raises DatasetError where it is none."""
-    if isinstance(columns, Mapping) and columns and all(isinstance(n, str) for pair in columns.items() for n in pair):
-        return columns
-    raise DatasetError(
-        f"{where}: the columns are {columns!r:.80}.", cure='map a format\'s keys to columns: {"prompt": "question", …}'
-    )
-
-
-def _all_there(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> None:
-    names = [*map(str, row)]
-    for column in columns.values():
-        if column not in row:
-            near = get_close_matches(column, names, 1)
-            raise DatasetError(
-                f"{where}: there is no column {column!r}.",
-                cure=f"use {near[0]!r}" if near else f"use one of {', '.join(names[:12])}",
-            )

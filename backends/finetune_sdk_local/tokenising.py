@@ -1,0 +1,216 @@
+"""Token ids of a dataset and what of them is trained: the texts of `rendering`, as few of them tokenised as can be.
+
+What stands in two units is tokenised apart, so a unit that many rows share, a system prompt above all, is tokenised once.
+That template and tokenizer do fall in with this is tried on rows as they come; where they do not, all texts are tokenised
+as wholes.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.errors import DatasetError
+from finetune_sdk.messages import Example
+from finetune_sdk_local.rendering import Renderer, Row, Span, TemplateError, talks
+from finetune_sdk_local.skeletons import Talk
+from finetune_sdk_local.units import Cutter, Unit
+
+BATCH = 1024
+TRIED = 128
+"""One conversation of so many, and the first of each shape, is tokenised as a whole too."""
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Token sequences one after another. Row i is `ids[starts[i]:starts[i + 1]]`; `trained` marks what is learnt of it.
+
+    `cut[i]` counts the tokens lost at the end, `lost[i]` those of them that would have been trained. A preference pair is
+    two sequences: chosen, then rejected.
+    """
+
+    ids: NDArray[np.int32]
+    trained: NDArray[np.bool_]
+    starts: NDArray[np.int64]
+    cut: NDArray[np.int64]
+    lost: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        lengths: NDArray[np.int64] = np.diff(self.starts)
+        return lengths
+
+    @cached_property
+    def trained_counts(self) -> NDArray[np.int64]:
+        """Trained tokens a sequence. The first token of a sequence is never predicted, so it does not count."""
+        total = np.concatenate(([0], np.cumsum(self.trained, dtype=np.int64)))
+        first = np.where(self.lengths > 0, self.trained[np.minimum(self.starts[:-1], len(self.trained) - 1)], False)
+        counts: NDArray[np.int64] = total[self.starts[1:]] - total[self.starts[:-1]] - first
+        return counts
+
+    def row(self, index: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        at = slice(self.starts[index], self.starts[index + 1])
+        return self.ids[at], self.trained[at]
+
+
+def mark(offsets: Sequence[Span], spans: Sequence[Span]) -> NDArray[np.bool_]:
+    """Which tokens are trained: those with a character in a span."""
+    edges = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
+    trained = np.zeros(len(edges), dtype=np.bool_)
+    for start, end in spans:
+        trained |= (edges[:, 1] > start) & (edges[:, 0] < end)
+    return trained
+
+
+class Tokens(NamedTuple):
+    """int32 ids, and a byte of 0 or 1 for each."""
+
+    ids: bytes
+    trained: bytes
+
+
+class DisagreementError(Exception):
+    """Units are not tokenised as the whole text is."""
+
+
+def tokenise(
+    renderer: Renderer,
+    examples: Dataset | Sequence[Example],
+    max_length: int,
+    where: Callable[[int], str] = lambda index: f"row {index + 1}",
+    *,
+    everything: bool = False,
+) -> Sequences:
+    """All examples as token ids, each cut to `max_length`. Raises DatasetError naming the first that cannot be.
+
+    `everything` trains all of a conversation, not its answers alone.
+    """
+    try:
+        return _Pass(renderer, max_length, everything, Cutter.of(renderer)).through(_canonical(examples), where)
+    except DisagreementError:
+        return _Pass(renderer, max_length, everything, None).through(_canonical(examples), where)
+
+
+def _canonical(examples: Dataset | Sequence[Example]) -> Iterator[Row]:
+    return examples.rows() if isinstance(examples, Dataset) else (example.canonical() for example in examples)
+
+
+@dataclass(slots=True)
+class _Pass:
+    """Sequences one after another, as bytes, while examples are gone through."""
+
+    renderer: Renderer
+    max_length: int
+    everything: bool
+    cutter: Cutter | None
+    ids: bytearray = field(default_factory=bytearray)
+    trained: bytearray = field(default_factory=bytearray)
+    starts: list[int] = field(default_factory=lambda: [0])
+    cut: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+    known: dict[Unit, Tokens] = field(default_factory=dict)
+    tried: list[tuple[Unit, list[Unit]]] = field(default_factory=list)
+
+    def through(self, rows: Iterable[Row], where: Callable[[int], str]) -> Sequences:
+        """Raises DisagreementError where a text that was tried as a whole has other tokens than its units."""
+        cut = self._cut(rows, where)
+        while batch := list(islice(cut, BATCH)):
+            wholes = [whole for whole, _ in self.tried]
+            self._learn({unit for units in (wholes, *batch) for unit in units})
+            if any(self.known[whole] != _joined(self._tokens(units)) for whole, units in self.tried):
+                raise DisagreementError
+            self.tried.clear()
+            for units in batch:
+                self._add(_joined(self._tokens(units)))
+        return Sequences(
+            np.frombuffer(self.ids, np.int32),
+            np.frombuffer(self.trained, np.bool_),
+            np.asarray(self.starts, np.int64),
+            np.asarray(self.cut, np.int64),
+            np.asarray(self.lost, np.int64),
+        )
+
+    def _cut(self, rows: Iterable[Row], where: Callable[[int], str]) -> Iterator[list[Unit]]:
+        """The units of each sequence."""
+        for index, row in enumerate(rows):
+            try:
+                if "text" in row or "reference" in row:
+                    yield from ([Unit(text, tuple(spans))] for text, spans in self.renderer.texts(row))
+                else:
+                    yield from [self._units(talk) for talk in talks(row, everything=self.everything)]
+            except TemplateError as fault:
+                raise DatasetError(f"{where(index)}: {fault.message}", cure=fault.cure) from None
+
+    def _units(self, talk: Talk) -> list[Unit]:
+        """Every so often they are to be tried against the whole."""
+        found = self.cutter.cut(talk) if self.cutter else None
+        if found is None:
+            return [self._whole(talk)]
+        units, before = found
+        if before % TRIED == 0:
+            self.tried.append((self._whole(talk), units))
+        return units
+
+    def _whole(self, talk: Talk) -> Unit:
+        text, spans = self.renderer.rendered(talk)
+        return Unit(text, tuple(spans))
+
+    def _learn(self, units: set[Unit]) -> None:
+        """Tokenises what the last batch did not hold, and forgets what this one does not."""
+        known = {unit: self.known[unit] for unit in units & self.known.keys()}
+        new = list(units - known.keys())
+        self.known = known | dict(zip(new, encoded(self.renderer, new), strict=True))
+
+    def _tokens(self, units: Sequence[Unit]) -> list[Tokens]:
+        return [self.known[unit] for unit in units]
+
+    def _add(self, tokens: Tokens) -> None:
+        ids, trained = tokens
+        kept = min(len(trained), self.max_length)
+        self.ids += ids[: 4 * kept]
+        self.trained += trained[:kept]
+        self.starts.append(len(self.trained))
+        self.cut.append(len(trained) - kept)
+        self.lost.append(trained.count(1, kept))
+
+
+def encoded(renderer: Renderer, units: Sequence[Unit]) -> list[Tokens]:
+    """Each unit's tokens, in order."""
+    backend: Any = renderer.tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    openings = {unit.opening for unit in units if unit.opening}
+    starts = {text: backend.encode(text, add_special_tokens=False).ids for text in openings}
+    unknown = renderer.tokenizer.unk_token_id
+    made, unsure = list[Tokens](), list[int]()
+    encodings = backend.encode_batch_fast([unit.text for unit in units], add_special_tokens=False)
+    for number, (unit, encoding) in enumerate(zip(units, encodings, strict=True)):
+        ids = encoding.ids
+        if unit.uniform:
+            marks = (b"\1" if unit.spans else b"\0") * len(ids)
+        elif unit.opening and unknown not in (start := starts[unit.opening]) and ids[: len(start)] == start:
+            marks = bytes(len(start)) + b"\1" * (len(ids) - len(start))
+        else:
+            unsure.append(number)
+            marks = b""
+        made.append(Tokens(array("i", ids).tobytes(), marks))
+    # Characters of tokens cost more to know, and are asked for only where they decide.
+    texts = [units[number].text for number in unsure]
+    for number, encoding in zip(unsure, backend.encode_batch(texts, add_special_tokens=False), strict=True):
+        made[number] = Tokens(made[number].ids, mark(encoding.offsets, units[number].spans).tobytes())
+    return made
+
+
+def _joined(parts: Sequence[Tokens]) -> Tokens:
+    return Tokens(b"".join([part.ids for part in parts]), b"".join([part.trained for part in parts]))
