@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 import finetune_sdk as ft
+from finetune_sdk.data.dataset import Dataset
 from finetune_sdk_openai.errors import retry_after
 from opened import Opened
-from protocol_data import chats, pairs, tasks
+from protocol_data import chat, chats, pairs, tasks
 from provider import KEY, Provider, Seen
 
 DOCUMENT = Path(__file__).parents[2].parent / "shared" / "data" / "openai-openapi-subset.json"
@@ -134,6 +135,13 @@ def test_a_large_file_goes_up_in_parts(
     assert file["bytes"] > 800
     assert len([seen for seen in provider.requests if seen.path.endswith("/parts")]) == -(-file["bytes"] // 400)
     assert [json.loads(line) for line in provider.contents[file["id"]].splitlines()] == list(job.train.rows())
+
+
+def test_rows_go_up_with_the_keys_of_the_protocol_and_no_others(at: Opened, provider: Provider) -> None:
+    rows = [chat(f"What is {n}?", f"It is {n}.", synthetic="a stronger model") for n in range(12)]
+    at().submit(ft.Job(name="drafts", train=Dataset.of(rows)))
+    (content,) = provider.contents.values()
+    assert {key for line in content.splitlines() for key in json.loads(line)} == {"messages"}
 
 
 # -- the published document ----------------------------------------------------------------------------------------------
