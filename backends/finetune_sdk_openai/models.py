@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from finetune_sdk.data.formats.openai import write_messages
 from finetune_sdk.errors import AnswersError, BackendError, FinetuneError, UnsupportedError
 from finetune_sdk.messages import Asked, Conversation, ToolCall
@@ -27,7 +29,6 @@ from finetune_sdk_openai.retrying import limit, pause
 
 if TYPE_CHECKING:
     import openai
-    from openai.types.chat import ChatCompletion
 
 
 class Gate:
@@ -155,17 +156,17 @@ class ProtocolModel:
         return [outcomes[number] for number in range(len(requests))]
 
     async def _one(self, client: openai.AsyncOpenAI, gate: Gate, request: dict[str, Any]) -> Answer | BackendError:
+        import httpx2
         import openai
-        from openai.types.chat import ChatCompletion
         from tenacity import AsyncRetrying, retry_if_exception
 
         async def ask() -> Answer:
             async with gate:
                 started = time.perf_counter()
                 try:
-                    # As chat.completions.create does, without the walk through types that costs a third of a request.
-                    said = await client.post("/chat/completions", cast_to=ChatCompletion, body=request)
-                    answer = _answer(said, time.perf_counter() - started)
+                    # As chat.completions.create does, without its walks through types, which cost half of a request.
+                    said = await client.post("/chat/completions", cast_to=httpx2.Response, body=request)
+                    answer = _answer(orjson.loads(said.content), time.perf_counter() - started)
                 except openai.RateLimitError as fault:
                     gate.too_fast(retry_after(fault))
                     raise
@@ -218,27 +219,29 @@ def _may_pass(fault: BaseException) -> bool:
     return isinstance(fault, Exception) and passing(fault)
 
 
-def _answer(said: ChatCompletion, seconds: float) -> Answer:
-    if not getattr(said, "choices", None):  # the client hands on whatever it was sent
-        raise GarbledError("a completion without a choice")
-    choice, usage = said.choices[0], said.usage
-    message = choice.message
-    calls, unread = list[ToolCall](), list[str]()
-    for call in message.tool_calls or ():
-        function = getattr(call, "function", None)
-        arguments_of = _object(function.arguments) if function is not None else None
-        if function is None or arguments_of is None:
-            unread.append(f"{function.name}({function.arguments})" if function is not None else str(call))
-        else:
-            calls.append(ToolCall(function.name, arguments_of, call.id))
-    text = "\n".join(part for part in (message.content or message.refusal or "", *unread) if part)
+def _answer(said: Any, seconds: float) -> Answer:
+    """The answer in a completion. Raises GarbledError where that is of another shape."""
+    try:
+        choice, usage = said["choices"][0], said.get("usage") or {}
+        message = choice["message"]
+        calls, unread = list[ToolCall](), list[str]()
+        for call in message.get("tool_calls") or ():
+            function = call["function"]
+            given = _object(function.get("arguments"))
+            if given is None:
+                unread.append(f"{function['name']}({function.get('arguments')})")
+            else:
+                calls.append(ToolCall(function["name"], given, call.get("id")))
+        text = "\n".join(part for part in (message.get("content") or message.get("refusal") or "", *unread) if part)
+    except (TypeError, KeyError, IndexError, AttributeError) as fault:
+        raise GarbledError(f"a completion of another shape ({fault!r})") from None
     return Answer(
         text=text,
         tool_calls=tuple(calls),
-        input_tokens=usage.prompt_tokens if usage else None,
-        output_tokens=usage.completion_tokens if usage else None,
+        input_tokens=usage.get("prompt_tokens"),
+        output_tokens=usage.get("completion_tokens"),
         seconds=seconds,
-        finish=getattr(choice, "finish_reason", None) or "stop",
+        finish=choice.get("finish_reason") or "stop",
     )
 
 

@@ -67,6 +67,15 @@ def test_calls_come_back_as_data_and_what_is_no_json_as_text(at: Opened, provide
     assert answer.finish == "tool_calls"
 
 
+@pytest.mark.parametrize("shape", [{}, {"choices": []}, {"choices": [{"message": None}]}, {"choices": "x"}, [], "text"])
+def test_an_answer_of_another_shape_is_said_to_be_one(at: Opened, provider: Provider, shape: Any) -> None:
+    model = at(patience=0.2).model("tiny-test")
+    handle = provider.handle
+    provider.handle = lambda seen: (200, shape) if seen.path == CHAT else handle(seen)  # type: ignore[method-assign]
+    with pytest.raises(ft.BackendError, match="not the protocol's"):
+        model.answer("hello")
+
+
 def test_a_refusal_is_what_was_said(at: Opened, provider: Provider) -> None:
     provider.answer = lambda body: {"role": "assistant", "content": None, "refusal": "I would rather not."}
     assert at().model("tiny-test").answer("2 + 2?").text == "I would rather not."
