@@ -178,7 +178,7 @@ def _backends(settings: Settings, extras: dict[str, Any]) -> dict[str, Any]:
 def _backend(name: str, settings: Settings, extra: dict[str, Any]) -> dict[str, Any]:
     """Whether a backend loads, and what it says of itself where it has a `doctor`."""
     from finetune_sdk.backend import Place, open_backend
-    from finetune_sdk.errors import FinetuneError
+    from finetune_sdk.errors import FinetuneError, SettingsError
 
     missing = [package for package, version in extra.get("packages", {}).items() if version is None]
     if missing:
@@ -189,7 +189,9 @@ def _backend(name: str, settings: Settings, extra: dict[str, Any]) -> dict[str, 
         said = dict(says()) if says is not None else {}
         can = opened.capabilities
     except FinetuneError as fault:
-        return {"loads": False, "problem": fault.message, "cure": fault.cure}
+        asked_for = name in settings.places or name == settings.backend
+        unset = isinstance(fault, SettingsError) and not asked_for
+        return {"loads": False, "problem": fault.message, "cure": fault.cure, **({"unset": True} if unset else {})}
     except Exception as fault:  # a stranger's plugin may fail in any way
         return {"loads": False, "problem": f"{type(fault).__name__}: {fault}", "cure": "report this to its author"}
     return {"loads": True, "methods": sorted(can.methods), "adapters": sorted(can.adapters), "says": said}
@@ -216,8 +218,10 @@ def _show(found: dict[str, Any], out: Screen) -> None:
     for name, said in found["backends"].items():
         if said["loads"]:
             facts = "; ".join(f"{key}: {_word(value)}" for key, value in said["says"].items())
-            able = f"{', '.join(said['methods'])} with {', '.join(said['adapters'])}"
+            able = f"{', '.join(said['methods'])} with {', '.join(said['adapters']) or 'weights of its own choice'}"
             out.show(f"✓ {name} can do {able}{f' ({facts})' if facts else ''}")
+        elif said.get("unset"):
+            out.show(f"– {name} is not set up here; it needs a table [backends.{name}]")
         else:
             out.show(f"✗ {name}: {said['problem']}", f"  cure: {said['cure']}")
     for name, extra in found["extras"].items():

@@ -205,6 +205,14 @@ def test_doctor_says_where_each_setting_comes_from_and_keeps_values_to_itself(fi
     assert value["extras"]["serve"]["install"] == "pip install 'finetune-anywhere[serve]'"
 
 
+def test_doctor_complains_of_no_place_that_nobody_set_up(finetune: Shell) -> None:
+    said = finetune.process("doctor")
+    assert "– bedrock is not set up here; it needs a table [backends.bedrock]" in said.out + said.err
+    finetune.write("finetune.toml", "[backends.bedrock]\n")
+    said = finetune.process("doctor")
+    assert "✗ bedrock: [backends.bedrock] does not say which region" in said.out + said.err
+
+
 def test_doctor_fails_only_where_nothing_can_run(finetune: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     only_the_fake = [point for point in entry_points(group=GROUP) if point.name == "fake"]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: only_the_fake)
