@@ -72,17 +72,20 @@ class OpenAIBackend:
     def _there(self, model: str) -> None:
         from openai.types import Model as Listed
 
+        trained = f"OpenAI trains {', '.join(name for family in known.families() for name in family.snapshots)}"
+        if self._address.official and self._address.secret() is None:
+            raise NotFoundError(
+                f"{model!r} is not among the bases of OpenAI that are known here, and without a key it cannot be asked for.",
+                cure=f"{trained}; or set {self._address.key} to ask {self._address.url}",
+            )
         try:
             self._connection.asked(f"read the model {model}", lambda client: client.models.retrieve(model), Listed)
         except (NotFoundError, RefusedError) as fault:
             if not isinstance(fault, NotFoundError) and fault.code not in ("400", "model_not_found"):
                 raise
-            known_here = sorted(name for family in known.families() for name in family.snapshots)
             raise NotFoundError(
                 f"there is no model {model!r} at {self._address.url}; its list of models was asked for it.",
-                cure=f"OpenAI trains {', '.join(known_here)}"
-                if self._address.official
-                else "name one that is listed there",
+                cure=trained if self._address.official else "name one that is listed there",
                 code=fault.code,
                 request_id=fault.request_id,
             ) from None

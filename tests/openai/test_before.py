@@ -76,6 +76,12 @@ def test_the_calendar_is_openais_alone(at: Opened) -> None:
     assert at().check(job()) == ()
 
 
+def test_an_unknown_base_is_said_to_be_one_without_a_key_too(home: Path) -> None:
+    with pytest.raises(ft.NotFoundError, match="'tiny' is not among the bases of OpenAI") as caught:
+        openai(home).resolve(job(base="tiny"))
+    assert "gpt-4.1-mini-2025-04-14" in str(caught.value.cure)
+
+
 # -- data rules ----------------------------------------------------------------------------------------------------------
 
 
