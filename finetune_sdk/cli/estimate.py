@@ -46,6 +46,9 @@ def resolved_in_words(resolved: Mapping[str, Any]) -> str:
     parts = [f"base {resolved.get('base', '?')}"]
     for name in ("method", "adapter"):
         values = dict(resolved.get(name) or {})
+        if not values:
+            parts.append(f"{name} of the place's choice")
+            continue
         kind = values.pop("kind", name)
         inside = ", ".join(
             f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()

@@ -67,3 +67,19 @@ def test_the_example_runs_on_this_machine(folder: Path, provider: Provider) -> N
     said = run(folder)
     assert said.splitlines()[-1].startswith("local: ")
     assert provider.requests == []
+
+
+def test_the_command_line_says_what_will_run_there(folder: Path, provider: Provider) -> None:
+    choose(folder, "openai")
+    job = (folder / "job.yaml").read_text()
+    plain = "\n".join(line for line in job.splitlines() if not line.startswith(("adapter:", "base:")))
+    (folder / "plain.yaml").write_text(plain.replace(", learning_rate: 2e-3", ""))
+    done = subprocess.run(
+        [sys.executable, "-m", "finetune_sdk", "estimate", "plain.yaml", "--config", "anywhere.toml"], cwd=folder,
+        capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "FINETUNE_HOME": str(folder / "home"), VARIABLE: KEY, "COLUMNS": "200"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert "base tiny-test, sft (epochs 4, batch_size 16), adapter of the place's choice" in said
+    assert "learning_rate_multiplier 1.8" in said
