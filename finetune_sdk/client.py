@@ -249,6 +249,8 @@ class Client:
 
     def _oldest(self, found: Sequence[str]) -> str:
         for extra in found[1:]:
+            if self.backend.status(extra).terminal:
+                continue
             self.backend.cancel(extra)
             _log.warning("%s:%s was a second run of the same submission and was cancelled", self.name, extra)
         return found[0]

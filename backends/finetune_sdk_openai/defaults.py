@@ -107,8 +107,6 @@ def _own(job: Job, options: Options, address: Address) -> dict[str, Any]:
     own: dict[str, Any] = dict(words)
     if isinstance(job.method, RFT):
         own["grader"] = _grader(job, job.method, options.rft)
-    if options.wandb is not None:
-        own["wandb"] = options.wandb.model_dump(exclude_none=True)
     return {**own, **address.extra}
 
 

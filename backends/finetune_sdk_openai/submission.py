@@ -82,7 +82,7 @@ def _create(
 ) -> FineTuningJob:
     from openai.types.fine_tuning import FineTuningJob
 
-    asked = wire.request(resolved, connection.address, token, files, options.suffix)
+    asked = wire.request(resolved, connection.address, options, token, files)
     doing = f"make a job of {resolved.base}"
     try:
         return connection.once(doing, lambda client: client.fine_tuning.jobs.create(**asked), FineTuningJob)

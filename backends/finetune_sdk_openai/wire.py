@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from finetune_sdk.backend import Checkpoint, Resolved, Status
 from finetune_sdk.job import RFT
 from finetune_sdk_openai.addresses import Address
+from finetune_sdk_openai.options import Options
 
 if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
@@ -30,22 +31,22 @@ _METRICS = {
 
 
 def request(
-    resolved: Resolved, address: Address, token: str, files: tuple[str, str | None], suffix: str | None
+    resolved: Resolved, address: Address, options: Options, token: str, files: tuple[str, str | None]
 ) -> dict[str, Any]:
     """The arguments of the client's `fine_tuning.jobs.create`, with nothing in them that nobody set."""
-    job, own = resolved.job, resolved.own
+    job = resolved.job
     training, validation = files
     asked: dict[str, Any] = {
         "model": resolved.base,
         "training_file": training,
         "seed": job.seed,
         "method": _method(resolved),
-        "suffix": suffix or suffixed(job.name),
+        "suffix": options.suffix or suffixed(job.name),
     }
     if validation is not None:
         asked["validation_file"] = validation
-    if "wandb" in own:
-        asked["integrations"] = [{"type": "wandb", "wandb": dict(own["wandb"])}]
+    if options.wandb is not None:
+        asked["integrations"] = [{"type": "wandb", "wandb": options.wandb.model_dump(exclude_none=True)}]
     if address.metadata:
         asked["metadata"] = {TOKEN: token, DEFINITION: job.fingerprint, "finetune_name": job.name[:512]}
     if address.extra:

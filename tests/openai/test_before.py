@@ -361,6 +361,8 @@ def test_the_settings_words_are_part_of_what_is_submitted(at: Opened) -> None:
     plain, other = (at(**options).resolve(job()) for options in ({}, {"sft": {"learning_rate_multiplier": 1.8}}))
     assert plain.fingerprint("x") != other.fingerprint("x")
     assert other.own == {"learning_rate_multiplier": 1.8}
+    told = at(wandb={"project": "tickets"}, suffix="mine", at_once=3).resolve(job())
+    assert told.fingerprint("x") == plain.fingerprint("x"), "what changes neither the result nor the bill is no new job"
     three = at(sft={"n_epochs": 3}).resolve(job())
     assert three.method.epochs == 3
     assert "epochs" in three.chosen
