@@ -16,7 +16,7 @@ from opened import VARIABLE
 from provider import KEY, Provider
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-ROWS = 64
+ROWS = 32
 
 
 @pytest.fixture
