@@ -48,7 +48,7 @@ class Provider:
     late: float = 1.0
     fault: Callable[[str, str], Fault | None] = lambda verb, path: None
     keeps_metadata: bool = True
-    honours_filter: bool = True
+    honours_filter: bool | None = True
     closed: bool = False
     redirects_to: str | None = None
     fails: dict[str, Any] | None = None
@@ -205,6 +205,8 @@ class Provider:
         return 200, job.shown()
 
     def _list_jobs(self, query: dict[str, list[str]]) -> tuple[int, Any]:
+        if self.honours_filter is None and any(key.startswith("metadata") for key in query):
+            return 400, {"error": {"message": "Unknown parameter: metadata", "code": "unknown_parameter"}}
         shown = []
         for job in reversed(self.jobs.values()):
             job.tick()

@@ -147,6 +147,32 @@ def test_where_jobs_keep_no_metadata_a_file_is_of_one_submission_and_names_it(
     assert provider.files[provider.jobs[run.key].asked["training_file"]]["filename"].startswith(entry.token)
 
 
+@pytest.mark.parametrize("filtered", [True, False, None])
+def test_a_job_is_found_whether_the_place_filters_ignores_or_refuses_to(
+    at: Opened, provider: Provider, job: ft.Job, filtered: bool | None
+) -> None:
+    provider.honours_filter, provider.page = filtered, 3
+    client = at()
+    runs = [client.submit(replace(job, seed=seed)) for seed in range(8)]
+    assert [run.key for run in map(client.submit, (replace(job, seed=seed) for seed in range(8)))] == [
+        r.key for r in runs
+    ]
+    for run in runs:
+        assert run.entry is not None
+        assert list(client.backend.find(run.entry.token)) == [run.key]
+
+
+@pytest.mark.soak
+def test_a_job_that_shows_up_half_a_minute_late_is_waited_for(at: Opened, provider: Provider, job: ft.Job) -> None:
+    provider.seconds, provider.visible_after = 600, 30
+    provider.fault = once("reset_after", "POST", CREATE)
+    client = at(visible_within=35)
+    with pytest.raises(ft.BackendError):
+        client.submit(job)
+    assert [client.submit(job).key] == [live.id for live in provider.live()]
+    assert len(provider.posts(CREATE)) == 1
+
+
 def test_a_token_that_belongs_to_another_job_is_refused(at: Opened, provider: Provider, job: ft.Job) -> None:
     client = at()
     client.backend.submit(client.resolve(job), "f" * 32)
