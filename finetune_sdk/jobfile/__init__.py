@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from finetune_sdk.data.checks.near import near_leaks_if_looked_for
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
-from finetune_sdk.job import Job
+from finetune_sdk.job import RFT, Job, Method
 from finetune_sdk.jobfile import tables, yaml12
 from finetune_sdk.jobfile.faults import dotted, job_error
 from finetune_sdk.jobfile.tables import DataFile, JobTable
@@ -104,7 +104,7 @@ class JobFile:
             name=table.name,
             train=data.train,
             validation=data.validation,
-            method=table.method,
+            method=self._method(),
             adapter=table.adapter,
             base=self._base(),
             seed=table.seed,
@@ -150,6 +150,13 @@ class JobFile:
                 f"{self.path}: `evaluation.prompted.examples` is {wanted}, and there are {len(train)} training rows.",
                 cure="ask for fewer examples",
             )
+
+    def _method(self) -> Method:
+        given = self.table.method
+        if not isinstance(given, tables.RFTTable):
+            return given
+        graders = tuple(map(self._evaluator, given.graders)) if given.graders else None
+        return RFT(graders=graders, **given.model_dump(exclude={"kind", "graders"}))
 
     def _evaluator(self, table: tables.EvaluatorTable) -> Evaluator:
         from finetune_sdk.evaluation.evaluators import ExactMatch, FieldMatch, JSONSchema, Length
@@ -233,9 +240,15 @@ class JobFile:
     def _named(self) -> Iterator[tuple[Where, Path]]:
         for side, path in self.files().items():
             yield (side,) if isinstance(getattr(self.table, side), str) else (side, "path"), path
-        for number, table in enumerate(self.table.evaluation.evaluators if self.table.evaluation else ()):
-            if isinstance(table, tables.JSONSchemaTable) and isinstance(table.schema_, str):
-                yield ("evaluation", "evaluators", number, "schema"), self._at(table.schema_)
+        lists: list[tuple[Where, tuple[tables.EvaluatorTable, ...]]] = []
+        if self.table.evaluation is not None:
+            lists.append((("evaluation", "evaluators"), self.table.evaluation.evaluators))
+        if isinstance(self.table.method, tables.RFTTable) and self.table.method.graders:
+            lists.append((("method", "graders"), self.table.method.graders))
+        for at, evaluators in lists:
+            for number, table in enumerate(evaluators):
+                if isinstance(table, tables.JSONSchemaTable) and isinstance(table.schema_, str):
+                    yield (*at, number, "schema"), self._at(table.schema_)
 
     def _fault(self, lines: Mapping[Where, int], at: Where, message: str, cure: str) -> JobError:
         return JobError(f"{self.path} line {lines.get(at, 1)}: {message}", cure=cure)

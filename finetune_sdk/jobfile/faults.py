@@ -17,6 +17,7 @@ from finetune_sdk.jobfile.tables import (
     JobTable,
     LengthTable,
     PromptedBase,
+    RFTTable,
     Split,
 )
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from finetune_sdk.jobfile.yaml12 import Where
 
 _METHODS: dict[str, Any] = {kind.kind: type(kind) for kind in (SFT(), DPO())}
+_RFT = {"rft": frozenset(RFTTable.model_fields)}
 _ADAPTERS: dict[str, Any] = {kind.kind: type(kind) for kind in (LoRA(), QLoRA(), Full())}
 _EVALUATORS: dict[str, Any] = {
     "json_schema": frozenset({"kind", "schema", "fenced", "name"}),
@@ -41,9 +43,10 @@ _KEYS: dict[str, frozenset[str]] = {
     "evaluation": frozenset(EvaluationTable.model_fields),
     "prompted": frozenset(PromptedBase.model_fields),
     **_EVALUATORS,
+    **_RFT,
     **{name: frozenset(field.name for field in fields(kind)) for name, kind in (_METHODS | _ADAPTERS).items()},
 }
-_HOMES = {"sft": "method", "dpo": "method", "lora": "adapter", "qlora": "adapter", "full": "adapter",
+_HOMES = {"sft": "method", "dpo": "method", "rft": "method", "lora": "adapter", "qlora": "adapter", "full": "adapter",
           **dict.fromkeys(_EVALUATORS, "evaluation.evaluators"), "prompted": "evaluation.prompted", "DataFile": "data"}  # fmt: skip
 _PLAIN = {
     "string_type": "text", "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
@@ -128,7 +131,7 @@ def _misspelt(loc: Sequence[str | int]) -> tuple[str, str]:
 
 
 def _kind(fault: ErrorDetails) -> tuple[str, str]:
-    known = sorted({"method": _METHODS, "adapter": _ADAPTERS}.get(str(fault["loc"][0]), _EVALUATORS))
+    known = sorted({"method": _METHODS | _RFT, "adapter": _ADAPTERS}.get(str(fault["loc"][0]), _EVALUATORS))
     if fault["type"] == "union_tag_not_found":
         return "has no `kind`.", f"add `kind:`, one of {', '.join(known)}"
     tag = str(fault["ctx"]["tag"])

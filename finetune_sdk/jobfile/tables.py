@@ -105,6 +105,20 @@ class LengthTable(Table):
 EvaluatorTable = JSONSchemaTable | ExactMatchTable | FieldMatchTable | LengthTable
 
 
+class RFTTable(Table):
+    """Reinforcement fine-tuning: answers to tasks are graded, and the better ones reinforced."""
+
+    kind: Literal["rft"]
+    graders: (
+        Annotated[tuple[Annotated[EvaluatorTable, Field(discriminator="kind")], ...], Field(min_length=1)] | None
+    ) = None
+    """Evaluators that an answer must pass; the settings' own grader when left out."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    steps: Annotated[int, Field(gt=0)] | None = None
+    batch_size: Annotated[int, Field(gt=0)] | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+
+
 class EvaluationTable(Table):
     """How the tuned model is judged, beside its base, on the test rows."""
 
@@ -135,7 +149,7 @@ class JobTable(Table):
     """A file of held-out examples, which the evaluation asks."""
     base: str | None = None
     """The model to start from; the settings' own when left out."""
-    method: Annotated[SFT | DPO, Field(discriminator="kind")] = SFT()
+    method: Annotated[SFT | DPO | RFTTable, Field(discriminator="kind")] = SFT()
     """What is optimised, and how."""
     adapter: Annotated[LoRA | QLoRA | Full, Field(discriminator="kind")] | None = None
     """Which weights move; the settings' choice when left out."""
