@@ -25,7 +25,7 @@ from finetune_sdk_local.rendering import Renderer, Row, Span, TemplateError, tal
 from finetune_sdk_local.skeletons import Talk
 from finetune_sdk_local.units import Cutter, Unit
 
-BATCH = 1024
+BATCH = 256
 TRIED = 128
 """One conversation of so many, and the first of each shape, is tokenised as a whole too."""
 

@@ -93,9 +93,10 @@ class Cutter:
                 units.append(form)
                 continue
             unit = form.of(contents)
-            rest = unit.text[form.lead :] + form.follows
-            if any(first in rest for first in self._firsts) and self._token.search(rest):
-                return None
+            rest = unit.text[form.lead :]
+            for first in self._firsts:
+                if first in rest and self._token.search(rest + form.follows):
+                    return None
             units.append(unit)
         used.times += 1
         return units, used.times - 1
