@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha1
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,7 +72,8 @@ def _by_encoding(name: str) -> Callable[[str], int]:
     import tiktoken
 
     encoding = tiktoken.get_encoding(name)
-    return lambda text: len(encoding.encode_ordinary(text))
+    # Rows share texts: a system prompt, tools.
+    return lru_cache(4096)(lambda text: len(encoding.encode_ordinary(text)))
 
 
 class ProtocolCounter:
