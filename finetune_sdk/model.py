@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -96,6 +96,20 @@ class Model(Protocol):
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
         """One answer to each conversation, in their order; batched where the place can."""
+        ...
+
+
+@runtime_checkable
+class Speaking(Protocol):
+    """A model that can be heard while it answers: what a stream of text is made from. Optional."""
+
+    def speak(
+        self, asked: Iterable[Asked], hear: Mapping[int, Callable[[str], bool]], sampling: Sampling | None = None
+    ) -> list[Answer]:
+        """As `Model.answers`; `hear[i]` gets the text of answer i piece by piece, and returns False to end it there.
+
+        The pieces make up the answer's text. An answer that was ended has what was heard of it, and the tokens of that.
+        """
         ...
 
 
