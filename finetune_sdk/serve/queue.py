@@ -1,0 +1,376 @@
+"""The queue: jobs are validated, wait for a free slot, are submitted once, followed to their end, and outlive the server.
+
+All that this room knows is in the store before it acts. What a job submits is named in the ledger (fingerprint and attempt)
+and noted with the job first, so a server that is started again finds the run and never makes a second one.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from finetune_sdk.backend import Event, Resolved, Status
+from finetune_sdk.client import Client
+from finetune_sdk.errors import BackendError, FinetuneError, JobError, NotFoundError, RunError
+from finetune_sdk.job import Job
+from finetune_sdk.ledger import Entry
+from finetune_sdk.run import Run
+from finetune_sdk.serve import definitions
+from finetune_sdk.serve.errors import code_of
+from finetune_sdk.serve.files import Files
+from finetune_sdk.serve.records import Stage, Tuning
+from finetune_sdk.serve.shapes import metrics, model_name
+from finetune_sdk.serve.store import Store
+
+log = logging.getLogger("finetune_sdk.serve")
+_POLL = (0.1, 2.0)
+_PATIENCE = 600.0
+_SWEEP = 600.0
+_STATUS = {"queued": "queued", "validating": "validating_files", "paused": "paused"}
+_STEPS = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"
+
+
+class _StoppingError(Exception):
+    """The server ends; its runs go on."""
+
+
+class Queue:
+    """`slots` jobs run at once. `start` takes up what an earlier server left; `stop` lets go of it and cancels nothing."""
+
+    def __init__(self, store: Store, files: Files, client: Client, slots: int = 1) -> None:
+        self._store = store
+        self._files = files
+        self._client = client
+        self._slots = slots
+        self._news = threading.Condition()
+        self._stopping = False
+        self._carried: set[str] = set()
+        self._threads: list[threading.Thread] = []
+        # One at a time asks the backend about data: it may keep what it has tokenised.
+        self._asking = threading.Lock()
+
+    def start(self) -> None:
+        for tuning in self._store.in_stage("start", "follow"):
+            self._carry(tuning)
+        self._spawn(self._validating, "validate")
+        self._spawn(self._dispatching, "dispatch")
+
+    def wake(self) -> None:
+        """Something changed in the store."""
+        with self._news:
+            self._news.notify_all()
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """Ends the threads. One that is submitting is waited for so long; what it leaves open, the next start settles."""
+        with self._news:
+            self._stopping = True
+            self._news.notify_all()
+        until = time.monotonic() + seconds
+        for thread in list(self._threads):
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _spawn(self, what: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=what, name=f"finetune-serve-{name}", daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
+
+    def _rest(self, seconds: float) -> None:
+        """Waits for news, at most so long. Raises _StoppingError when the server ends."""
+        with self._news:
+            if not self._stopping:
+                self._news.wait(seconds)
+            if self._stopping:
+                raise _StoppingError
+
+    # Validation
+
+    def _validating(self) -> None:
+        with suppress(_StoppingError):
+            while True:
+                for tuning in self._store.in_stage("validate"):
+                    self._validate(tuning)
+                    if self._stopping:
+                        return
+                self._rest(5.0)
+
+    def _validate(self, tuning: Tuning) -> None:
+        self._store.note(tuning.id, f"Validating training file: {tuning.training_file}")
+        try:
+            with self._asking:
+                job, resolved = self._resolve(tuning)
+                wrong = [found for found in self._client.check(job) if found.severity == "error"]
+        except FinetuneError as fault:
+            self._fail(tuning, fault, ("validate",))
+            return
+        except Exception as fault:
+            log.exception("%s could not be validated", tuning.id)
+            self._fail(tuning, _defect(fault), ("validate",))
+            return
+        if wrong:
+            first = wrong[0]
+            more = f" ({len(wrong) - 1} more things are wrong)" if len(wrong) > 1 else ""
+            self._fail(tuning, _finding(first.check, f"{first.message}{more}", first.cure), ("validate",))
+            return
+        known = definitions.hyperparameters(tuning, resolved)
+        if self._store.move(tuning.id, ("validate",), stage="wait", status="queued", resolved=known):
+            self._store.note(tuning.id, "Files validated, moving job to queued state")
+            self.wake()
+
+    def _resolve(self, tuning: Tuning) -> tuple[Job, Resolved]:
+        validation = self._files.path(tuning.validation_file) if tuning.validation_file else None
+        job = definitions.job(
+            tuning, self._client, self._files.path(tuning.training_file), validation, self._names(tuning)
+        )
+        return job, self._client.resolve(job)
+
+    def _names(self, tuning: Tuning) -> dict[str, str]:
+        files = [("training_file", tuning.training_file), ("validation_file", tuning.validation_file)]
+        return {str(self._files.path(file)): word for word, file in files if file is not None}
+
+    # Slots
+
+    def _dispatching(self) -> None:
+        swept = time.monotonic()
+        with suppress(_StoppingError):
+            while True:
+                while len(self._carried) < self._slots and (waiting := self._store.next_waiting()) is not None:
+                    if self._store.move(waiting.id, ("wait",), stage="start"):
+                        self._carry(waiting)
+                if time.monotonic() - swept > _SWEEP:
+                    self._files.sweep()
+                    swept = time.monotonic()
+                self._rest(5.0)
+
+    def _carry(self, tuning: Tuning) -> None:
+        self._carried.add(tuning.id)
+        self._spawn(lambda: self._carrying(tuning.id), tuning.id)
+
+    def _carrying(self, tuning: str) -> None:
+        try:
+            with suppress(_StoppingError):
+                self._to_its_end(tuning)
+        except FinetuneError as fault:
+            self._fail(self._read(tuning), fault, ("start", "follow"))
+        except Exception as fault:
+            log.exception("%s could not be followed", tuning)
+            self._fail(self._read(tuning), _defect(fault), ("start", "follow"))
+        finally:
+            self._carried.discard(tuning)
+            self.wake()
+
+    def _read(self, tuning: str) -> Tuning:
+        found = self._store.tuning(None, tuning)
+        assert found is not None
+        return found
+
+    # One job
+
+    def _to_its_end(self, tuning: str) -> None:
+        run = self._patiently(tuning, lambda: self._run(self._read(tuning)))
+        if run is not None:
+            self._follow(tuning, run)
+
+    def _patiently(self, tuning: str, submit: Callable[[], Run | None]) -> Run | None:
+        """Submits again where that can help: the client makes no second run of it, whatever became of the first try."""
+        until, pause = time.monotonic() + _PATIENCE, 0.5
+        while True:
+            try:
+                return submit()
+            except BackendError as fault:
+                if not fault.retryable or time.monotonic() > until:
+                    raise
+                log.warning("%s could not be submitted yet: %s", tuning, fault.message)
+            self._rest(pause)
+            pause = min(2 * pause, 30.0)
+
+    def _run(self, tuning: Tuning) -> Run | None:
+        """The one run of a tuning, made or resumed where it has to be; None where it is not wanted any more."""
+        if tuning.run is not None:
+            run = self._client.get_run(tuning.run)
+            if tuning.stage == "start" and tuning.wish is None and run.status in ("cancelled", "paused"):
+                run.resume()
+            return run
+        if tuning.wish is not None and tuning.attempt is None:
+            self._let_go(tuning)
+            return None
+        with self._asking:
+            job, resolved = self._resolve(tuning)
+            fingerprint = resolved.fingerprint(self._client.backend.address)
+            attempt = self._attempt(tuning, fingerprint)
+            entry = self._entry(fingerprint, attempt)
+            if entry is not None and entry.state == "sent" and entry.run is not None:
+                return self._client.get_run(f"{entry.place}:{entry.run}")
+            return self._client.submit(job, again=attempt > 1)
+
+    def _attempt(self, tuning: Tuning, fingerprint: str) -> int:
+        """Which submission of its definition is this tuning's. It is noted before anything is sent, and stays."""
+        if tuning.attempt is not None and tuning.fingerprint is not None:
+            if tuning.fingerprint != fingerprint and self._entry(tuning.fingerprint, tuning.attempt) is not None:
+                raise JobError(
+                    "the server's settings were changed while this job was being submitted, so its run may not be known.",
+                    cure="look for it with `finetune runs`, and create the job again",
+                )
+            if tuning.fingerprint == fingerprint:
+                return tuning.attempt
+        attempts = self._client.ledger.attempts(fingerprint)
+        attempt = attempts[-1].attempt + self._is_over(attempts[-1]) if attempts else 1
+        self._store.change(tuning.id, fingerprint=fingerprint, attempt=attempt)
+        return attempt
+
+    def _is_over(self, last: Entry) -> bool:
+        """Whether a submission of the same definition ended without a model, so that this one is another."""
+        if last.state != "sent" or last.run is None:
+            return False
+        try:
+            status = self._client.get_run(f"{last.place}:{last.run}").status
+        except (NotFoundError, RunError):
+            return True
+        return status.terminal and status != "succeeded"
+
+    def _entry(self, fingerprint: str, attempt: int) -> Entry | None:
+        return next((one for one in self._client.ledger.attempts(fingerprint) if one.attempt == attempt), None)
+
+    def _let_go(self, tuning: Tuning) -> None:
+        """A wish that came before there was a run."""
+        if tuning.wish == "pause":
+            self._store.move(tuning.id, ("start",), stage="paused", status="paused", wish=None)
+            self._store.note(tuning.id, "The job has been paused")
+        else:
+            self._finish(tuning, "cancelled", "The job was cancelled")
+
+    def _follow(self, tuning: str, run: Run) -> None:
+        self._store.move(tuning, ("start", "follow"), stage="follow", run=run.id, estimated=_finish_of(run))
+        pause, wished = _POLL[0], None
+        while True:
+            known = self._read(tuning)
+            try:
+                if known.wish != wished and known.wish is not None:
+                    self._end_run(run, known)
+                    wished = known.wish
+                status = run.status
+                news = self._mirror(run, known)
+                shown = "running" if known.wish or status.terminal else _STATUS.get(status, "running")
+                if shown != known.status and not status.terminal:
+                    self._store.move(tuning, ("follow",), status=shown)
+                if self._ended(run, known, status):
+                    return
+            except (NotFoundError, RunError):
+                raise
+            except BackendError as fault:
+                log.warning("%s cannot be asked now: %s", run.id, fault.message)
+                news = False
+            pause = _POLL[0] if news else min(1.2 * pause, _POLL[1])
+            self._rest(pause)
+
+    def _end_run(self, run: Run, tuning: Tuning) -> None:
+        backend = self._client.backend
+        if tuning.wish == "pause" and "pause" in backend.capabilities.verbs:
+            getattr(backend, "pause")(run.key)  # noqa: B009 - optional: not a method of every backend
+        else:
+            run.cancel()
+
+    def _mirror(self, run: Run, tuning: Tuning) -> bool:
+        """Keeps what happened since in the store, in the protocol's words."""
+        events = list(run.events(tuning.seen))
+        if not events:
+            return False
+        told = [(*said, event.time) for event in events if (said := _told(event)) is not None]
+        self._store.note_all(tuning.id, told, seen=events[-1].number)
+        return True
+
+    def _ended(self, run: Run, tuning: Tuning, status: Status) -> bool:
+        if status == "paused" or (status == "cancelled" and tuning.wish == "pause"):
+            if tuning.wish != "pause":
+                return False
+            self._store.move(tuning.id, ("follow",), stage="paused", status="paused", wish=None, estimated=None)
+            self._store.note(tuning.id, "The job has been paused")
+            return True
+        if status == "succeeded":
+            self._succeed(run, tuning)
+        elif status == "cancelled":
+            self._finish(tuning, "cancelled", "The job was cancelled")
+        elif status == "failed":
+            said = [event.message for event in run.events() if event.kind == "status" and event.message]
+            raise JobError(said[-1] if said else "the run failed and gave no reason.")
+        return status.terminal
+
+    def _succeed(self, run: Run, tuning: Tuning) -> None:
+        result = run.result()
+        tokens = result.actual.get("tokens", result.actual.get("trained_tokens"))
+        name = model_name(tuning)
+        results = self._files.keep_results(tuning.owner, self._table(tuning))
+        self._store.note(tuning.id, f"New fine-tuned model created: {name}")
+        self._finish(
+            tuning, "succeeded", "The job has successfully completed", result_file=results, tuned=name,
+            target=result.model, trained_tokens=None if tokens is None else int(tokens),
+        )  # fmt: skip
+
+    def _table(self, tuning: Tuning) -> bytes:
+        """The metrics as CSV in base64, which is how the protocol's own platform hands them out."""
+        lines = [_STEPS]
+        for event in reversed(self._store.events(tuning.id)):
+            if event.kind == "metrics":
+                loss, valid = (event.data.get(name, "") for name in ("train_loss", "valid_loss"))
+                lines.append(f"{event.data.get('step', '')},{loss},,{valid},")
+        return base64.b64encode("\n".join([*lines, ""]).encode())
+
+    def _finish(self, tuning: Tuning, status: str, message: str, **values: object) -> None:
+        self._store.note(tuning.id, message)
+        self._store.change(
+            tuning.id, stage="over", status=status, wish=None, estimated=None, finished=int(time.time()), **values
+        )
+        self._files.sweep()
+
+    def _fail(self, tuning: Tuning, fault: FinetuneError, stages: tuple[Stage, ...]) -> None:
+        message = fault.message + (f" Cure: {fault.cure}." if fault.cure else "")
+        message = definitions.called(message, self._names(tuning))
+        code = fault.code if isinstance(fault, BackendError) and fault.code else code_of(fault)
+        param = "training_file" if code == "invalid_training_file" else None
+        error = {"code": code, "message": message, "param": param}
+        if self._store.move(
+            tuning.id, stages, stage="over", status="failed", wish=None, error=error, finished=int(time.time())
+        ):
+            self._store.note(tuning.id, f"The job failed: {message}", level="error")
+        self._files.sweep()
+
+
+def _told(event: Event) -> tuple[str, str, str, dict[str, object]] | None:
+    """An event as (message, level, type, data); None for what the server says itself."""
+    data = metrics(event.data)
+    if event.kind == "metrics":
+        losses = [("training", data.get("train_loss")), ("validation", data.get("valid_loss"))]
+        said = ", ".join(f"{name} loss={loss:.4f}" for name, loss in losses if loss is not None)
+        return f"Step {data.get('step', '?')}/{data.get('total_steps', '?')}: {said}", "info", "metrics", data
+    if event.kind == "checkpoint":
+        return f"Checkpoint created at step {data.get('step', '?')}", "info", "message", data
+    if event.kind == "status":
+        status = Status(str(event.data.get("status", "")))
+        if status.terminal or status == "queued":
+            return (event.message, "info", "message", {}) if event.message and not status.terminal else None
+        return (
+            event.message or ("Fine-tuning job started" if status == "running" else f"The run is {status}"),
+            "info",
+            "message",
+            {},
+        )
+    return event.message or event.kind, "info", "message", data
+
+
+def _finish_of(run: Run) -> int | None:
+    estimate = run.estimate
+    seconds = estimate.time.expected if estimate is not None else None
+    return None if seconds is None else int(time.time() + seconds)
+
+
+def _finding(check: str, message: str, cure: str) -> FinetuneError:
+    from finetune_sdk.errors import DatasetError
+
+    return (JobError if check == "job" else DatasetError)(message, cure=cure)
+
+
+def _defect(fault: Exception) -> FinetuneError:
+    return BackendError(f"the server has a defect ({type(fault).__name__}); its log says more.", code="server_error")
