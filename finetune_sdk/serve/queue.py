@@ -350,7 +350,8 @@ def _told(event: Event) -> tuple[str, str, str, dict[str, object]] | None:
     if event.kind == "status":
         status = Status(str(event.data.get("status", "")))
         if status.terminal or status == "queued":
-            return (event.message, "info", "message", {}) if event.message and not status.terminal else None
+            told = not status.terminal and event.message not in ("", "queued")
+            return (event.message, "info", "message", {}) if told else None
         return (
             event.message or ("Fine-tuning job started" if status == "running" else f"The run is {status}"),
             "info",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from finetune_sdk.client import Client
 from finetune_sdk.errors import FinetuneError, SettingsError
@@ -14,9 +13,7 @@ from finetune_sdk.serve.files import Files, Limits
 from finetune_sdk.serve.jobs import Jobs
 from finetune_sdk.serve.keys import Keyring
 from finetune_sdk.serve.queue import Queue
-from finetune_sdk.serve.store import Store
-
-FOLDER = "serve"
+from finetune_sdk.serve.store import FOLDER, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +33,13 @@ class Options:
     key_needed: bool = False
 
 
-def folder(home: Path) -> Path:
-    """Where a server keeps its store and its files."""
-    return home / FOLDER
-
-
 class Service:
     """What the routes speak to. Raises SettingsError where another server works in the same home."""
 
     def __init__(self, client: Client, options: Options) -> None:
         from filelock import FileLock, Timeout
 
-        where = folder(client.settings.home)
+        where = client.settings.home / FOLDER
         self.client = client
         self.options = options
         self.bases = _bases(client, options.bases)
@@ -97,6 +89,6 @@ def _default(client: Client) -> str:
         return client.resolve(Job(name="which base", train=Dataset.of([row]))).base
     except FinetuneError as fault:
         raise SettingsError(
-            f"no base is given that the server could offer: {fault.message}",
+            f"the server has no base to offer: {fault.message}",
             cure="name one or more, as in: finetune serve --base tiny",
         ) from None

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from finetune_sdk.errors import SettingsError
 from finetune_sdk.serve.records import File, Happening, Part, Stage, Tuning, Upload, Wish, new_id
 
+FOLDER = "serve"
+"""Where a server keeps its store and its files, under FINETUNE_HOME."""
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE files (
