@@ -186,28 +186,21 @@ class Process:
         return code
 
 
-def start(folder: Path, *args: str, place: Sequence[tuple[str, Any]] = (), key: str = "") -> Process:
+# What a shell starts in the background ignores ctrl-C unless it is told otherwise.
+_HEEDING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+_COMMAND = [sys.executable, "-c", f"{_HEEDING}\nfrom finetune_sdk.cli import main; main()", "serve"]
+
+
+def start(folder: Path, *args: str, place: Sequence[tuple[str, Any]] = ()) -> Process:
     """`finetune serve` in `folder`, over a fake place that is told `place`; returns once it listens."""
     told = [("careless", True), ("seconds", 0.3), *place]
     config = "".join(f"{name} = {json.dumps(value)}\n" for name, value in dict(told).items())
     (folder / "finetune.toml").write_text(f'backend = "fake"\nhome = "home"\n[backends.fake]\n{config}')
-    # What a shell starts in the background ignores ctrl-C unless it is told otherwise.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    command = [
-        sys.executable,
-        "-c",
-        f"{code}from finetune_sdk.cli import main; main()",
-        "serve",
-        "--port",
-        "0",
-        "--json",
-    ]
     errors = folder / "errors.txt"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FINETUNE")}
     with errors.open("a") as file:
         process = subprocess.Popen(
-            [*command, *args], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=file, text=True,
+            [*_COMMAND, "--port", "0", "--json", *args], cwd=folder, env=_environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=file, text=True,
         )  # fmt: skip
     assert process.stdout is not None
     said = ""
@@ -217,3 +210,14 @@ def start(folder: Path, *args: str, place: Sequence[tuple[str, Any]] = (), key: 
         said += line
     at = json.loads(said)["url"].replace("0.0.0.0", "127.0.0.1")
     return Process(Served(at, folder / "home"), process, errors)
+
+
+def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """`finetune serve …` to its end."""
+    return subprocess.run(
+        [*_COMMAND, *args], cwd=folder, env=_environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("FINETUNE")}
