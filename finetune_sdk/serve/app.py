@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import FastAPI, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import ASGIApp
 
@@ -23,6 +25,7 @@ from finetune_sdk.serve.files import Completion, NewUpload
 from finetune_sdk.serve.guard import Guard
 from finetune_sdk.serve.service import Service
 
+_T = TypeVar("_T")
 _METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
 
@@ -71,6 +74,10 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(FinetuneError)
     async def failed(_: Request, fault: FinetuneError) -> Response:
         return answered(refusal(fault))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return answered(ProtocolError("The client has gone.", status=499, code="client_gone"))
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, fault: HTTPException) -> Response:
@@ -241,19 +248,38 @@ def _chat(app: FastAPI, service: Service) -> None:
         question = chat.question(body, model, service.options.usual_tokens)
         asking = chat.Asking(question, service.desks)
         if not question.stream:
-            return _json(chat.completion(question, await asking.answers()))
+            return _json(chat.completion(question, await _unless_gone(request, asking, asking.answers())))
         chunks = chat.Chunks(question).of(asking.pieces())
-        first = await anext(chunks)  # what goes wrong before a word is said has a status of its own
-        return StreamingResponse(_events(first, chunks), media_type="text/event-stream")
+        # What goes wrong before a word is said has a status of its own.
+        first = await _unless_gone(request, asking, anext(chunks))
+        return StreamingResponse(_events(first, chunks, asking), media_type="text/event-stream")
 
 
-async def _events(first: Mapping[str, Any], chunks: AsyncIterator[Mapping[str, Any]]) -> AsyncIterator[bytes]:
-    yield _event(first)
+async def _unless_gone(request: Request, asking: chat.Asking, what: Awaitable[_T]) -> _T:
+    """What is waited for, unless the client goes away first. Raises ClientDisconnect."""
+    awaited, gone = asyncio.ensure_future(what), asyncio.ensure_future(request.receive())
     try:
+        await asyncio.wait({awaited, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not awaited.done():
+            asking.leave()
+            raise ClientDisconnect
+        return await awaited
+    finally:
+        gone.cancel()
+        awaited.cancel()
+
+
+async def _events(
+    first: Mapping[str, Any], chunks: AsyncIterator[Mapping[str, Any]], asking: chat.Asking
+) -> AsyncIterator[bytes]:
+    try:
+        yield _event(first)
         async for chunk in chunks:
             yield _event(chunk)
     except ProtocolError as fault:
         yield _event(fault.body())
+    finally:
+        asking.leave()
     yield b"data: [DONE]\n\n"
 
 

@@ -228,7 +228,11 @@ class Asking:
                 yield answers
                 return
         finally:
-            self._asker.gone = True
+            self.leave()
+
+    def leave(self) -> None:
+        """Nobody waits any more: what was not begun is not begun, and what is being said is ended where that can be."""
+        self._asker.gone = True
 
     async def answers(self) -> list[Answer]:
         async for heard in self.pieces():
