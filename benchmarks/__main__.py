@@ -14,7 +14,7 @@ from benchmarks.figures import Row, markdown, plain
 from benchmarks.machine import heading, machine
 from benchmarks.page import PAGE, replaced
 
-NAMES = ("imports", "dataset", "training", "estimates")
+NAMES = ("imports", "dataset", "training", "estimates", "serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
