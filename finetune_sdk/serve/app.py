@@ -244,8 +244,10 @@ def _chat(app: FastAPI, service: Service) -> None:
     @app.post("/v1/chat/completions")
     async def create(request: Request) -> Response:
         body = await read_json(request, chat.Chat)
-        model = await run_in_threadpool(service.catalogue.find, _owner(request), body.model)
-        question = chat.question(body, model, service.options.usual_tokens)
+        model = service.catalogue.base(body.model)
+        if model is None:
+            model = await run_in_threadpool(service.catalogue.find, _owner(request), body.model)
+        question = await chat.question(body, model, service.options.usual_tokens)
         asking = chat.Asking(question, service.desks)
         if not question.stream:
             return _json(chat.completion(question, await _unless_gone(request, asking, asking.answers())))

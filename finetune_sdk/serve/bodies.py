@@ -18,6 +18,7 @@ from finetune_sdk.serve.errors import ProtocolError, too_large
 from finetune_sdk.serve.multipart import Begin, Data, Multipart
 
 JSON_BYTES = 16 * 1024 * 1024
+_LARGE = 128 * 1024
 _FIELD_BYTES = 64 * 1024
 _FORM_BYTES = 1024 * 1024
 _WRITE_BYTES = 1024 * 1024
@@ -43,10 +44,12 @@ async def read_json(request: Request, kind: type[_B]) -> _B:
         if len(held) > JSON_BYTES:
             await drain(request)
             raise too_large(None, JSON_BYTES)
-    return parsed(bytes(held), kind)
+    if len(held) > _LARGE:
+        return await run_in_threadpool(_parsed, bytes(held), kind)
+    return _parsed(bytes(held), kind)
 
 
-def parsed(body: bytes, kind: type[_B]) -> _B:
+def _parsed(body: bytes, kind: type[_B]) -> _B:
     try:
         return kind.model_validate_json(body)
     except ValidationError as fault:

@@ -32,6 +32,10 @@ class Catalogue:
         self._store = store
         self._bases = {name: Offered(name, target, began, place) for name, target in bases.items()}
 
+    def base(self, name: str) -> Offered | None:
+        """A base by its name; what is not one is looked for with `find`, which reads the disk."""
+        return self._bases.get(name)
+
     def find(self, owner: str, name: str) -> Offered:
         """Raises ProtocolError for a model that is not there, or is another's."""
         if name in self._bases:

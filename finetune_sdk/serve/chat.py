@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 
 from finetune_sdk.errors import FinetuneError, InputError
 from finetune_sdk.messages import Conversation
@@ -113,8 +114,14 @@ class Question:
     usage: bool
 
 
-def question(body: Chat, model: Offered, usual_tokens: int) -> Question:
+async def question(body: Chat, model: Offered, usual_tokens: int) -> Question:
     """Raises ProtocolError for whatever would not be done as asked."""
+    if body.response_format is None:
+        return _question(body, model, usual_tokens)
+    return await run_in_threadpool(_question, body, model, usual_tokens)  # a schema may take its time to compile
+
+
+def _question(body: Chat, model: Offered, usual_tokens: int) -> Question:
     for name, why in _WHY.items():
         value = getattr(body, name)
         if value is not None and not any(value is nothing or value == nothing for nothing in _NOTHING.get(name, ())):
@@ -224,7 +231,10 @@ class Asking:
                     yield heard
                     continue
                 answers = [speech.cut(answer) for speech, answer in zip(self._speeches, heard, strict=True)]
-                self._question.promised.keep(answers)
+                if self._question.promised.schema is None:
+                    self._question.promised.keep(answers)
+                else:
+                    await run_in_threadpool(self._question.promised.keep, answers)
                 yield answers
                 return
         finally:

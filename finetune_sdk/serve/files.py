@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from finetune_sdk.serve.bodies import Body, Received, joined, plain_name, read_form
@@ -70,6 +71,9 @@ class Files:
         target = self.path(file)
         allowed = {"purpose", *_EXPIRY}
         received = await read_form(request, "file", target, self._limits.file, allowed.__contains__)
+        return await run_in_threadpool(self._keep, file, owner, received)
+
+    def _keep(self, file: str, owner: str, received: Received) -> File:
         try:
             purpose = received.fields.get("purpose")
             if purpose is None:
@@ -85,7 +89,7 @@ class Files:
             )  # fmt: skip
             self._store.add_file(made)
         except BaseException:
-            target.unlink(missing_ok=True)
+            self.path(file).unlink(missing_ok=True)
             raise
         return made
 
@@ -141,15 +145,17 @@ class Files:
         return upload
 
     async def receive_part(self, request: Request, owner: str, upload: str) -> Part:
-        pending = self._pending(owner, upload)
-        so_far = sum(part.bytes for part in self._store.parts(upload).values())
-        part = new_id("part_")
-        # A client may send a part again whose answer it did not hear; only what is named in the end counts.
-        limit = min(self._limits.part, max(0, 2 * pending.bytes - so_far))
+        limit, part = await run_in_threadpool(self._room, owner, upload), new_id("part_")
         received = await read_form(request, "data", self.path(part), limit, lambda _: False)
         made = Part(part, upload, received.bytes, int(time.time()))
-        self._store.add_part(made)
+        await run_in_threadpool(self._store.add_part, made)
         return made
+
+    def _room(self, owner: str, upload: str) -> int:
+        """How large another part may be. One may come twice, where its answer was not heard: only those named count."""
+        pending = self._pending(owner, upload)
+        so_far = sum(part.bytes for part in self._store.parts(upload).values())
+        return min(self._limits.part, max(0, 2 * pending.bytes - so_far))
 
     def complete(self, owner: str, upload: str, asked: Completion) -> tuple[Upload, File]:
         pending = self._pending(owner, upload)

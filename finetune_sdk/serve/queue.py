@@ -194,9 +194,11 @@ class Queue:
             if tuning.stage == "start" and tuning.wish is None and run.status in ("cancelled", "paused"):
                 run.resume()
             return run
-        if tuning.wish is not None and tuning.attempt is None:
-            self._let_go(tuning)
-            return None
+        if tuning.wish is not None:
+            sent = self._sent(tuning)
+            if sent is None:
+                self._let_go(tuning)
+            return sent
         with self._asking:
             job, resolved = self._resolve(tuning)
             fingerprint = resolved.fingerprint(self._client.backend.address)
@@ -205,6 +207,21 @@ class Queue:
             if entry is not None and entry.state == "sent" and entry.run is not None:
                 return self._client.get_run(f"{entry.place}:{entry.run}")
             return self._client.submit(job, again=attempt > 1)
+
+    def _sent(self, tuning: Tuning) -> Run | None:
+        """The run of a tuning that is not wanted any more, if there is one. While there is doubt: a BackendError."""
+        if tuning.fingerprint is None or tuning.attempt is None:
+            return None
+        entry, backend = self._entry(tuning.fingerprint, tuning.attempt), self._client.backend
+        if entry is None or entry.state == "refused":
+            return None
+        found = [entry.run] if entry.run is not None else list(backend.find(entry.token))
+        if found:
+            self._client.ledger.settle(entry.token, "sent", found[0])
+            return self._client.get_run(f"{entry.place}:{found[0]}")
+        if time.time() < entry.updated + backend.capabilities.visible_within:
+            raise BackendError("whether the run was made is not known yet.", code="in_doubt", retryable=True)
+        return None
 
     def _attempt(self, tuning: Tuning, fingerprint: str) -> int:
         """Which submission of its definition is this tuning's. It is noted before anything is sent, and stays."""
@@ -243,7 +260,10 @@ class Queue:
             self._finish(tuning, "cancelled", "The job was cancelled")
 
     def _follow(self, tuning: str, run: Run) -> None:
-        self._store.move(tuning, ("start", "follow"), stage="follow", run=run.id, estimated=_finish_of(run))
+        known = self._read(tuning)
+        self._store.move(
+            tuning, ("start", "follow"), stage="follow", run=run.id, estimated=known.estimated or _finish_of(run)
+        )
         pause, wished = _POLL[0], None
         while True:
             known = self._read(tuning)

@@ -54,7 +54,9 @@ class Service:
             ) from None
         self.files = Files(self.store, where / "files", options.limits)
         self.files.sweep_strays()
-        self.keyring = Keyring(self.store, needed=options.key_needed)
+        # The event loop reads keys by a connection of its own, and so never waits for who writes.
+        self._keys = Store(where)
+        self.keyring = Keyring(self._keys, needed=options.key_needed)
         self.catalogue = Catalogue(self.store, self.bases, client.name)
         self.desks = Desks(client.backend.model, options.kept_models)
         self.queue = Queue(self.store, self.files, client, options.slots)
@@ -64,6 +66,7 @@ class Service:
         """Lets go of runs, which go on, and of whoever waits for an answer."""
         self.desks.close()
         self.queue.stop()
+        self._keys.close()
         self.store.close()
         self._lock.release()
 

@@ -276,7 +276,19 @@ def test_a_submission_in_doubt_is_tried_again_and_makes_one_run(serving: Serving
     served.until(job, lambda found: found.status == "queued")
     time.sleep(1)
     assert served.client().fine_tuning.jobs.retrieve(job).status == "queued"
+    assert served.client().fine_tuning.jobs.cancel(job).status == "cancelled"
     assert served.made == []
+
+
+def test_a_job_whose_submission_is_in_doubt_is_cancelled_once_the_doubt_is_over(serving: Serving) -> None:
+    served = serving(seconds=20, hang_up="after", visible_after=2)
+    job = served.tune()
+    until = time.monotonic() + 20
+    while not served.made and time.monotonic() < until:
+        time.sleep(0.02)
+    assert served.client().fine_tuning.jobs.cancel(job).status == "cancelled"
+    assert len(served.made) == 1
+    assert FakeBackend(Place("fake", {}, served.home)).status(served.made[0]) == "cancelled"
 
 
 def test_a_status_that_nobody_has_heard_of_is_shown_as_running(serving: Serving) -> None:
