@@ -56,6 +56,8 @@ def method_of(asked: NewJob, methods: frozenset[str]) -> dict[str, Any]:
     if _METHODS[kind] not in methods:
         can = ", ".join(word for word, own in _METHODS.items() if own in methods)
         raise unsupported("method.type", f"this server's backend does {can}, not {kind}.")
+    if kind == "reinforcement":
+        raise unsupported("method.type", "graders are not handed on to the backend yet.")
     given = asked.hyperparameters or {}
     if asked.method is not None:
         if asked.hyperparameters is not None:

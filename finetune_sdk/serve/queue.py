@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from finetune_sdk.backend import Event, Resolved, Status
 from finetune_sdk.client import Client
-from finetune_sdk.errors import BackendError, FinetuneError, JobError, NotFoundError, RunError
+from finetune_sdk.errors import BackendError, FinetuneError, JobError, NotFoundError, RunError, UnsupportedError
 from finetune_sdk.job import Job
 from finetune_sdk.ledger import Entry
 from finetune_sdk.run import Run
@@ -125,7 +125,15 @@ class Queue:
         job = definitions.job(
             tuning, self._client, self._files.path(tuning.training_file), validation, self._names(tuning)
         )
-        return job, self._client.resolve(job)
+        try:
+            return job, self._client.resolve(job)
+        except NotFoundError as fault:
+            if not tuning.model.startswith("ft:"):
+                raise
+            raise UnsupportedError(
+                f"{tuning.model} is a tuned model, and this backend starts from bases only ({fault.message})",
+                cure="start from its base, with the rows of both",
+            ) from None
 
     def _names(self, tuning: Tuning) -> dict[str, str]:
         files = [("training_file", tuning.training_file), ("validation_file", tuning.validation_file)]

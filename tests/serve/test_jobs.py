@@ -262,7 +262,7 @@ def test_a_tuned_model_is_handed_on_as_a_base_and_refused_where_the_place_cannot
     first = served.ended(served.tune())
     second = served.ended(served.tune(chats(24, 100), model=first.fine_tuned_model))
     assert second.status == "failed"
-    assert "there is no model" in second.error.message
+    assert "starts from bases only" in second.error.message
 
 
 @pytest.mark.parametrize("hang_up", ["before", "after"])
