@@ -13,11 +13,24 @@ from finetune_sdk.messages import Asked, ChatExample, Conversation, Example, Mes
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """A token that was said, with its log probability (base e) before any temperature; `likely` are the likeliest ones there.
+
+    `text` holds U+FFFD where the token is a part of a letter.
+    """
+
+    text: str
+    logprob: float
+    likely: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a model said. `seconds` is what its asker waited: in a batch, the batch's time.
 
     Tokens are None where the place does not count them. `finish` is "stop", "length", "tool_calls" or the place's word.
-    `id` is that of its line in a log, where it was logged.
+    `id` is that of its line in a log, where it was logged. `said` are the text's tokens, where the sampling asked for
+    them and the place gives them.
     """
 
     text: str
@@ -27,6 +40,7 @@ class Answer:
     seconds: float | None = None
     finish: str = "stop"
     id: str | None = None
+    said: tuple[Token, ...] | None = None
 
     @property
     def message(self) -> Message:
@@ -46,12 +60,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How answers are drawn. Temperature 0 is greedy."""
+    """How answers are drawn. Temperature 0 is greedy. `logprobs` asks for `Answer.said`, with so many likely tokens each."""
 
     max_tokens: int = 512
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    logprobs: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int) or self.max_tokens < 1:

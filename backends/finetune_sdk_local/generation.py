@@ -12,7 +12,7 @@ from typing import Any
 
 from finetune_sdk.errors import BackendError
 from finetune_sdk.messages import Asked, Conversation, ToolCall
-from finetune_sdk.model import Answer, Origin, Sampling
+from finetune_sdk.model import Answer, Origin, Sampling, Token
 from finetune_sdk_local.rendering import Renderer, TemplateError
 
 BATCH_ROWS = 32
@@ -103,6 +103,11 @@ class LocalModel:
         speeches = {row: Speech(tokenizer, one, ends) for row, one in hear.items()}
         if speeches:
             options["stopping_criteria"] = _listening(speeches, width)
+        scribe = None if sampling.logprobs is None else Scribe(tokenizer, sampling.logprobs)
+        if scribe is not None:
+            from transformers import LogitsProcessorList
+
+            options["logits_processor"] = LogitsProcessorList([scribe])
         started = time.perf_counter()
         with torch.inference_mode():
             if sampling.seed is not None:
@@ -115,10 +120,59 @@ class LocalModel:
                 **options,
             )
         seconds = time.perf_counter() - started
-        return [
+        answers = [
             _answer(tokenizer, new[: speeches[row].wanted] if row in speeches else new, ends, len(prompt), seconds)
             for row, (new, prompt) in enumerate(zip(out[:, width:].tolist(), prompts, strict=True))
         ]
+        return answers if scribe is None else scribe.beside(answers, out)
+
+
+class Scribe:
+    """A logits processor of transformers that writes down how likely each token was, before any temperature.
+
+    It holds the probabilities of one step, until it sees which token was taken.
+    """
+
+    def __init__(self, tokenizer: Any, likely: int) -> None:
+        self._tokenizer = tokenizer
+        self._likely = likely
+        self._last: Any = None
+        self._taken: list[list[float]] = []
+        self._others: list[list[list[tuple[int, float]]]] = []
+
+    def __call__(self, ids: Any, scores: Any) -> Any:
+        self._write(ids)
+        self._last = scores.float().log_softmax(-1)
+        return scores
+
+    def _write(self, ids: Any) -> None:
+        if self._last is None:
+            return
+        self._taken.append(self._last.gather(1, ids[:, -1:]).squeeze(1).tolist())
+        values, tokens = self._last.topk(min(self._likely, self._last.shape[-1]), dim=-1)
+        pairs = zip(tokens.tolist(), values.tolist(), strict=True)
+        self._others.append([list(zip(row, figures, strict=True)) for row, figures in pairs])
+
+    def beside(self, answers: list[Answer], ids: Any) -> list[Answer]:
+        """The answers with their tokens; what ends a turn is no part of its text, and is left out."""
+        self._write(ids)
+        new = ids[:, ids.shape[1] - len(self._taken) :].tolist()
+        found = []
+        for row, answer in enumerate(answers):
+            count = (answer.output_tokens or 0) - (answer.finish == "stop")
+            said = tuple(
+                Token(
+                    self._text(new[row][at]),
+                    self._taken[at][row],
+                    tuple((self._text(token), value) for token, value in self._others[at][row]),
+                )
+                for at in range(count)
+            )
+            found.append(replace(answer, said=said))
+        return found
+
+    def _text(self, token: int) -> str:
+        return str(self._tokenizer.decode([token]))
 
 
 class Speech:

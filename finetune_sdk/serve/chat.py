@@ -31,14 +31,12 @@ _WHY = {
     "function_call": "it was replaced by 'tool_choice'",
     "functions": "it was replaced by 'tools'",
     "logit_bias": "answers are drawn by temperature and top_p alone",
-    "logprobs": "the backend gives no log probabilities",
     "metadata": "completions are not stored",
     "moderation": "nothing is moderated",
     "prediction": "nothing is predicted",
     "presence_penalty": "answers are drawn by temperature and top_p alone",
     "reasoning_effort": "the models here do not reason apart from their answer",
     "store": "completions are not stored",
-    "top_logprobs": "the backend gives no log probabilities",
     "verbosity": "say in the messages how long an answer should be",
     "web_search_options": "there is no web search",
 }
@@ -46,8 +44,6 @@ _NOTHING: Mapping[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
     "logit_bias": ({},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
     "store": (False,),
     "metadata": ({},),
 }
@@ -75,6 +71,8 @@ class Chat(Body):
     top_p: float | None = Field(None, ge=0, le=1)
     max_tokens: int | None = Field(None, ge=1, le=2**31)
     max_completion_tokens: int | None = Field(None, ge=1, le=2**31)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
     modalities: list[str] | None = None
     service_tier: str | None = None
     # Who asks, and how a platform may keep what was read: nothing that changes an answer.
@@ -88,14 +86,12 @@ class Chat(Body):
     function_call: Any = None
     functions: Any = None
     logit_bias: Any = None
-    logprobs: Any = None
     metadata: Any = None
     moderation: Any = None
     prediction: Any = None
     presence_penalty: Any = None
     reasoning_effort: Any = None
     store: Any = None
-    top_logprobs: Any = None
     verbosity: Any = None
     web_search_options: Any = None
 
@@ -137,6 +133,8 @@ def _question(body: Chat, model: Offered, usual_tokens: int) -> Question:
         raise unsupported("stream_options.include_obfuscation", "nothing is added to a stream.")
     if body.max_tokens is not None and body.max_completion_tokens not in (None, body.max_tokens):
         raise invalid("max_tokens", "it says another number than 'max_completion_tokens'; give one of them.")
+    if body.top_logprobs and not body.logprobs:
+        raise invalid("top_logprobs", "set 'logprobs' too.")
     promised = promises(body.tools or [], body.tool_choice, body.parallel_tool_calls, body.response_format)
     return Question(
         model=model,
@@ -154,10 +152,11 @@ def _sampling(body: Chat, usual_tokens: int) -> Sampling:
     """Without a word of the client's as the protocol has it: temperature 1. What is greedy needs no seed."""
     tokens = body.max_completion_tokens or body.max_tokens or usual_tokens
     temperature = 1.0 if body.temperature is None else body.temperature
+    likely = body.top_logprobs or 0 if body.logprobs else None
     if temperature == 0:
-        return Sampling(tokens)
+        return Sampling(tokens, logprobs=likely)
     seed = None if body.seed is None else body.seed % 2**63
-    return Sampling(tokens, temperature, 1.0 if body.top_p is None else body.top_p, seed)
+    return Sampling(tokens, temperature, 1.0 if body.top_p is None else body.top_p, seed, likely)
 
 
 def _stops(stop: str | list[str] | None) -> tuple[str, ...]:
@@ -201,7 +200,8 @@ class Asking:
 
         # What is greedy is said once and counts for all.
         rows = 1 if question.sampling.temperature == 0 else question.count
-        aloud = (question.stream or bool(question.stops)) and not question.promised.whole
+        whole = question.promised.whole or question.sampling.logprobs is not None
+        aloud = (question.stream or bool(question.stops)) and not whole
         self._speeches = [Speech(question.stops) for _ in range(rows)]
         self._asker = Asker(
             question.asked, question.sampling, rows, put,
@@ -231,6 +231,7 @@ class Asking:
                     yield heard
                     continue
                 answers = [speech.cut(answer) for speech, answer in zip(self._speeches, heard, strict=True)]
+                self._check_logprobs(answers)
                 if self._question.promised.schema is None:
                     self._question.promised.keep(answers)
                 else:
@@ -239,6 +240,10 @@ class Asking:
                 return
         finally:
             self.leave()
+
+    def _check_logprobs(self, answers: Sequence[Answer]) -> None:
+        if self._question.sampling.logprobs is not None and any(answer.said is None for answer in answers):
+            raise unsupported("logprobs", "the backend gives no log probabilities.")
 
     def leave(self) -> None:
         """Nobody waits any more: what was not begun is not begun, and what is being said is ended where that can be."""
@@ -262,7 +267,7 @@ def completion(question: Question, answers: Sequence[Answer]) -> dict[str, Any]:
             {
                 "index": number,
                 "message": _message(answer),
-                "logprobs": None,
+                "logprobs": _logprobs(answer),
                 "finish_reason": _finish(answer),
             }
             for number, answer in enumerate(shown)
@@ -289,6 +294,25 @@ def _calls(answer: Answer) -> list[dict[str, Any]]:
         }
         for call in answer.tool_calls
     ]
+
+
+def _logprobs(answer: Answer) -> dict[str, Any] | None:
+    """Those of the text's tokens, up to where it was cut."""
+    if answer.said is None or answer.tool_calls:
+        return None
+    shown, length = list[dict[str, Any]](), 0
+    for token in answer.said:
+        if length >= len(answer.text):
+            break
+        length += len(token.text)
+        shown.append({**_token(token.text, token.logprob), "top_logprobs": [_token(*one) for one in token.likely]})
+    return {"content": shown, "refusal": None}
+
+
+def _token(text: str, logprob: float) -> dict[str, Any]:
+    """`bytes` is null for a part of a letter. What is all but impossible is -9999.0, as in the protocol."""
+    whole = "\N{REPLACEMENT CHARACTER}" not in text
+    return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(text.encode()) if whole else None}
 
 
 def _finish(answer: Answer) -> str:
@@ -342,26 +366,32 @@ class Chunks:
         greedy = self._question.sampling.temperature == 0
         return range(self._question.count) if greedy else range(row, row + 1)
 
-    def _piece(self, number: int, piece: str) -> dict[str, Any]:
+    def _piece(self, number: int, piece: str, logprobs: Mapping[str, Any] | None = None) -> dict[str, Any]:
         self._said[number] += piece
         delta: dict[str, Any] = {"content": piece}
         if number not in self._begun:
             delta["role"] = "assistant"
             self._begun.add(number)
-        return self._chunk(number, delta)
+        return self._chunk(number, delta, None, logprobs)
 
     def _rest(self, number: int, answer: Answer) -> list[dict[str, Any]]:
         """What was not heard yet, the calls, and the end."""
         chunks = []
         rest = answer.text.removeprefix(self._said[number]) if answer.text.startswith(self._said[number]) else ""
         if rest or (number not in self._begun and not answer.tool_calls):
-            chunks.append(self._piece(number, rest))
+            chunks.append(self._piece(number, rest, _logprobs(answer)))
         if answer.tool_calls:
             calls = [{"index": at, **call} for at, call in enumerate(_calls(answer))]
             begin = {} if number in self._begun else {"role": "assistant"}
             chunks.append(self._chunk(number, {**begin, "tool_calls": calls}))
         return [*chunks, self._chunk(number, {}, _finish(answer))]
 
-    def _chunk(self, number: int, delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
-        choice = {"index": number, "delta": dict(delta), "logprobs": None, "finish_reason": finish}
+    def _chunk(
+        self,
+        number: int,
+        delta: Mapping[str, Any],
+        finish: str | None = None,
+        logprobs: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        choice = {"index": number, "delta": dict(delta), "logprobs": logprobs, "finish_reason": finish}
         return {**self._common, "choices": [choice], **({"usage": None} if self._question.usage else {})}

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 import finetune_sdk as ft
+from finetune_sdk.messages import Conversation
 from finetune_sdk.model import Speaking
 from finetune_sdk_local import models
 from finetune_sdk_local.devices import Device
@@ -101,6 +102,28 @@ def test_an_answer_that_nobody_wants_to_the_end_is_ended_and_those_beside_it_go_
     assert second.text == "".join(said)
     assert whole[1].text.startswith(second.text)
     assert second.output_tokens == 3
+
+
+def test_how_likely_each_token_was_is_told_where_it_is_asked_for(tiny: LocalModel) -> None:
+    torch = pytest.importorskip("torch")
+    greedy = ft.Sampling(max_tokens=12)
+    plain = tiny.answers(ASKED, greedy)
+    assert all(answer.said is None for answer in plain)
+    told = tiny.answers(ASKED, replace(greedy, logprobs=3))
+    assert [answer.text for answer in told] == [answer.text for answer in plain]
+    model, renderer = tiny._loaded
+    for asked, answer in zip(ASKED, told, strict=True):
+        assert "".join(token.text for token in answer.said) == answer.text
+        prompt = renderer.tokenizer(renderer.prompt(Conversation.of(asked)), add_special_tokens=False)["input_ids"]
+        said = renderer.tokenizer(answer.text, add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            logits = model(torch.tensor([prompt + said])).logits[0].float().log_softmax(-1)
+        for at, token in enumerate(answer.said):
+            assert token.logprob == pytest.approx(float(logits[len(prompt) + at - 1].max()), abs=1e-3)
+            assert token.likely[0] == (token.text, token.logprob)
+            assert [value for _, value in token.likely] == sorted((value for _, value in token.likely), reverse=True)
+    drawn = tiny.answers(ASKED, ft.Sampling(max_tokens=4, temperature=1.5, seed=3, logprobs=1))
+    assert any(token.logprob < token.likely[0][1] for answer in drawn for token in answer.said)
 
 
 def test_letters_that_take_several_tokens_are_heard_whole(tiny: LocalModel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -15,10 +16,11 @@ import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.chat.chat_completion import ChoiceLogprobs
 
 from finetune_sdk.errors import BackendError
 from finetune_sdk.messages import Asked, Conversation
-from finetune_sdk.model import Answer, Origin, Sampling
+from finetune_sdk.model import Answer, Origin, Sampling, Token
 from finetune_sdk.serve.speech import Speech
 from finetune_sdk.testing import FakeBackend
 from serving import Served, lines
@@ -66,7 +68,11 @@ class Scripted:
                     time.sleep(0.01)
                     if not hear[row](piece):
                         break
-            answers.append(Answer(said, (), len(text.split()), tokens, 0.0, "stop"))
+            told = [Token(piece, -0.5, ((piece, -0.5), ("other", -1.5))) for piece in re.findall(r" ?[^ ]+", said)]
+            wanted = sampling is not None and sampling.logprobs is not None
+            answers.append(
+                Answer(said, (), len(text.split()), tokens, 0.0, "stop", said=tuple(told) if wanted else None)
+            )
         return answers
 
 
@@ -194,6 +200,21 @@ def test_sampling_is_the_protocols_unless_it_is_said(scripted: tuple[Served, Scr
     ]
 
 
+def test_log_probabilities_are_those_of_the_text_up_to_its_stop(scripted: tuple[Served, Scripted]) -> None:
+    served, model = scripted
+    more = asked("say one two three", logprobs=True, top_logprobs=2, stop=" three")
+    [choice] = served.ask("POST", "/chat/completions", more).value["choices"]
+    told = ChoiceLogprobs.model_validate(choice["logprobs"], strict=True).content
+    assert [one.token for one in told or ()] == ["one", " two"]
+    assert told is not None
+    assert bytes(told[1].bytes or ()) == b" two"
+    assert [one.logprob for one in told[0].top_logprobs] == [-0.5, -1.5]
+    assert model.batches[-1][1].logprobs == 2
+    with served.client().chat.completions.create(**more, stream=True) as stream:
+        chunks = [chunk.choices[0] for chunk in stream]
+    assert [one.token for chunk in chunks if chunk.logprobs for one in chunk.logprobs.content or ()] == ["one", " two"]
+
+
 def test_a_client_that_goes_away_is_not_waited_for(scripted: tuple[Served, Scripted]) -> None:
     served, model = scripted
     at = urlsplit(served.url)
@@ -258,6 +279,7 @@ def test_the_server_answers_others_while_a_model_thinks(scripted: tuple[Served, 
     [
         ({"logprobs": True}, "logprobs"),
         ({"top_logprobs": 2}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"frequency_penalty": 0.5}, "frequency_penalty"),
         ({"presence_penalty": 1}, "presence_penalty"),
         ({"logit_bias": {"5": 1}}, "logit_bias"),
