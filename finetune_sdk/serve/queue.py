@@ -103,12 +103,13 @@ class Queue:
             with self._asking:
                 job, resolved = self._resolve(tuning)
                 wrong = [found for found in self._client.check(job) if found.severity == "error"]
-        except FinetuneError as fault:
-            self._fail(tuning, fault, ("validate",))
-            return
         except Exception as fault:
-            log.exception("%s could not be validated", tuning.id)
-            self._fail(tuning, _defect(fault), ("validate",))
+            if self._stopping:
+                raise _StoppingError from None
+            if not isinstance(fault, FinetuneError):
+                log.exception("%s could not be validated", tuning.id)
+                fault = _defect(fault)
+            self._fail(tuning, fault, ("validate",))
             return
         if wrong:
             first = wrong[0]
@@ -159,13 +160,16 @@ class Queue:
 
     def _carrying(self, tuning: str) -> None:
         try:
-            with suppress(_StoppingError):
-                self._to_its_end(tuning)
-        except FinetuneError as fault:
-            self._fail(self._read(tuning), fault, ("start", "follow"))
+            self._to_its_end(tuning)
+        except _StoppingError:
+            return
         except Exception as fault:
-            log.exception("%s could not be followed", tuning)
-            self._fail(self._read(tuning), _defect(fault), ("start", "follow"))
+            if self._stopping:  # and the store may be closed: the next start settles what is open
+                return
+            if not isinstance(fault, FinetuneError):
+                log.exception("%s could not be followed", tuning)
+                fault = _defect(fault)
+            self._fail(self._read(tuning), fault, ("start", "follow"))
         finally:
             self._carried.discard(tuning)
             self.wake()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -119,9 +120,10 @@ def deleted(name: str, kind: str) -> dict[str, Any]:
 
 
 def model_name(tuning: Tuning) -> str:
-    """`ft:<base>:<owner>:<suffix>:<eight digits of the job's id>`."""
+    """`ft:<base>:<owner>:<suffix>:<eight digits of the job's id>`; what a name cannot have in the suffix becomes a dash."""
     short = tuning.id.removeprefix("ftjob-")[:8]
-    return f"ft:{tuning.model}:{tuning.owner}:{tuning.suffix or ''}:{short}"
+    suffix = re.sub(r"[^A-Za-z0-9._-]+", "-", tuning.suffix or "").strip("-")
+    return f"ft:{tuning.model}:{tuning.owner}:{suffix}:{short}"
 
 
 _METRICS = {"loss": "train_loss", "validation_loss": "valid_loss", "steps": "total_steps"}

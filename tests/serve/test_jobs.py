@@ -81,6 +81,12 @@ def test_hyperparameters_are_carried_over_exactly(serving: Serving) -> None:
     assert done.method.supervised.hyperparameters.learning_rate_multiplier == 0.5
 
 
+def test_a_suffix_becomes_a_part_of_the_models_name(served: Served) -> None:
+    done = served.ended(served.tune(suffix="my model: ü/7"))
+    assert done.fine_tuned_model.split(":")[:-1] == ["ft", "echo", "local", "my-model-7"]
+    assert served.client().models.retrieve(done.fine_tuned_model).id == done.fine_tuned_model
+
+
 def test_the_older_place_of_the_hyperparameters_is_read_too(served: Served) -> None:
     done = served.ended(served.tune(hyperparameters={"n_epochs": 1}))
     assert done.hyperparameters.n_epochs == 1

@@ -11,6 +11,7 @@ import pytest
 from serving import Process, chats, run, start
 
 
+@pytest.mark.slow
 def test_a_killed_server_goes_on_with_what_ran_and_what_waited(tmp_path: Path) -> None:
     first = start(tmp_path, place=[("seconds", 3)])
     file = first.served.upload(chats())
@@ -42,6 +43,7 @@ def test_a_server_killed_between_the_send_and_the_answer_makes_one_run(tmp_path:
         second.end()
 
 
+@pytest.mark.slow
 def test_a_server_killed_again_and_again_makes_one_run_for_each_job(tmp_path: Path) -> None:
     running: Process | None = None
     jobs = list[str]()
@@ -75,6 +77,7 @@ def test_a_server_that_is_ended_lets_its_runs_go_on(tmp_path: Path, number: int)
         second.end()
 
 
+@pytest.mark.slow
 def test_what_was_paused_or_wished_for_outlives_the_server(tmp_path: Path) -> None:
     first = start(tmp_path, place=[("seconds", 20)])
     paused, waiting = first.served.tune(), first.served.tune()
