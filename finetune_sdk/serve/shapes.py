@@ -23,17 +23,16 @@ def listed(data: Sequence[Mapping[str, Any]], more: bool, *, ends: bool = False)
 
 
 def file_object(file: File) -> dict[str, Any]:
-    return {
+    shown = {
         "id": file.id,
         "object": "file",
         "bytes": file.bytes,
         "created_at": file.created,
-        "expires_at": file.expires,
         "filename": file.filename,
         "purpose": file.purpose,
         "status": "processed",
-        "status_details": None,
     }
+    return shown if file.expires is None else {**shown, "expires_at": file.expires}
 
 
 def upload_object(upload: Upload, file: File | None = None) -> dict[str, Any]:
@@ -104,8 +103,7 @@ def checkpoint_object(tuning: Tuning, checkpoint: Checkpoint, at: int) -> dict[s
         "fine_tuning_job_id": tuning.id,
         "metrics": {
             "step": float(checkpoint.step),
-            "train_loss": measured.get("train_loss"),
-            "valid_loss": measured.get("valid_loss"),
+            **{name: measured[name] for name in ("train_loss", "valid_loss") if name in measured},
         },
         "step_number": checkpoint.step,
     }
