@@ -213,6 +213,7 @@ class Asking:
         speech, stream = self._speeches[row], self._question.stream
 
         def hear(text: str) -> bool:
+            self._asker.begun = True
             piece = speech.hear(text)
             if piece and stream:
                 put((row, piece))

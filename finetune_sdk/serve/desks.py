@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from finetune_sdk.errors import BackendError, FinetuneError
 from finetune_sdk.messages import Conversation
@@ -31,7 +31,7 @@ class Asker:
     """One request: `count` answers to a conversation.
 
     `done` gets them, or an error, once, from the desk's thread; `hear`, one for each answer or none at all, gets the text as
-    it comes where the model can speak, and says whether more of it is wanted.
+    it comes where the model can speak, and says whether more of it is wanted; `begun` once anything was heard.
     """
 
     asked: Conversation
@@ -39,7 +39,8 @@ class Asker:
     count: int
     done: Done
     hear: Sequence[Hear] = ()
-    gone: bool = field(default=False)
+    gone: bool = False
+    begun: bool = False
 
 
 class Desk:
@@ -127,19 +128,25 @@ class Desk:
                 self._model = self._open()
             answers = self._together(self._model, batch)
         except Exception as fault:
-            if len(batch) > 1:  # one that the model cannot answer must not be the others' loss
-                for asker in batch:
-                    self._answer([asker])
-                return
-            if not isinstance(fault, FinetuneError):
-                log.exception("%s failed to answer", self._name)
-                fault = BackendError(f"the model failed to answer ({type(fault).__name__}).", code="server_error")
-            batch[0].done(fault)
+            self._without(batch, fault)
             return
         at = 0
         for asker in batch:
             asker.done(answers[at : at + asker.count])
             at += asker.count
+
+    def _without(self, batch: list[Asker], fault: Exception) -> None:
+        """Answers each by itself: one that the model cannot answer must not be the others' loss."""
+        known = fault if isinstance(fault, FinetuneError) else self._defect(fault)
+        for asker in batch:
+            if len(batch) == 1 or asker.begun:
+                asker.done(known)
+            else:
+                self._answer([asker])
+
+    def _defect(self, fault: Exception) -> FinetuneError:
+        log.error("%s failed to answer", self._name, exc_info=fault)
+        return BackendError(f"the model failed to answer ({type(fault).__name__}).", code="server_error")
 
     def _together(self, model: Model, batch: list[Asker]) -> list[Answer]:
         asked = [asker.asked for asker in batch for _ in range(asker.count)]

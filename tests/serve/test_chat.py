@@ -58,6 +58,8 @@ class Scripted:
             raise BackendError("the prompt is too long for this model.", code="context_length_exceeded")
         answers = []
         for row, text in enumerate(texts):
+            if text == "break":
+                raise ZeroDivisionError
             if text.startswith("slow"):
                 time.sleep(float(text.split()[1]))
             said, tokens = "", 0
@@ -177,6 +179,26 @@ def test_one_that_cannot_be_answered_is_not_the_others_loss(scripted: tuple[Serv
         assert sorted(one.result() for one in others) == list("0123")
         assert bad.result().error["code"] == "context_length_exceeded"
         first.result()
+
+
+def test_what_was_heard_in_part_is_never_said_twice(scripted: tuple[Served, Scripted]) -> None:
+    """A model that fails in the midst of a batch is asked again only for those of whom nothing was heard yet."""
+    served, _ = scripted
+    with ThreadPoolExecutor(20) as pool:
+        first = pool.submit(said, served, "slow 0.5")
+        time.sleep(0.2)
+        stream = pool.submit(served.ask, "POST", "/chat/completions", asked("say one two", stream=True))
+        time.sleep(0.1)
+        bad = pool.submit(served.ask, "POST", "/chat/completions", asked("break"))
+        time.sleep(0.1)
+        other = pool.submit(said, served, "say b")
+        first.result()
+    events = [line.removeprefix(b"data: ") for line in stream.result().body.split(b"\n\n") if line]
+    deltas = [json.loads(event) for event in events[:-1]]
+    assert "".join(one["choices"][0]["delta"].get("content", "") for one in deltas if "choices" in one) == "one two"
+    assert deltas[-1]["error"]["code"] == "server_error"
+    assert bad.result().status == 500
+    assert other.result() == "b"
 
 
 def test_several_answers_are_drawn_and_a_greedy_one_is_drawn_once(scripted: tuple[Served, Scripted]) -> None:
