@@ -47,6 +47,8 @@ class Queue:
         self._client = client
         self._slots = slots
         self._news = threading.Condition()
+        self._told = 0
+        self._swept = time.monotonic()
         self._stopping = False
         self._carried: set[str] = set()
         self._threads: list[threading.Thread] = []
@@ -54,14 +56,13 @@ class Queue:
         self._asking = threading.Lock()
 
     def start(self) -> None:
-        for tuning in self._store.in_stage("start", "follow"):
-            self._carry(tuning)
-        self._spawn(self._validating, "validate")
-        self._spawn(self._dispatching, "dispatch")
+        self._spawn(lambda: self._again_and_again(self._validate_all), "validate")
+        self._spawn(lambda: self._again_and_again(self._fill_slots), "dispatch")
 
     def wake(self) -> None:
         """Something changed in the store."""
         with self._news:
+            self._told += 1
             self._news.notify_all()
 
     def stop(self, seconds: float = 10.0) -> None:
@@ -78,24 +79,36 @@ class Queue:
         self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()
 
-    def _rest(self, seconds: float) -> None:
-        """Waits for news, at most so long. Raises _StoppingError when the server ends."""
+    def _rest(self, seconds: float, told: int) -> None:
+        """Waits for news since `told`, at most so long. Raises _StoppingError when the server ends."""
         with self._news:
-            if not self._stopping:
-                self._news.wait(seconds)
+            self._news.wait_for(lambda: self._stopping or self._told != told, seconds)
             if self._stopping:
                 raise _StoppingError
 
-    # Validation
-
-    def _validating(self) -> None:
+    def _again_and_again(self, work: Callable[[], None]) -> None:
+        """Does the work whenever there are news. What goes wrong, as on a full disk, must not be the last of it."""
         with suppress(_StoppingError):
             while True:
-                for tuning in self._store.in_stage("validate"):
-                    self._validate(tuning)
+                told = self._told
+                try:
+                    work()
+                    self._rest(5.0, told)
+                except _StoppingError:
+                    raise
+                except Exception:
                     if self._stopping:
                         return
-                self._rest(5.0)
+                    log.exception("the queue has a fault; it goes on")
+                    self._rest(1.0, self._told)
+
+    # Validation
+
+    def _validate_all(self) -> None:
+        for tuning in self._store.in_stage("validate"):
+            self._validate(tuning)
+            if self._stopping:
+                return
 
     def _validate(self, tuning: Tuning) -> None:
         self._store.note(tuning.id, f"Validating training file: {tuning.training_file}")
@@ -142,17 +155,17 @@ class Queue:
 
     # Slots
 
-    def _dispatching(self) -> None:
-        swept = time.monotonic()
-        with suppress(_StoppingError):
-            while True:
-                while len(self._carried) < self._slots and (waiting := self._store.next_waiting()) is not None:
-                    if self._store.move(waiting.id, ("wait",), stage="start"):
-                        self._carry(waiting)
-                if time.monotonic() - swept > _SWEEP:
-                    self._files.sweep()
-                    swept = time.monotonic()
-                self._rest(5.0)
+    def _fill_slots(self) -> None:
+        """Follows what was begun, by this server or an earlier one, and begins what waits where there is room."""
+        for begun in self._store.in_stage("start", "follow"):
+            if begun.id not in self._carried:
+                self._carry(begun)
+        while len(self._carried) < self._slots and (waiting := self._store.next_waiting()) is not None:
+            if self._store.move(waiting.id, ("wait",), stage="start"):
+                self._carry(waiting)
+        if time.monotonic() - self._swept > _SWEEP:
+            self._files.sweep()
+            self._swept = time.monotonic()
 
     def _carry(self, tuning: Tuning) -> None:
         self._carried.add(tuning.id)
@@ -168,6 +181,7 @@ class Queue:
                 return
             if not isinstance(fault, FinetuneError):
                 log.exception("%s could not be followed", tuning)
+                time.sleep(1)
                 fault = _defect(fault)
             self._fail(self._read(tuning), fault, ("start", "follow"))
         finally:
@@ -182,22 +196,37 @@ class Queue:
     # One job
 
     def _to_its_end(self, tuning: str) -> None:
-        run = self._patiently(tuning, lambda: self._run(self._read(tuning)))
+        run = self._patiently(tuning)
         if run is not None:
             self._follow(tuning, run)
 
-    def _patiently(self, tuning: str, submit: Callable[[], Run | None]) -> Run | None:
+    def _patiently(self, tuning: str) -> Run | None:
         """Submits again where that can help: the client makes no second run of it, whatever became of the first try."""
         until, pause = time.monotonic() + _PATIENCE, 0.5
         while True:
+            told = self._told
             try:
-                return submit()
+                return self._run(self._read(tuning))
             except BackendError as fault:
                 if not fault.retryable or time.monotonic() > until:
-                    raise
+                    return self._left_by(tuning, fault)
                 log.warning("%s could not be submitted yet: %s", tuning, fault.message)
-            self._rest(pause)
+            self._rest(pause, told)
             pause = min(2 * pause, 30.0)
+
+    def _left_by(self, tuning: str, failure: BackendError) -> Run:
+        """The run that a failed submission made all the same. Only when there is surely none, the failure is raised."""
+        while True:
+            told = self._told
+            try:
+                run = self._sent(self._read(tuning))
+            except BackendError as fault:
+                log.warning("whether %s has a run is not known yet: %s", tuning, fault.message)
+            else:
+                if run is None:
+                    raise failure
+                return run
+            self._rest(5.0, told)
 
     def _run(self, tuning: Tuning) -> Run | None:
         """The one run of a tuning, made or resumed where it has to be; None where it is not wanted any more."""
@@ -278,6 +307,7 @@ class Queue:
         )
         pause, wished = _POLL[0], None
         while True:
+            told = self._told
             known = self._read(tuning)
             try:
                 if known.wish != wished and known.wish is not None:
@@ -296,7 +326,7 @@ class Queue:
                 log.warning("%s cannot be asked now: %s", run.id, fault.message)
                 news = False
             pause = _POLL[0] if news else min(1.2 * pause, _POLL[1])
-            self._rest(pause)
+            self._rest(pause, told)
 
     def _end_run(self, run: Run, tuning: Tuning) -> None:
         backend = self._client.backend
