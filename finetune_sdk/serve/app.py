@@ -250,7 +250,9 @@ def _chat(app: FastAPI, service: Service) -> None:
         question = await chat.question(body, model, service.options.usual_tokens)
         asking = chat.Asking(question, service.desks)
         if not question.stream:
-            return _json(chat.completion(question, await _unless_gone(request, asking, asking.answers())))
+            answers = await _unless_gone(request, asking, asking.answers())
+            timing = {"Server-Timing": f"model;dur={1000 * asking.seconds:.2f}"}
+            return _json(chat.completion(question, answers), headers=timing)
         chunks = chat.Chunks(question).of(asking.pieces())
         # What goes wrong before a word is said has a status of its own.
         first = await _unless_gone(request, asking, anext(chunks))

@@ -246,6 +246,11 @@ class Asking:
         if self._question.sampling.logprobs is not None and any(answer.said is None for answer in answers):
             raise unsupported("logprobs", "the backend gives no log probabilities.")
 
+    @property
+    def seconds(self) -> float:
+        """What the model took, once it has answered; the rest of the time is the server's and the line's."""
+        return self._asker.seconds
+
     def leave(self) -> None:
         """Nobody waits any more: what was not begun is not begun, and what is being said is ended where that can be."""
         self._asker.gone = True

@@ -32,6 +32,7 @@ class Asker:
 
     `done` gets them, or an error, once, from the desk's thread; `hear`, one for each answer or none at all, gets the text as
     it comes where the model can speak, and says whether more of it is wanted; `begun` once anything was heard.
+    `seconds` is what its batch took in the model.
     """
 
     asked: Conversation
@@ -41,6 +42,7 @@ class Asker:
     hear: Sequence[Hear] = ()
     gone: bool = False
     begun: bool = False
+    seconds: float = 0.0
 
 
 class Desk:
@@ -157,7 +159,8 @@ class Desk:
             answers = model.speak(asked, {row: one for row, one in enumerate(hear) if one is not None}, sampling)
         else:
             answers = model.answers(asked, sampling)
-        log.debug("%s answered %d rows in %.3f s", self._name, len(asked), time.perf_counter() - began)
+        for asker in batch:
+            asker.seconds = time.perf_counter() - began
         return answers
 
 

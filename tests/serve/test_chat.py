@@ -237,6 +237,13 @@ def test_log_probabilities_are_those_of_the_text_up_to_its_stop(scripted: tuple[
     assert [one.token for chunk in chunks if chunk.logprobs for one in chunk.logprobs.content or ()] == ["one", " two"]
 
 
+def test_an_answer_says_how_long_the_model_took(scripted: tuple[Served, Scripted]) -> None:
+    answer = scripted[0].ask("POST", "/chat/completions", asked("slow 0.1"))
+    kind, _, milliseconds = answer.headers["server-timing"].partition(";dur=")
+    assert kind == "model"
+    assert 100 <= float(milliseconds) < 5000
+
+
 def test_a_client_that_goes_away_is_not_waited_for(scripted: tuple[Served, Scripted]) -> None:
     served, model = scripted
     at = urlsplit(served.url)
