@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import ASGIApp
 
 from finetune_sdk.errors import FinetuneError
-from finetune_sdk.serve import chat, shapes
+from finetune_sdk.serve import chat, completions, shapes
 from finetune_sdk.serve.bodies import read_json
 from finetune_sdk.serve.definitions import NewJob
 from finetune_sdk.serve.errors import ProtocolError, invalid, refusal
@@ -252,8 +252,8 @@ def _chat(app: FastAPI, service: Service) -> None:
         if not question.stream:
             answers = await _unless_gone(request, asking, asking.answers())
             timing = {"Server-Timing": f"model;dur={1000 * asking.seconds:.2f}"}
-            return _json(chat.completion(question, answers), headers=timing)
-        chunks = chat.Chunks(question).of(asking.pieces())
+            return _json(completions.completion(question, answers), headers=timing)
+        chunks = completions.Chunks(question).of(asking.pieces())
         # What goes wrong before a word is said has a status of its own.
         first = await _unless_gone(request, asking, anext(chunks))
         return StreamingResponse(_events(first, chunks, asking), media_type="text/event-stream")

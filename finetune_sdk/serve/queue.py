@@ -6,14 +6,13 @@ and noted with the job first, so a server that is started again finds the run an
 
 from __future__ import annotations
 
-import base64
 import logging
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from finetune_sdk.backend import Event, Resolved, Status
+from finetune_sdk.backend import Resolved, Status
 from finetune_sdk.client import Client
 from finetune_sdk.errors import BackendError, FinetuneError, JobError, NotFoundError, RunError, UnsupportedError
 from finetune_sdk.job import Job
@@ -23,15 +22,15 @@ from finetune_sdk.serve import definitions
 from finetune_sdk.serve.errors import code_of
 from finetune_sdk.serve.files import Files
 from finetune_sdk.serve.records import Stage, Tuning
-from finetune_sdk.serve.shapes import metrics, model_name
+from finetune_sdk.serve.shapes import model_name
 from finetune_sdk.serve.store import Store
+from finetune_sdk.serve.telling import results_table, told_of
 
 log = logging.getLogger("finetune_sdk.serve")
 _POLL = (0.1, 2.0)
 _PATIENCE = 600.0
 _SWEEP = 600.0
 _STATUS = {"queued": "queued", "validating": "validating_files", "paused": "paused"}
-_STEPS = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"
 
 
 class _StoppingError(Exception):
@@ -340,7 +339,7 @@ class Queue:
         events = list(run.events(tuning.seen))
         if not events:
             return False
-        told = [(*said, event.time) for event in events if (said := _told(event)) is not None]
+        told = [(*said, event.time) for event in events if (said := told_of(event)) is not None]
         self._store.note_all(tuning.id, told, seen=events[-1].number)
         return True
 
@@ -364,21 +363,12 @@ class Queue:
         result = run.result()
         tokens = result.actual.get("tokens", result.actual.get("trained_tokens"))
         name = model_name(tuning)
-        results = self._files.keep_results(tuning.owner, self._table(tuning))
+        results = self._files.keep_results(tuning.owner, results_table(self._store.events(tuning.id)))
         self._store.note(tuning.id, f"New fine-tuned model created: {name}")
         self._finish(
             tuning, "succeeded", "The job has successfully completed", result_file=results, tuned=name,
             target=result.model, trained_tokens=None if tokens is None else int(tokens),
         )  # fmt: skip
-
-    def _table(self, tuning: Tuning) -> bytes:
-        """The metrics as CSV in base64, which is how the protocol's own platform hands them out."""
-        lines = [_STEPS]
-        for event in reversed(self._store.events(tuning.id)):
-            if event.kind == "metrics":
-                loss, valid = (event.data.get(name, "") for name in ("train_loss", "valid_loss"))
-                lines.append(f"{event.data.get('step', '')},{loss},,{valid},")
-        return base64.b64encode("\n".join([*lines, ""]).encode())
 
     def _finish(self, tuning: Tuning, status: str, message: str, **values: object) -> None:
         self._store.note(tuning.id, message)
@@ -398,29 +388,6 @@ class Queue:
         ):
             self._store.note(tuning.id, f"The job failed: {message}", level="error")
         self._files.sweep()
-
-
-def _told(event: Event) -> tuple[str, str, str, dict[str, object]] | None:
-    """An event as (message, level, type, data); None for what the server says itself."""
-    data = metrics(event.data)
-    if event.kind == "metrics":
-        losses = [("training", data.get("train_loss")), ("validation", data.get("valid_loss"))]
-        said = ", ".join(f"{name} loss={loss:.4f}" for name, loss in losses if loss is not None)
-        return f"Step {data.get('step', '?')}/{data.get('total_steps', '?')}: {said}", "info", "metrics", data
-    if event.kind == "checkpoint":
-        return f"Checkpoint created at step {data.get('step', '?')}", "info", "message", data
-    if event.kind == "status":
-        status = Status(str(event.data.get("status", "")))
-        if status.terminal or status == "queued":
-            told = not status.terminal and event.message not in ("", "queued")
-            return (event.message, "info", "message", {}) if told else None
-        return (
-            event.message or ("Fine-tuning job started" if status == "running" else f"The run is {status}"),
-            "info",
-            "message",
-            {},
-        )
-    return event.message or event.kind, "info", "message", data
 
 
 def _finish_of(run: Run) -> int | None:

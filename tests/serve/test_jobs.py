@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from finetune_sdk.backend import Place
+from finetune_sdk.backend import Place, Resolved
+from finetune_sdk.errors import BackendError
+from finetune_sdk.serve.store import Store
 from finetune_sdk.testing import FakeBackend
 from serving import Served, chats, pairs
 
@@ -295,6 +298,49 @@ def test_a_job_whose_submission_is_in_doubt_is_cancelled_once_the_doubt_is_over(
     assert served.client().fine_tuning.jobs.cancel(job).status == "cancelled"
     assert len(served.made) == 1
     assert FakeBackend(Place("fake", {}, served.home)).status(served.made[0]) == "cancelled"
+
+
+def test_a_run_that_a_failed_submission_made_all_the_same_is_the_jobs(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place says for good that it failed, and shows the run a second later: no run is left to itself."""
+    submit = FakeBackend.submit
+
+    def made_and_denied(self: FakeBackend, resolved: Resolved, token: str) -> str:
+        submit(self, resolved, token)
+        raise BackendError("the place had an error of its own.", code="broken")
+
+    monkeypatch.setattr(FakeBackend, "submit", made_and_denied)
+    served = serving(visible_after=1.0)
+    assert served.ended(served.tune()).status == "succeeded"
+    assert len(served.made) == 1
+
+
+def test_a_submission_that_made_nothing_fails_the_job_with_the_places_words(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(self: FakeBackend, resolved: Resolved, token: str) -> str:
+        raise BackendError("the account is closed.", code="training_not_available")
+
+    monkeypatch.setattr(FakeBackend, "submit", denied)
+    served = serving()
+    done = served.ended(served.tune())
+    assert (done.error.code, done.error.message) == ("training_not_available", "the account is closed.")
+
+
+def test_a_fault_of_the_disk_is_not_the_end_of_the_queue(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    note, left = Store.note, [3]
+
+    def full(self: Store, tuning: str, message: str, **more: Any) -> None:
+        if not message.startswith("Created") and left[0]:
+            left[0] -= 1
+            raise sqlite3.OperationalError("database or disk is full")
+        note(self, tuning, message, **more)
+
+    monkeypatch.setattr(Store, "note", full)
+    assert served.ended(served.tune()).status == "succeeded"
+    assert left == [0]
+    assert len(served.made) == 1
 
 
 def test_a_status_that_nobody_has_heard_of_is_shown_as_running(serving: Serving) -> None:
