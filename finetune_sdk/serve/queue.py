@@ -14,7 +14,15 @@ from contextlib import suppress
 
 from finetune_sdk.backend import Resolved, Status
 from finetune_sdk.client import Client
-from finetune_sdk.errors import BackendError, FinetuneError, JobError, NotFoundError, RunError, UnsupportedError
+from finetune_sdk.errors import (
+    BackendError,
+    DatasetError,
+    FinetuneError,
+    JobError,
+    NotFoundError,
+    RunError,
+    UnsupportedError,
+)
 from finetune_sdk.job import Job
 from finetune_sdk.ledger import Entry
 from finetune_sdk.run import Run
@@ -381,7 +389,11 @@ class Queue:
         message = fault.message + (f" Cure: {fault.cure}." if fault.cure else "")
         message = definitions.called(message, self._names(tuning))
         code = fault.code if isinstance(fault, BackendError) and fault.code else code_of(fault)
-        param = "training_file" if code == "invalid_training_file" else None
+        param = None
+        if isinstance(fault, DatasetError):
+            other = "validation_file" in message and "training_file" not in message
+            param = "validation_file" if other else "training_file"
+            code = f"invalid_{param}"
         error = {"code": code, "message": message, "param": param}
         if self._store.move(
             tuning.id, stages, stage="over", status="failed", wish=None, error=error, finished=int(time.time())
@@ -397,8 +409,6 @@ def _finish_of(run: Run) -> int | None:
 
 
 def _finding(check: str, message: str, cure: str) -> FinetuneError:
-    from finetune_sdk.errors import DatasetError
-
     return (JobError if check == "job" else DatasetError)(message, cure=cure)
 
 

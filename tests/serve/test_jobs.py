@@ -59,6 +59,15 @@ def test_a_bad_file_fails_at_once_though_another_trains(serving: Serving) -> Non
     assert wrong_kind.finished_at is not None
 
 
+def test_the_file_that_is_wrong_is_named(served: Served) -> None:
+    bad = served.upload(b'{"messages": []}\n')
+    for training, validation, param in ((bad, None, "training_file"), (served.upload(chats()), bad, "validation_file")):
+        job = served.tune(training_file=training, validation_file=validation)
+        error = served.ended(job).error
+        assert (error.param, error.code) == (param, f"invalid_{param}")
+        assert f"{param} line 1" in error.message or f"{param}: line 1" in error.message, error.message
+
+
 def test_rows_that_are_also_validated_on_fail_the_job(served: Served) -> None:
     both = served.upload(chats())
     done = served.ended(served.tune(training_file=both, validation_file=both))
