@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,8 +94,12 @@ def run(
             out.answer({"url": url, "backend": client.name, "bases": list(service.bases), "keys": owners})
 
         with _logged(quiet):
-            serving(client, options, host, port, ready)
+            speaking = serving(client, options, host, port, ready)
         out.say("the server has ended; runs go on by themselves, and a server started again takes them up")
+    if speaking:  # all is closed and written; a thread in the midst of a model would abort the interpreter's own end
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 @keys.command()

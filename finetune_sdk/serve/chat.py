@@ -191,7 +191,7 @@ class Asking:
             try:
                 loop.call_soon_threadsafe(self._heard.put_nowait, what)
             except RuntimeError:  # the loop has ended, and with it whoever asked
-                self._asker.gone = True
+                self._asker.leave()
 
         # What is greedy is said once and counts for all.
         rows = 1 if question.sampling.temperature == 0 else question.count
@@ -248,7 +248,7 @@ class Asking:
 
     def leave(self) -> None:
         """Nobody waits any more: what was not begun is not begun, and what is being said is ended where that can be."""
-        self._asker.gone = True
+        self._asker.leave()
 
     async def answers(self) -> list[Answer]:
         async for heard in self.pieces():

@@ -44,6 +44,10 @@ class Asker:
     begun: bool = False
     seconds: float = 0.0
 
+    def leave(self) -> None:
+        """Nobody waits for it any more: it is not begun, and where it is heard, it is not gone on with."""
+        self.gone = True
+
 
 class Desk:
     """One model and those who wait for it. Its thread begins with the first of them and ends after `close`."""
@@ -56,6 +60,7 @@ class Desk:
         self._news = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
+        self._answering: list[Asker] = []
         self.busy = False
 
     def ask(self, asker: Asker) -> bool:
@@ -89,7 +94,13 @@ class Desk:
             left, self._waiting = list(self._waiting), deque()
             self._news.notify()
         for asker in left:
-            asker.done(BackendError("the server is shutting down.", code="shutting_down", retryable=True))
+            asker.done(_closing())
+
+    def abandon(self) -> None:
+        """Whoever is being answered is told that nothing comes. A model in the midst of a batch cannot be stopped."""
+        for asker in list(self._answering):
+            asker.leave()
+            asker.done(_closing())
 
     def _serve(self) -> None:
         while True:
@@ -102,7 +113,9 @@ class Desk:
                     self._news.wait()
                 batch = self._batch()
             if batch:
+                self._answering = batch
                 self._answer(batch)
+                self._answering = []
 
     def _batch(self) -> list[Asker]:
         """The oldest, and of those behind it as many as can be answered with it."""
@@ -183,7 +196,7 @@ class Desks:
     def _desk(self, target: str) -> Desk:
         with self._alone:
             if self._closed:
-                raise BackendError("the server is shutting down.", code="shutting_down", retryable=True)
+                raise _closing()
             if target not in self._desks:
                 self._desks[target] = Desk(target, lambda: self._open(target))
             self._desks.move_to_end(target)
@@ -194,9 +207,27 @@ class Desks:
                     del self._desks[name]
             return self._desks[target]
 
+    @property
+    def busy(self) -> bool:
+        """Whether a model is in the midst of an answer."""
+        with self._alone:
+            return any(desk.busy for desk in self._desks.values())
+
     def close(self) -> None:
+        """Lets nobody else in. Who waits is told so; what is being answered goes on."""
         with self._alone:
             self._closed = True
             desks = list(self._desks.values())
         for desk in desks:
             desk.close()
+
+    def abandon(self) -> None:
+        """Tells those who are being answered, too."""
+        with self._alone:
+            desks = list(self._desks.values())
+        for desk in desks:
+            desk.abandon()
+
+
+def _closing() -> BackendError:
+    return BackendError("the server is shutting down.", code="shutting_down", retryable=True)

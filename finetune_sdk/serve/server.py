@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
@@ -11,10 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from starlette.concurrency import run_in_threadpool
 
 from finetune_sdk.client import Client
 from finetune_sdk.errors import SettingsError
 from finetune_sdk.serve.app import build
+from finetune_sdk.serve.desks import Desks
 from finetune_sdk.serve.guard import is_loopback
 from finetune_sdk.serve.service import Options, Service
 
@@ -22,7 +25,19 @@ _GRACE_SECONDS = 10
 
 
 class Server(uvicorn.Server):
-    """Ends quietly: uvicorn's own would send itself the signal again."""
+    """Ends quietly: uvicorn's own would send itself the signal again. Whoever still waits for an answer is told in time."""
+
+    def __init__(self, config: uvicorn.Config, desks: Desks) -> None:
+        super().__init__(config)
+        self._desks = desks
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await run_in_threadpool(self._desks.close)
+        late = asyncio.get_running_loop().call_later(_GRACE_SECONDS - 2, self._desks.abandon)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            late.cancel()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -81,11 +96,14 @@ def server(service: Service) -> Server:
         ws="none",
         backlog=2048,
     )
-    return Server(config)
+    return Server(config, service.desks)
 
 
-def serve(client: Client, options: Options, host: str, port: int, ready: Callable[[str, Service], Any]) -> None:
-    """Serves until a signal comes. `ready` is called with the URL once connections are taken."""
+def serve(client: Client, options: Options, host: str, port: int, ready: Callable[[str, Service], Any]) -> bool:
+    """Serves until a signal comes. `ready` is called with the URL once connections are taken.
+
+    Returns whether a model is still in the midst of an answer, in a thread that cannot be stopped.
+    """
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     service = Service(client, options)
     bound: socket.socket | None = None
@@ -99,3 +117,4 @@ def serve(client: Client, options: Options, host: str, port: int, ready: Callabl
             bound.close()
         raise
     server(service).run(sockets=[bound])
+    return service.desks.busy

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,9 +22,10 @@ from openai.types.chat.chat_completion import ChoiceLogprobs
 from finetune_sdk.errors import BackendError
 from finetune_sdk.messages import Asked, Conversation
 from finetune_sdk.model import Answer, Origin, Sampling, Token
+from finetune_sdk.serve.service import Options
 from finetune_sdk.serve.speech import Speech
 from finetune_sdk.testing import FakeBackend
-from serving import Served, lines
+from serving import Served, in_a_thread, lines
 
 Serving = Callable[..., Served]
 
@@ -429,15 +431,30 @@ def test_tools_reach_the_model_and_a_named_one_alone(scripted: tuple[Served, Scr
     assert [(one.tools, one.parallel_tool_calls) for one in model.read] == [(tuple(TOOLS), False), ((), None)]
 
 
-def test_a_server_that_ends_tells_who_waits(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    from finetune_sdk.serve.desks import Asker, Desk
+def test_a_server_that_ends_answers_whom_it_is_answering_and_tells_who_waits(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Scripted()
+    monkeypatch.setattr(FakeBackend, "model", lambda self, name: model)
+    with ThreadPoolExecutor(2) as pool:
+        with in_a_thread(home, Options()) as served:
+            first = pool.submit(said, served, "slow 1.0")
+            time.sleep(0.3)
+            second = pool.submit(served.ask, "POST", "/chat/completions", asked("say b"))
+            time.sleep(0.3)
+        assert first.result() == "slow 1.0"
+        assert (second.result().status, second.result().error["code"]) == (503, "shutting_down")
 
-    told = list[Any]()
-    desk = Desk("echo", Scripted)
-    desk.ask(Asker(Conversation.of("slow 0.3"), Sampling(), 1, told.append))
-    time.sleep(0.1)
-    desk.ask(Asker(Conversation.of("say b"), Sampling(), 1, told.append))
-    desk.close()
-    assert isinstance(told[0], BackendError)
-    assert told[0].retryable
-    assert not desk.ask(Asker(Conversation.of("say c"), Sampling(), 1, told.append))
+
+def test_a_server_that_ends_does_not_wait_for_ever(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune_sdk.serve.server._GRACE_SECONDS", 3)
+    monkeypatch.setattr(FakeBackend, "model", lambda self, name: Scripted())
+    with ThreadPoolExecutor(1) as pool:
+        with in_a_thread(home, Options()) as served:
+            long = pool.submit(served.ask, "POST", "/chat/completions", asked("slow 6"))
+            time.sleep(0.3)
+            began = time.monotonic()
+        assert time.monotonic() - began < 4
+        assert long.result().error["code"] == "shutting_down"
+        assert served.service is not None
+        assert served.service.desks.busy
