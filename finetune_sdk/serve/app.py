@@ -119,11 +119,8 @@ def _files(app: FastAPI, service: Service) -> None:
         order = asked.get("order", "desc")
         if order not in ("asc", "desc"):
             raise invalid("order", "it is 'asc' or 'desc'.")
-        found = await run_in_threadpool(
-            service.store.files, _owner(request), asked.get("purpose"), asked.get("after"), limit + 1, order == "desc"
-        )
-        shown = [shapes.file_object(file) for file in found[:limit]]
-        return _json(shapes.listed(shown, len(found) > limit, ends=True))
+        purpose, after, newest = asked.get("purpose"), asked.get("after"), order == "desc"
+        return _json(await run_in_threadpool(files.page, _owner(request), purpose, after, limit, newest))
 
     @app.get("/v1/files/{file}")
     async def get(request: Request, file: str) -> Response:

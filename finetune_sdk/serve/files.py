@@ -17,7 +17,7 @@ from starlette.requests import Request
 from finetune_sdk.serve.bodies import Body, Received, joined, plain_name, read_form
 from finetune_sdk.serve.errors import ProtocolError, invalid, no_such_file, no_such_upload, too_large
 from finetune_sdk.serve.records import File, Part, Upload, new_id
-from finetune_sdk.serve.shapes import RESULTS, TUNED
+from finetune_sdk.serve.shapes import RESULTS, TUNED, file_object, listed
 from finetune_sdk.serve.store import Store
 
 _UPLOAD_SECONDS = 3600
@@ -98,6 +98,12 @@ class Files:
         if found is None:
             raise no_such_file(file)
         return found
+
+    def page(self, owner: str, purpose: str | None, after: str | None, limit: int, newest: bool) -> dict[str, Any]:
+        if after is not None and not self._store.had_file(owner, after):
+            raise invalid("after", f"there is no file {after!r}.")
+        found = self._store.files(owner, purpose, after, limit + 1, newest)
+        return listed([file_object(file) for file in found[:limit]], len(found) > limit, ends=True)
 
     def delete(self, owner: str, file: str) -> None:
         """From now on it is not there; the content stays for a job that has not ended."""

@@ -144,6 +144,8 @@ class Jobs:
 
     def events(self, owner: str, job: str, after: str | None, limit: int) -> dict[str, Any]:
         self.get(owner, job)
+        if after is not None and not self._store.has_event(job, after):
+            raise invalid("after", f"there is no event {after!r} of this job.")
         found = self._store.events(job, after, limit + 1)
         return listed([event_object(one) for one in found[:limit]], len(found) > limit)
 
@@ -159,6 +161,9 @@ class Jobs:
         }
         saved = sorted(self._client.get_run(tuning.run).checkpoints(), key=lambda one: one.step, reverse=True)
         found = [checkpoint_object(tuning, one, times.get(one.step, tuning.created)) for one in saved]
-        behind = [one["id"] for one in found].index(after) + 1 if after in [one["id"] for one in found] else 0
+        ids = [one["id"] for one in found]
+        if after is not None and after not in ids:
+            raise invalid("after", f"there is no checkpoint {after!r} of this job.")
+        behind = 0 if after is None else ids.index(after) + 1
         page = found[behind : behind + limit]
         return listed(page, len(found) > behind + limit, ends=True)

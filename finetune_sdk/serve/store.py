@@ -136,6 +136,10 @@ class Store:
         )  # fmt: skip
         return [File(*row) for row in rows]
 
+    def had_file(self, owner: str, file: str) -> bool:
+        """Whether the owner has, or had, a file of that id: a page may follow one that was deleted since."""
+        return bool(self._rows("SELECT 1 FROM files WHERE id = ? AND owner = ?", file, owner))
+
     def delete_file(self, file: str) -> None:
         with self._change() as connection:
             connection.execute("UPDATE files SET deleted = 1 WHERE id = ?", (file,))
@@ -302,6 +306,9 @@ class Store:
             tuning, after, after, -1 if limit is None else limit,
         )  # fmt: skip
         return [_happening(row) for row in rows]
+
+    def has_event(self, tuning: str, event: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM events WHERE id = ? AND tuning = ?", event, tuning))
 
     # Keys
 

@@ -136,10 +136,10 @@ def test_what_is_heard_in_pieces_is_what_is_there_up_to_the_first_stop(pieces: l
 def test_requests_that_arrive_together_are_answered_together(scripted: tuple[Served, Scripted]) -> None:
     served, model = scripted
     with ThreadPoolExecutor(20) as pool:
-        first = pool.submit(said, served, "slow 0.5")
+        first = pool.submit(said, served, "slow 1.0")
         time.sleep(0.2)
         others = [pool.submit(said, served, f"say {n}") for n in range(16)]
-        assert first.result() == "slow 0.5"
+        assert first.result() == "slow 1.0"
         assert sorted(int(one.result()) for one in others) == list(range(16))
     assert [len(texts) for texts, _ in model.batches] == [1, 16]
 
@@ -148,7 +148,7 @@ def test_a_batch_has_one_sampling_and_the_oldest_is_never_passed_over(scripted: 
     served, model = scripted
     plan = [("say a", 0.0), ("say b", 0.5), ("say c", 0.0), ("say d", 0.5), ("say e", 0.0)]
     with ThreadPoolExecutor(20) as pool:
-        first = pool.submit(said, served, "slow 0.8")
+        first = pool.submit(said, served, "slow 1.5")
         time.sleep(0.2)
         others = []
         for text, temperature in plan:
@@ -163,7 +163,7 @@ def test_one_with_a_seed_is_answered_by_itself(scripted: tuple[Served, Scripted]
     """So its answer does not hang on who else is there; greedy ones need no seed and share a batch."""
     served, model = scripted
     with ThreadPoolExecutor(20) as pool:
-        first = pool.submit(said, served, "slow 0.5")
+        first = pool.submit(said, served, "slow 1.0")
         time.sleep(0.2)
         others = [pool.submit(said, served, f"say {n}", seed=7, temperature=n % 2) for n in range(6)]
         [one.result() for one in (first, *others)]
@@ -174,7 +174,7 @@ def test_one_with_a_seed_is_answered_by_itself(scripted: tuple[Served, Scripted]
 def test_one_that_cannot_be_answered_is_not_the_others_loss(scripted: tuple[Served, Scripted]) -> None:
     served, _ = scripted
     with ThreadPoolExecutor(20) as pool:
-        first = pool.submit(said, served, "slow 0.5")
+        first = pool.submit(said, served, "slow 1.0")
         time.sleep(0.2)
         bad = pool.submit(served.ask, "POST", "/chat/completions", asked("fail"))
         others = [pool.submit(said, served, f"say {n}") for n in range(4)]
@@ -187,7 +187,7 @@ def test_what_was_heard_in_part_is_never_said_twice(scripted: tuple[Served, Scri
     """A model that fails in the midst of a batch is asked again only for those of whom nothing was heard yet."""
     served, _ = scripted
     with ThreadPoolExecutor(20) as pool:
-        first = pool.submit(said, served, "slow 0.5")
+        first = pool.submit(said, served, "slow 1.0")
         time.sleep(0.2)
         stream = pool.submit(served.ask, "POST", "/chat/completions", asked("say one two", stream=True))
         time.sleep(0.1)
@@ -297,11 +297,11 @@ def test_two_hundred_clients_at_once_are_all_answered(served: Served) -> None:
 def test_the_server_answers_others_while_a_model_thinks(scripted: tuple[Served, Scripted]) -> None:
     served, _ = scripted
     with ThreadPoolExecutor(1) as pool:
-        thinking = pool.submit(said, served, "slow 1.0")
-        time.sleep(0.2)
+        thinking = pool.submit(said, served, "slow 2.0")
+        time.sleep(0.3)
         began = time.monotonic()
         assert served.ask("GET", "/models").status == 200
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 1.2
         assert not thinking.done()
 
 

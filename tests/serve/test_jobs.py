@@ -181,6 +181,14 @@ def test_a_list_is_filtered_by_metadata_at_once(served: Served) -> None:
     assert served.ask("GET", "/fine_tuning/jobs?after=nope").status == 404
 
 
+def test_a_page_behind_nothing_is_refused(served: Served) -> None:
+    job = served.tune()
+    served.ended(job)
+    for what in ("events", "checkpoints"):
+        said = served.ask("GET", f"/fine_tuning/jobs/{job}/{what}?after=nope")
+        assert (said.status, said.error["param"]) == (400, "after")
+
+
 def test_cancelling_ends_what_waits_and_what_runs_and_changes_nothing_after_the_end(serving: Serving) -> None:
     served = serving(seconds=20)
     client = served.client()

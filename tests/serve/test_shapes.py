@@ -212,6 +212,8 @@ def test_calls_of_tools_and_their_stream(served: Served) -> None:
     [
         ("GET", "/files/nope", None, 404),
         ("GET", "/files?limit=0", None, 400),
+        ("GET", "/files?after=file-nope", None, 400),
+        ("GET", "/files?order=up", None, 400),
         ("GET", "/nowhere", None, 404),
         ("PUT", "/files", None, 405),
         ("POST", "/uploads/nope/cancel", None, 404),
