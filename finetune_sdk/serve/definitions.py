@@ -15,7 +15,7 @@ from pydantic import Field
 from finetune_sdk.backend import Resolved
 from finetune_sdk.client import Client
 from finetune_sdk.data.dataset import Dataset
-from finetune_sdk.errors import DatasetError, UnsupportedError
+from finetune_sdk.errors import UnsupportedError
 from finetune_sdk.job import DPO, SFT, Job, Method
 from finetune_sdk.serve.bodies import Body
 from finetune_sdk.serve.errors import ProtocolError, invalid, unsupported
@@ -122,8 +122,8 @@ def definition(base: str, training: str, validation: str | None, method: Mapping
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
-def job(tuning: Tuning, client: Client, training: Path, validation: Path | None, names: Mapping[str, str]) -> Job:
-    """Our Job for a tuning. `names` says what the files were called, which is how errors should name them.
+def job(tuning: Tuning, client: Client, training: Path, validation: Path | None) -> Job:
+    """Our Job for a tuning, of the files with its data.
 
     The protocol gives a rate as a multiple of the place's own, so the place is asked for that. Raises InputError.
     """
@@ -135,8 +135,8 @@ def job(tuning: Tuning, client: Client, training: Path, validation: Path | None,
     title = f"{tuning.suffix} ({tuning.id})" if tuning.suffix else tuning.id
     whole = Job(
         name=title,
-        train=_dataset(training, names),
-        validation=_dataset(validation, names) if validation is not None else None,
+        train=Dataset.load(training),
+        validation=Dataset.load(validation) if validation is not None else None,
         method=method,
         base=tuning.base,
         seed=tuning.seed,
@@ -166,20 +166,6 @@ def hyperparameters(tuning: Tuning, resolved: Resolved) -> dict[str, Any]:
     if isinstance(method, DPO) and method.beta is not None:
         found["beta"] = float(method.beta)
     return found
-
-
-def _dataset(path: Path, names: Mapping[str, str]) -> Dataset:
-    try:
-        return Dataset.load(path)
-    except DatasetError as fault:
-        raise DatasetError(called(fault.message, names), cure=fault.cure) from None
-
-
-def called(text: str, names: Mapping[str, str]) -> str:
-    """The text with the server's own paths as the names that people gave their files."""
-    for path, name in names.items():
-        text = text.replace(path, name).replace(Path(path).name, name)
-    return text
 
 
 def _unknown(param: str) -> ProtocolError:

@@ -16,7 +16,6 @@ from finetune_sdk.backend import Resolved, Status
 from finetune_sdk.client import Client
 from finetune_sdk.errors import (
     BackendError,
-    DatasetError,
     FinetuneError,
     JobError,
     NotFoundError,
@@ -27,12 +26,11 @@ from finetune_sdk.job import Job
 from finetune_sdk.ledger import Entry
 from finetune_sdk.run import Run
 from finetune_sdk.serve import definitions
-from finetune_sdk.serve.errors import code_of
 from finetune_sdk.serve.files import Files
 from finetune_sdk.serve.records import Stage, Tuning
 from finetune_sdk.serve.shapes import model_name
 from finetune_sdk.serve.store import Store
-from finetune_sdk.serve.telling import results_table, told_of
+from finetune_sdk.serve.telling import defect, failure, finding, results_table, told_of
 
 log = logging.getLogger("finetune_sdk.serve")
 _POLL = (0.1, 2.0)
@@ -128,13 +126,13 @@ class Queue:
                 raise _StoppingError from None
             if not isinstance(fault, FinetuneError):
                 log.exception("%s could not be validated", tuning.id)
-                fault = _defect(fault)
+                fault = defect(fault)
             self._fail(tuning, fault, ("validate",))
             return
         if wrong:
             first = wrong[0]
             more = f" ({len(wrong) - 1} more things are wrong)" if len(wrong) > 1 else ""
-            self._fail(tuning, _finding(first.check, f"{first.message}{more}", first.cure), ("validate",))
+            self._fail(tuning, finding(first.check, f"{first.message}{more}", first.cure), ("validate",))
             return
         known = definitions.hyperparameters(tuning, resolved)
         if self._store.move(tuning.id, ("validate",), stage="wait", status="queued", resolved=known):
@@ -143,9 +141,7 @@ class Queue:
 
     def _resolve(self, tuning: Tuning) -> tuple[Job, Resolved]:
         validation = self._files.path(tuning.validation_file) if tuning.validation_file else None
-        job = definitions.job(
-            tuning, self._client, self._files.path(tuning.training_file), validation, self._names(tuning)
-        )
+        job = definitions.job(tuning, self._client, self._files.path(tuning.training_file), validation)
         try:
             return job, self._client.resolve(job)
         except NotFoundError as fault:
@@ -189,7 +185,7 @@ class Queue:
             if not isinstance(fault, FinetuneError):
                 log.exception("%s could not be followed", tuning)
                 time.sleep(1)
-                fault = _defect(fault)
+                fault = defect(fault)
             self._fail(self._read(tuning), fault, ("start", "follow"))
         finally:
             self._carried.discard(tuning)
@@ -386,19 +382,11 @@ class Queue:
         self._files.sweep()
 
     def _fail(self, tuning: Tuning, fault: FinetuneError, stages: tuple[Stage, ...]) -> None:
-        message = fault.message + (f" Cure: {fault.cure}." if fault.cure else "")
-        message = definitions.called(message, self._names(tuning))
-        code = fault.code if isinstance(fault, BackendError) and fault.code else code_of(fault)
-        param = None
-        if isinstance(fault, DatasetError):
-            other = "validation_file" in message and "training_file" not in message
-            param = "validation_file" if other else "training_file"
-            code = f"invalid_{param}"
-        error = {"code": code, "message": message, "param": param}
+        error = failure(fault, self._names(tuning))
         if self._store.move(
             tuning.id, stages, stage="over", status="failed", wish=None, error=error, finished=int(time.time())
         ):
-            self._store.note(tuning.id, f"The job failed: {message}", level="error")
+            self._store.note(tuning.id, f"The job failed: {error['message']}", level="error")
         self._files.sweep()
 
 
@@ -406,11 +394,3 @@ def _finish_of(run: Run) -> int | None:
     estimate = run.estimate
     seconds = estimate.time.expected if estimate is not None else None
     return None if seconds is None else int(time.time() + seconds)
-
-
-def _finding(check: str, message: str, cure: str) -> FinetuneError:
-    return (JobError if check == "job" else DatasetError)(message, cure=cure)
-
-
-def _defect(fault: Exception) -> FinetuneError:
-    return BackendError(f"the server has a defect ({type(fault).__name__}); its log says more.", code="server_error")
