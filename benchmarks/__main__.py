@@ -14,7 +14,7 @@ from benchmarks.figures import Row, markdown, plain
 from benchmarks.machine import heading, machine
 from benchmarks.page import PAGE, replaced
 
-NAMES = ("imports", "dataset", "checks", "preparation", "training", "estimates", "answers")
+NAMES = ("imports", "dataset", "checks", "preparation", "training", "estimates", "answers", "serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

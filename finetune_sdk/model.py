@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,11 +13,24 @@ from finetune_sdk.messages import Asked, ChatExample, Conversation, Example, Mes
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """A token that was said, with its log probability (base e) before any temperature; `likely` are the likeliest ones there.
+
+    `text` holds U+FFFD where the token is a part of a letter.
+    """
+
+    text: str
+    logprob: float
+    likely: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a model said. `seconds` is what its asker waited: in a batch, the batch's time.
 
     Tokens are None where the place does not count them. `finish` is "stop", "length", "tool_calls" or the place's word.
-    `id` is that of its line in a log, where it was logged.
+    `id` is that of its line in a log, where it was logged. `said` are the text's tokens, where the sampling asked for
+    them and the place gives them.
     """
 
     text: str
@@ -27,6 +40,7 @@ class Answer:
     seconds: float | None = None
     finish: str = "stop"
     id: str | None = None
+    said: tuple[Token, ...] | None = None
 
     @property
     def message(self) -> Message:
@@ -46,12 +60,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How answers are drawn. Temperature 0 is greedy."""
+    """How answers are drawn. Temperature 0 is greedy. `logprobs` asks for `Answer.said`, with so many likely tokens each."""
 
     max_tokens: int = 512
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    logprobs: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int) or self.max_tokens < 1:
@@ -106,6 +121,20 @@ class Model(Protocol):
         """One answer to each conversation, in their order; batched where the place can.
 
         Where some are not answered, a place that asks for each by itself raises AnswersError, which holds the others.
+        """
+        ...
+
+
+@runtime_checkable
+class Speaking(Protocol):
+    """A model that can be heard while it answers: what a stream of text is made from. Optional."""
+
+    def speak(
+        self, asked: Iterable[Asked], hear: Mapping[int, Callable[[str], bool]], sampling: Sampling | None = None
+    ) -> list[Answer]:
+        """As `Model.answers`; `hear[i]` gets the text of answer i piece by piece, and returns False to end it there.
+
+        The pieces make up the answer's text. An answer that was ended has what was heard of it, and the tokens of that.
         """
         ...
 

@@ -6,17 +6,18 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from finetune_sdk.errors import BackendError
 from finetune_sdk.messages import Asked, Conversation, ToolCall
-from finetune_sdk.model import Answer, Origin, Sampling
+from finetune_sdk.model import Answer, Origin, Sampling, Token
 from finetune_sdk_local.rendering import Renderer, TemplateError
 
 BATCH_ROWS = 32
 BATCH_TOKENS = 32_768
+Hear = Callable[[str], bool]
 _CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 
 
@@ -39,6 +40,10 @@ class LocalModel:
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
         """One answer to each conversation, in their order. Raises BackendError for one that the base cannot hold."""
+        return self.speak(asked, {}, sampling)
+
+    def speak(self, asked: Iterable[Asked], hear: Mapping[int, Hear], sampling: Sampling | None = None) -> list[Answer]:
+        """As `answers`, heard while they are made: `hear[i]` gets answer i piece by piece, and returns False to end it."""
         conversations = [Conversation.of(one) for one in asked]
         if not conversations:
             return []
@@ -46,10 +51,15 @@ class LocalModel:
             if self._loaded is None:
                 self._loaded = self._load()
             model, renderer = self._loaded
-            return self._answers(model, renderer, conversations, sampling or Sampling())
+            return self._answers(model, renderer, conversations, sampling or Sampling(), hear)
 
     def _answers(
-        self, model: Any, renderer: Renderer, conversations: list[Conversation], sampling: Sampling
+        self,
+        model: Any,
+        renderer: Renderer,
+        conversations: list[Conversation],
+        sampling: Sampling,
+        hear: Mapping[int, Hear],
     ) -> list[Answer]:
         try:
             texts = [renderer.prompt(conversation) for conversation in conversations]
@@ -66,12 +76,20 @@ class LocalModel:
             )
         found: dict[int, Answer] = {}
         for rows in _batches([len(prompt) for prompt in prompts], sampling.max_tokens, self._context):
-            answers = self._batch(model, renderer, [prompts[row] for row in rows], sampling)
+            heard = {at: hear[row] for at, row in enumerate(rows) if row in hear}
+            answers = self._batch(model, renderer, [prompts[row] for row in rows], sampling, heard)
             for row, answer in zip(rows, answers, strict=True):
                 found[row] = _with_calls(answer) if conversations[row].tools else answer
         return [found[row] for row in range(len(conversations))]
 
-    def _batch(self, model: Any, renderer: Renderer, prompts: list[list[int]], sampling: Sampling) -> list[Answer]:
+    def _batch(
+        self,
+        model: Any,
+        renderer: Renderer,
+        prompts: list[list[int]],
+        sampling: Sampling,
+        hear: Mapping[int, Hear],
+    ) -> list[Answer]:
         import torch
 
         tokenizer, width = renderer.tokenizer, max(map(len, prompts))
@@ -82,6 +100,14 @@ class LocalModel:
         if sampling.temperature > 0:
             options |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         ends = model.generation_config.eos_token_id
+        speeches = {row: Speech(tokenizer, one, ends) for row, one in hear.items()}
+        if speeches:
+            options["stopping_criteria"] = _listening(speeches, width)
+        scribe = None if sampling.logprobs is None else Scribe(tokenizer, sampling.logprobs)
+        if scribe is not None:
+            from transformers import LogitsProcessorList
+
+            options["logits_processor"] = LogitsProcessorList([scribe])
         started = time.perf_counter()
         with torch.inference_mode():
             if sampling.seed is not None:
@@ -94,10 +120,103 @@ class LocalModel:
                 **options,
             )
         seconds = time.perf_counter() - started
-        return [
-            _answer(tokenizer, new, ends, len(prompt), seconds)
-            for new, prompt in zip(out[:, width:].tolist(), prompts, strict=True)
+        answers = [
+            _answer(tokenizer, new[: speeches[row].wanted] if row in speeches else new, ends, len(prompt), seconds)
+            for row, (new, prompt) in enumerate(zip(out[:, width:].tolist(), prompts, strict=True))
         ]
+        return answers if scribe is None else scribe.beside(answers, out)
+
+
+class Scribe:
+    """A logits processor of transformers that writes down how likely each token was, before any temperature.
+
+    It holds the probabilities of one step, until it sees which token was taken.
+    """
+
+    def __init__(self, tokenizer: Any, likely: int) -> None:
+        self._tokenizer = tokenizer
+        self._likely = likely
+        self._last: Any = None
+        self._taken: list[list[float]] = []
+        self._others: list[list[list[tuple[int, float]]]] = []
+
+    def __call__(self, ids: Any, scores: Any) -> Any:
+        self._write(ids)
+        self._last = scores.float().log_softmax(-1)
+        return scores
+
+    def _write(self, ids: Any) -> None:
+        if self._last is None:
+            return
+        self._taken.append(self._last.gather(1, ids[:, -1:]).squeeze(1).tolist())
+        values, tokens = self._last.topk(min(self._likely, self._last.shape[-1]), dim=-1)
+        pairs = zip(tokens.tolist(), values.tolist(), strict=True)
+        self._others.append([list(zip(row, figures, strict=True)) for row, figures in pairs])
+
+    def beside(self, answers: list[Answer], ids: Any) -> list[Answer]:
+        """The answers with their tokens; what ends a turn is no part of its text, and is left out."""
+        self._write(ids)
+        new = ids[:, ids.shape[1] - len(self._taken) :].tolist()
+        found = []
+        for row, answer in enumerate(answers):
+            count = (answer.output_tokens or 0) - (answer.finish == "stop")
+            said = tuple(
+                Token(
+                    self._text(new[row][at]),
+                    self._taken[at][row],
+                    tuple((self._text(token), value) for token, value in self._others[at][row]),
+                )
+                for at in range(count)
+            )
+            found.append(replace(answer, said=said))
+        return found
+
+    def _text(self, token: int) -> str:
+        return str(self._tokenizer.decode([token]))
+
+
+class Speech:
+    """The text of one row while it is generated, in pieces that are whole letters. `wanted` tokens of it were heard."""
+
+    def __init__(self, tokenizer: Any, hear: Hear, ends: list[int]) -> None:
+        self._tokenizer = tokenizer
+        self._hear = hear
+        self._ends = ends
+        self._from, self._read, self._text = 0, 0, ""
+        self._over = False
+        self.wanted: int | None = None
+
+    def listen(self, ids: list[int]) -> bool:
+        """Whether the row has ended, now that its tokens are `ids`.
+
+        A token's text hangs on those before it, so a piece is what a window of tokens says more than it did.
+        """
+        self._over = self._over or ids[-1] in self._ends
+        if self._over:
+            return True
+        text = self._tokenizer.decode(ids[self._from :], skip_special_tokens=True)
+        if text.endswith("\N{REPLACEMENT CHARACTER}") or len(text) <= len(self._text):
+            return False
+        piece = text[len(self._text) :]
+        self._from, self._read = self._read, len(ids)
+        self._text = self._tokenizer.decode(ids[self._from :], skip_special_tokens=True)
+        if not self._hear(piece):
+            self._over, self.wanted = True, len(ids)
+        return self._over
+
+
+def _listening(speeches: Mapping[int, Speech], width: int) -> Any:
+    """A stopping criterion of transformers that hears each row's newest token."""
+    import torch
+    from transformers import StoppingCriteriaList
+
+    def done(ids: Any, scores: Any, **_: Any) -> Any:
+        ended = torch.zeros(len(ids), dtype=torch.bool)
+        for row, speech in speeches.items():
+            ended[row] = speech.listen(ids[row, width:].tolist())
+        return ended.to(ids.device)
+
+    return StoppingCriteriaList([done])
 
 
 def _batches(lengths: list[int], new: int, context: int) -> Iterable[list[int]]:

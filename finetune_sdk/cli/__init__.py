@@ -23,6 +23,7 @@ from finetune_sdk.cli.run import run
 from finetune_sdk.cli.runs import runs
 from finetune_sdk.cli.schema import schema
 from finetune_sdk.cli.screen import mend_streams
+from finetune_sdk.cli.serve import serve
 
 _DEFINE, _FOLLOW, _LOOK = "A job", "Runs", "This machine"
 
@@ -35,6 +36,7 @@ for _panel, _commands in (
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(drafts, name="drafts", rich_help_panel=_DEFINE)
+app.add_typer(serve, name="serve", rich_help_panel=_LOOK)
 
 
 def _version(asked: bool) -> None:

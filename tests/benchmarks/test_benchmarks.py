@@ -156,6 +156,23 @@ def test_answers() -> None:
     assert 0 < row["of the ideal"].median < 1
 
 
+def test_serve(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    pytest.importorskip("openai")
+    from benchmarks import serve
+
+    with serve.serving(tmp_path, "echo", "fake") as address:
+        alone = serve.overheads(address, repeats=3, base="echo")
+        crowd = serve.crowded(address, 20, 4, "echo")
+        one, many = serve.batching(address, 8, 2, 4, "echo")
+    assert len(alone["plain"]) == len(alone["official"]) == 3
+    assert min(alone["plain"]) > 0
+    assert crowd["errors"] == 0
+    assert len(crowd["seconds"]) == 60
+    assert one.low > 0
+    assert many.low > 0
+
+
 def test_the_command_prints_one_json_value(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dataset", "--rows", "200", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 import finetune_sdk as ft
+from finetune_sdk.messages import Conversation
+from finetune_sdk.model import Speaking
 from finetune_sdk_local import models
 from finetune_sdk_local.devices import Device
-from finetune_sdk_local.generation import LocalModel
+from finetune_sdk_local.generation import LocalModel, Speech
 
 CPU = Device("cpu", "test", "float32", 1, 1)
 ASKED = [
@@ -77,3 +79,60 @@ def test_a_prompt_longer_than_the_context_is_an_error_that_says_how_long_it_is(t
         cramped.answers(["Hi", ASKED[1]])
     assert "shorten the prompt" in str(caught.value.cure)
     assert cramped.answer("Hi", ft.Sampling(max_tokens=2)).output_tokens == 2
+
+
+def test_an_answer_is_heard_while_it_is_made_and_the_pieces_are_its_text(tiny: LocalModel) -> None:
+    short = ft.Sampling(max_tokens=24)
+    heard: dict[int, list[str]] = {0: [], 2: []}
+    ears = {row: lambda piece, row=row: bool(heard[row].append(piece)) or True for row in heard}
+    answers = tiny.speak(ASKED, ears, short)
+    assert fields(answers) == fields(tiny.answers(ASKED, short))
+    for row, pieces in heard.items():
+        assert "".join(pieces) == answers[row].text
+        assert len(pieces) > 1
+    assert isinstance(tiny, Speaking)
+
+
+def test_an_answer_that_nobody_wants_to_the_end_is_ended_and_those_beside_it_go_on(tiny: LocalModel) -> None:
+    short = ft.Sampling(max_tokens=24)
+    whole = tiny.answers(ASKED, short)
+    said: list[str] = []
+    first, second, third = tiny.speak(ASKED, {1: lambda piece: bool(said.append(piece)) or len(said) < 3}, short)
+    assert fields([first, third]) == fields([whole[0], whole[2]])
+    assert second.text == "".join(said)
+    assert whole[1].text.startswith(second.text)
+    assert second.output_tokens == 3
+
+
+def test_how_likely_each_token_was_is_told_where_it_is_asked_for(tiny: LocalModel) -> None:
+    torch = pytest.importorskip("torch")
+    greedy = ft.Sampling(max_tokens=12)
+    plain = tiny.answers(ASKED, greedy)
+    assert all(answer.said is None for answer in plain)
+    told = tiny.answers(ASKED, replace(greedy, logprobs=3))
+    assert [answer.text for answer in told] == [answer.text for answer in plain]
+    model, renderer = tiny._loaded
+    for asked, answer in zip(ASKED, told, strict=True):
+        assert "".join(token.text for token in answer.said) == answer.text
+        prompt = renderer.tokenizer(renderer.prompt(Conversation.of(asked)), add_special_tokens=False)["input_ids"]
+        said = renderer.tokenizer(answer.text, add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            logits = model(torch.tensor([prompt + said])).logits[0].float().log_softmax(-1)
+        for at, token in enumerate(answer.said):
+            assert token.logprob == pytest.approx(float(logits[len(prompt) + at - 1].max()), abs=1e-3)
+            assert token.likely[0] == (token.text, token.logprob)
+            assert [value for _, value in token.likely] == sorted((value for _, value in token.likely), reverse=True)
+    drawn = tiny.answers(ASKED, ft.Sampling(max_tokens=4, temperature=1.5, seed=3, logprobs=1))
+    assert any(token.logprob < token.likely[0][1] for answer in drawn for token in answer.said)
+
+
+def test_letters_that_take_several_tokens_are_heard_whole(tiny: LocalModel) -> None:
+    """Each piece is text; the halves of a letter are held back until the other half is there."""
+    tokenizer = tiny._load()[1].tokenizer
+    text = "naïve 😀 \u4f60\u597d end"
+    ids, pieces = tokenizer.encode(text, add_special_tokens=False), list[str]()
+    speech = Speech(tokenizer, lambda piece: bool(pieces.append(piece)) or True, [])
+    for count in range(1, len(ids) + 1):
+        speech.listen(ids[:count])
+    assert "".join(pieces) == text
+    assert "\N{REPLACEMENT CHARACTER}" not in text

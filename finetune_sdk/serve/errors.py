@@ -1,0 +1,95 @@
+"""What goes wrong, in the protocol's shape: {"error": {"message", "type", "param", "code"}} and a status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from finetune_sdk.errors import BackendError, BudgetError, DatasetError, FinetuneError, InputError, NotFoundError
+
+
+class ProtocolError(Exception):
+    """A request that is not done. `param` names what is wrong with it, `code` is for programs."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.kind = kind
+        self.param = param
+        self.code = code
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+def invalid(param: str, message: str) -> ProtocolError:
+    return ProtocolError(f"Invalid value for '{param}': {message}", param=param, code="invalid_value")
+
+
+def unsupported(param: str, why: str) -> ProtocolError:
+    """For what the protocol has and this server, or the place behind it, does not do."""
+    return ProtocolError(f"'{param}' is not supported here: {why}", param=param, code="unsupported_parameter")
+
+
+def no_such_file(file: str) -> ProtocolError:
+    return ProtocolError(f"No such File object: {file}", status=404, param="id")
+
+
+def no_such_upload(upload: str) -> ProtocolError:
+    return ProtocolError(f"No such Upload object: {upload}", status=404, param="id")
+
+
+def no_such_job(job: str) -> ProtocolError:
+    return ProtocolError(
+        f"Could not find fine tune: {job}", status=404, param="fine_tuning_job_id", code="fine_tune_not_found"
+    )
+
+
+def no_such_model(model: str) -> ProtocolError:
+    return ProtocolError(
+        f"The model '{model}' does not exist or you do not have access to it.",
+        status=404,
+        param="model",
+        code="model_not_found",
+    )
+
+
+def too_large(param: str | None, limit: int) -> ProtocolError:
+    message = f"This is more than the {limit:,} bytes that this server takes."
+    return ProtocolError(message, status=413, param=param, code="too_large")
+
+
+def full(what: str) -> ProtocolError:
+    return ProtocolError(
+        what, status=429, kind="rate_limit_error", code="rate_limit_exceeded", headers={"Retry-After": "1"}
+    )
+
+
+def refusal(fault: FinetuneError) -> ProtocolError:
+    """An error of the SDK's as the protocol says it."""
+    message = f"{fault.message} Cure: {fault.cure}." if fault.cure else fault.message
+    if isinstance(fault, NotFoundError):
+        return ProtocolError(message, status=404, code=fault.code)
+    if isinstance(fault, BackendError):
+        return ProtocolError(message, status=503 if fault.retryable else 500, kind="server_error", code=fault.code)
+    return ProtocolError(message, code=code_of(fault))
+
+
+def code_of(fault: FinetuneError) -> str:
+    """A word for programs, for a job's error as for a request's."""
+    if isinstance(fault, DatasetError):
+        return "invalid_training_file"
+    if isinstance(fault, BudgetError):
+        return "exceeds_budget"
+    return "invalid_job" if isinstance(fault, InputError) else "server_error"
