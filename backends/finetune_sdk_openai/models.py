@@ -18,7 +18,7 @@ import orjson
 from finetune_sdk.data.formats.openai import write_messages
 from finetune_sdk.errors import AnswersError, BackendError, FinetuneError, UnsupportedError
 from finetune_sdk.messages import Asked, Conversation, ToolCall
-from finetune_sdk.model import Answer, Origin, Sampling
+from finetune_sdk.model import Answer, Origin, Sampling, Token
 from finetune_sdk_openai import looping
 from finetune_sdk_openai.addresses import Address
 from finetune_sdk_openai.errors import GarbledError, passing, retry_after, translated
@@ -140,6 +140,8 @@ class ProtocolModel:
             request |= {"temperature": drawn.temperature, "top_p": drawn.top_p}
         if drawn.seed is not None:
             request["seed"] = drawn.seed
+        if drawn.logprobs is not None:
+            request |= {"logprobs": True, "top_logprobs": drawn.logprobs}
         return request
 
     async def _all(self, requests: list[dict[str, Any]]) -> list[Answer | BackendError]:
@@ -232,6 +234,7 @@ def _answer(said: Any, seconds: float) -> Answer:
                 unread.append(f"{function['name']}({function.get('arguments')})")
             else:
                 calls.append(ToolCall(function["name"], given, call.get("id")))
+        said_tokens = _tokens((choice.get("logprobs") or {}).get("content"))
         text = "\n".join(part for part in (message.get("content") or message.get("refusal") or "", *unread) if part)
     except (TypeError, KeyError, IndexError, AttributeError) as fault:
         raise GarbledError(f"a completion of another shape ({fault!r})") from None
@@ -242,6 +245,17 @@ def _answer(said: Any, seconds: float) -> Answer:
         output_tokens=usage.get("completion_tokens"),
         seconds=seconds,
         finish=choice.get("finish_reason") or "stop",
+        said=said_tokens,
+    )
+
+
+def _tokens(told: Any) -> tuple[Token, ...] | None:
+    """Each token with its log probability, where the place tells them."""
+    if told is None:
+        return None
+    return tuple(
+        Token(one["token"], one["logprob"], tuple((each["token"], each["logprob"]) for each in one["top_logprobs"]))
+        for one in told
     )
 
 

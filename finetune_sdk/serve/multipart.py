@@ -1,14 +1,12 @@
-"""multipart/form-data (RFC 7578), read as it comes: nothing is held but the end of what was fed last."""
+"""multipart/form-data (RFC 7578), read as it comes by python-multipart: nothing is held but the head of a part."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.message import Message
 
 from finetune_sdk.serve.errors import ProtocolError
 
-_HEAD = 16 * 1024
 _PARTS = 64
 
 
@@ -38,87 +36,73 @@ class Multipart:
 
     def __init__(self, content_type: str | None) -> None:
         """Raises ProtocolError for a body of another type, or without a boundary."""
-        header = _header("content-type", content_type or "")
-        boundary = header.get_param("boundary")
-        if header.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
-            raise ProtocolError("This takes a body of the type multipart/form-data.", code="invalid_content_type")
-        if not 1 <= len(boundary) <= 200 or not boundary.isascii():
-            raise _broken("its boundary")
-        self._mark = b"\r\n--" + boundary.encode()
-        self._held = bytearray(b"\r\n")
-        self._parts = 0
-        self._state = "before"
+        from python_multipart.exceptions import MultipartParseError
+        from python_multipart.multipart import MultipartParser, parse_options_header
 
-    @property
-    def complete(self) -> bool:
-        """Whether the last boundary has been read; what may stand behind it is nobody's."""
-        return self._state == "done"
+        kind, options = parse_options_header(content_type)
+        if kind != b"multipart/form-data" or not options.get(b"boundary"):
+            raise ProtocolError("This takes a body of the type multipart/form-data.", code="invalid_content_type")
+        self._fault, self._options = MultipartParseError, parse_options_header
+        self._pieces: list[Piece] = []
+        self._parts = 0
+        self._field, self._value, self._disposition = b"", b"", b""
+        self.complete = False
+        self._parser = MultipartParser(
+            options[b"boundary"],
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._header_field,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._named,
+                "on_part_data": lambda data, start, end: self._pieces.append(Data(data[start:end])),
+                "on_part_end": lambda: self._pieces.append(End()),
+                "on_end": self._end,
+            },
+        )
 
     def feed(self, chunk: bytes) -> Iterator[Piece]:
         """The pieces that are known now. Raises ProtocolError where the body is not what it says."""
-        self._held += chunk
-        while True:
-            if self._state in ("before", "body"):
-                at = self._held.find(self._mark)
-                if at < 0:
-                    yield from self._take(len(self._held) - len(self._mark) + 1)
-                    return
-                yield from self._take(at)
-                if self._state == "body":
-                    yield End()
-                del self._held[: len(self._mark)]
-                self._state = "mark"
-            elif self._state == "mark":
-                if len(self._held) < 2:
-                    return
-                follows = bytes(self._held[:2])
-                if follows not in (b"\r\n", b"--"):
-                    raise _broken("what follows a boundary")
-                self._state = "done" if follows == b"--" else "head"
-                if follows == b"--":
-                    del self._held[:2]
-            elif self._state == "head":
-                end = self._held.find(b"\r\n\r\n")
-                if end > _HEAD or (end < 0 and len(self._held) > _HEAD):
-                    raise _broken("the head of a part")
-                if end < 0:
-                    return
-                head = bytes(self._held[2:end])
-                del self._held[: end + 4]
-                self._state = "body"
-                yield self._begin(head)
-            else:
-                self._held.clear()
-                return
-
-    def _take(self, count: int) -> Iterator[Piece]:
-        """The first bytes of what is held; those before the first boundary are dropped."""
-        if count <= 0:
+        if self.complete:  # what may stand behind the last boundary is nobody's
             return
-        content = bytes(self._held[:count])
-        del self._held[:count]
-        if self._state == "body":
-            yield Data(content)
+        try:
+            self._parser.write(chunk)
+        except self._fault as fault:
+            raise _broken(str(fault)) from None
+        yield from self._pieces
+        self._pieces.clear()
 
-    def _begin(self, head: bytes) -> Begin:
+    def _begin(self) -> None:
         self._parts += 1
         if self._parts > _PARTS:
-            raise _broken(f"it has more than {_PARTS} parts, so it")
-        lines = head.decode("utf-8", "replace").split("\r\n")
-        named = (line.partition(":") for line in lines)
-        disposition = next((value for name, _, value in named if name.strip().lower() == "content-disposition"), "")
-        header = _header("content-disposition", disposition)
-        name, filename = header.get_param("name", header="content-disposition"), header.get_filename()
-        if header.get_content_disposition() != "form-data" or not isinstance(name, str):
-            raise _broken("the head of a part")
-        return Begin(name, filename)
+            raise _broken(f"it has more than {_PARTS} parts")
+        self._disposition = b""
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._field, self._value = b"", b""
+
+    def _named(self) -> None:
+        kind, options = self._options(self._disposition)
+        if kind != b"form-data" or b"name" not in options:
+            raise _broken("the head of a part has no name")
+        name, filename = options[b"name"], options.get(b"filename")
+        self._pieces.append(Begin(_text(name), None if filename is None else _text(filename)))
+
+    def _end(self) -> None:
+        self.complete = True
 
 
-def _header(name: str, value: str) -> Message:
-    message = Message()
-    message[name] = value.replace("\r", " ").replace("\n", " ").strip()
-    return message
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
 
 
-def _broken(what: str) -> ProtocolError:
-    return ProtocolError(f"The multipart body cannot be read: {what} is not as RFC 7578 has it.", code="invalid_body")
+def _broken(why: str) -> ProtocolError:
+    return ProtocolError(f"The multipart body cannot be read: {why}.", code="invalid_body")

@@ -256,7 +256,7 @@ class Provider:
         words = len(str(message.get("content") or "").split())
         return 200, {
             "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": asked["model"],
-            "choices": [{"index": 0, "message": message, "logprobs": None,
+            "choices": [{"index": 0, "message": message, "logprobs": _likely(asked, message),
                          "finish_reason": "tool_calls" if message.get("tool_calls") else "stop"}],
             "usage": {"prompt_tokens": prompt, "completion_tokens": words, "total_tokens": prompt + words},
         }  # fmt: skip
@@ -401,6 +401,18 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
             self.close_connection = True
 
     return Handler
+
+
+def _likely(asked: dict[str, Any], message: dict[str, Any]) -> Any:
+    """Log probabilities of each word, where they are asked for."""
+    if not asked.get("logprobs"):
+        return None
+    others = [{"token": "no", "logprob": -2.0, "bytes": None}][: asked.get("top_logprobs", 0)]
+    words = str(message.get("content") or "").split()
+    return {
+        "content": [{"token": word, "logprob": -0.25, "bytes": None, "top_logprobs": others} for word in words],
+        "refusal": None,
+    }
 
 
 def _read(body: bytes, kind: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import finetune_sdk as ft
+from finetune_sdk.model import Token
 from opened import Opened
 from protocol_data import chats
 from provider import Provider
@@ -53,6 +54,13 @@ def test_a_conversation_goes_out_whole_and_comes_back_with_its_figures(at: Opene
             {"role": "tool", "content": "4", "tool_call_id": "call_1"},
         ],
     }  # fmt: skip
+
+
+def test_how_likely_each_token_was_comes_back_where_it_is_asked_for(at: Opened) -> None:
+    model = at().model("tiny-test")
+    assert model.answer("two words").said is None
+    said = model.answer("two words", ft.Sampling(logprobs=1)).said
+    assert said == (Token("two", -0.25, (("no", -2.0),)), Token("words", -0.25, (("no", -2.0),)))
 
 
 def test_calls_come_back_as_data_and_what_is_no_json_as_text(at: Opened, provider: Provider) -> None:
