@@ -109,6 +109,18 @@ def test_the_page_goes_from_hand_to_hand_and_shows_nobodys_address(finetune: She
     assert "&lt;EMAIL_1&gt;" in page
 
 
+def test_the_page_shows_no_address_out_of_a_calls_arguments(finetune: Shell) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"n": "jane.roe@gmail.com"}'}}
+    turns = [{"role": "user", "content": "Mail her"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    finetune.write("calls.jsonl", json.dumps({"messages": turns, "tools": [tool]}))
+    finetune("check", "calls.jsonl", "--html", "calls.html")
+    page = (finetune.folder / "calls.html").read_text()
+    assert "is not of type" in page
+    assert "jane" not in page
+
+
 def test_a_places_own_rules_are_asked(finetune: Shell) -> None:
     plain = finetune("check", "tickets.jsonl", "--json").value
     placed = finetune("check", "tickets.jsonl", "--backend", "fake", "--json")

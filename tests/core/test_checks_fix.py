@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,42 @@ def test_redaction_reaches_arguments_of_tools_and_worse_answers() -> None:
     turns = [{"role": "user", "content": "Mail her"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
     for data in (Dataset.of([{"messages": turns}]), Dataset.of([pair("Who?", "Nobody.", "jane.roe@gmail.com")])):
         assert "jane" not in json.dumps(list(data.fix(redact=True).rows()))
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"id": "jane.roe@gmail.com"}, {"type": "file", "owner": "jane.roe@gmail.com"}, {"role": ["jane.roe@gmail.com"]},
+                  {"tools": {"weight": "jane.roe@gmail.com"}}, {"jane.roe@gmail.com": "invited"}]
+)  # fmt: skip
+def test_keys_of_arguments_and_references_may_be_called_like_those_of_a_row(arguments: dict[str, Any]) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": json.dumps(arguments)}}
+    asked = {"role": "user", "content": "Mail her"}
+    tool = {"type": "function", "function": {"name": "f"}}
+    calling = {"messages": [asked, {"role": "assistant", "content": None, "tool_calls": [call]}], "tools": [tool]}
+    for data in (Dataset.of([calling]), Dataset.of([{"messages": [asked], "expected": arguments}])):
+        assert "personal-data" in [finding.check for finding in data.check()]
+        (row,) = data.fix(redact=True).rows()
+        assert "jane" not in json.dumps(row)
+        assert "<EMAIL_1>" in json.dumps(row)
+
+
+def test_a_text_that_only_begins_as_a_picture_does_is_redacted() -> None:
+    picture = "data:image/png;base64,iVBORw0KGgo="
+    for said, left in (
+        ("data: jane.roe@gmail.com", "data: <EMAIL_1>"),
+        (f"{picture} jane.roe@gmail.com", f"{picture} <EMAIL_1>"),
+        ("Schreib an jürgen.müller@gmail.com!", "Schreib an <EMAIL_1>!"),
+        ("an info@müller.de, 请联系jane@gmail.com", "an <EMAIL_1>, 请联系<EMAIL_2>"),
+    ):
+        (row,) = Dataset.of([chat(said, "Yes.")]).fix(redact=True).rows()
+        assert row["messages"][0]["content"] == left
+
+
+def test_a_row_of_very_many_addresses_is_redacted_in_time() -> None:
+    text = " ".join(f"jane{n}@mail.de" for n in range(20_000))
+    start = time.perf_counter()
+    (row,) = Dataset.of([chat(text, "Yes.")]).fix(redact=True).rows()
+    assert row["messages"][0]["content"].endswith("<EMAIL_20000>")
+    assert time.perf_counter() - start < 20  # of a second or two; pairs of addresses would take minutes
 
 
 @given(st.lists(st.tuples(st.text(max_size=12), st.sampled_from(["yes", "Yes.", "no", " no", "maybe"])), min_size=1))

@@ -136,7 +136,7 @@ class Fixed:
             row = bare
             changes.append(self._change(line, "stripped", "white space around a text"))
         if redaction is not None:
-            placed: list[str] = []
+            placed = dict[str, None]()
             row = redaction.redacted(row, placed)
             if placed:
                 changes.append(self._change(line, "redacted", ", ".join(placed)))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_sdk.data.checks.personal import BINARY, FORM, NAMES, Held, apart, personal, texts
+from finetune_sdk.data.checks.personal import BINARY, FORM, FREE, NAMES, Held, apart, is_file, personal, texts
 from finetune_sdk.data.checks.secrets import secrets
 
 _PLACEHOLDER = re.compile(rf"<({'|'.join([*NAMES, 'SECRET'])})_(\d{{1,9}})>")
@@ -33,19 +33,25 @@ class Redaction:
         fresh._last = Counter(self._last)
         return fresh
 
-    def redacted(self, value: Any, placed: list[str]) -> Any:
-        """A copy of a row, or a part of it, without what it should not tell; the placeholders are added to `placed`."""
+    def redacted(self, value: Any, placed: dict[str, None], *, free: bool = False) -> Any:
+        """A copy of a row, or a part of it, without what it should not tell; the placeholders are added to `placed`.
+
+        Keys of the row's own form stay; where they are `free` they are texts too.
+        """
         if isinstance(value, str):
-            return value if value.startswith("data:") else self._text(value, placed)
-        if isinstance(value, dict) and value.get("type") not in BINARY:
+            return value if is_file(value) else self._text(value, placed)
+        if isinstance(value, dict) and (free or value.get("type") not in BINARY):
             return {
-                name: inner if name in FORM else self.redacted(inner, placed) for name, inner in value.items()
-            }  # fmt: skip
+                self._text(name, placed) if free else name: (
+                    self.redacted(inner, placed, free=free or name in FREE) if free or name not in FORM else inner
+                )
+                for name, inner in value.items()
+            }
         if isinstance(value, list):
-            return [self.redacted(inner, placed) for inner in value]
+            return [self.redacted(inner, placed, free=free) for inner in value]
         return value
 
-    def _text(self, text: str, placed: list[str]) -> str:
+    def _text(self, text: str, placed: dict[str, None]) -> str:
         held = apart([*secrets(text), *personal(text)])
         if not held:
             return text
@@ -55,12 +61,11 @@ class Redaction:
             at = one.end
         return "".join([*parts, text[at:]])
 
-    def _placeholder(self, held: Held, placed: list[str]) -> str:
+    def _placeholder(self, held: Held, placed: dict[str, None]) -> str:
         known = (held.kind, held.value)
         if known not in self._numbers:
             self._last[held.kind] += 1
             self._numbers[known] = self._last[held.kind]
         placeholder = f"<{held.kind}_{self._numbers[known]}>"
-        if placeholder not in placed:
-            placed.append(placeholder)
+        placed[placeholder] = None
         return placeholder
