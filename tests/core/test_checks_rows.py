@@ -373,7 +373,7 @@ def test_a_row_that_is_held_out_is_found_among_many_about_the_same_long_document
     train = Dataset.of([chat(asked, answer) for asked, answer in rows], name="train")
     held = Dataset.of([chat(f"{asked}?!", answer) for asked, answer in rows[::2]], name="held")
     assert [finding.count for finding in held.leaks(train)] == [100]
-    assert len(train.apart_from(held)) == 100
+    assert not held.leaks(train.apart_from(held))
 
 
 def test_a_row_without_spaces_of_tens_of_megabytes_takes_no_gigabytes() -> None:
