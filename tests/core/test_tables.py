@@ -266,3 +266,15 @@ def test_a_header_that_cannot_be_read_is_told_for_what_it_is(tmp_path: Path, wri
     (tmp_path / "faq.csv").write_bytes(written)
     with pytest.raises(DatasetError, match=said):
         Dataset.load(tmp_path / "faq.csv", columns={"prompt": "Größe", "completion": "Antwort"})
+
+
+def test_two_columns_of_one_name_are_refused_in_frames_and_parquet_too(tmp_path: Path) -> None:
+    pandas, arrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    names = ["prompt", "completion", "completion"]
+    table = arrow.Table.from_arrays([arrow.array([cell]) for cell in "qab"], names=names)
+    for frame in (table, pandas.DataFrame([list("qab")], columns=names)):
+        with pytest.raises(DatasetError, match="two columns are named 'completion'"):
+            Dataset.of(frame)
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "two.parquet")
+    with pytest.raises(DatasetError, match="two columns are named 'completion'"):
+        Dataset.load(tmp_path / "two.parquet")

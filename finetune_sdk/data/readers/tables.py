@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -67,12 +68,15 @@ def _named(head: Header, name: str) -> list[str]:
         )
     if b"\r" in _QUOTED_BYTES.sub(b"", head.text).rstrip(b"\r\n"):
         raise DatasetError(f"{name}: the lines end in CR alone.", cure="save the file with lines that end in LF")
-    twice = next((column for column in head.names if column and head.names.count(column) > 1), None)
-    if twice is not None:
-        raise DatasetError(
-            f"{name} line {head.lines}: two columns are named {twice!r}.", cure="give each column its own name"
-        )
+    _distinct([column for column in head.names if column], f"{name} line {head.lines}")
     return head.names
+
+
+def _distinct(names: Sequence[str], where: str) -> None:
+    """Raises DatasetError for a name that two columns have: only one of them would be read."""
+    twice = [column for column, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DatasetError(f"{where}: two columns are named {twice[0]!r}.", cure="give each column its own name")
 
 
 def _row(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
@@ -191,6 +195,7 @@ def parquet_rows(path: Path) -> Rows:
     number = 0
     try:
         with ParquetFile(path) as file:
+            _distinct(file.schema_arrow.names, str(path))
             for batch in file.iter_batches(batch_size=BATCH):
                 for row in batch.to_pylist():
                     number += 1
@@ -215,7 +220,9 @@ def is_frame(rows: Any) -> bool:
 
 
 def frame_rows(frame: Any) -> Rows:
-    """The rows of a frame, with the cells as it holds them."""
+    """The rows of a frame, with the cells as it holds them. Raises DatasetError where two columns have one name."""
+    columns = frame.columns if hasattr(frame, "itertuples") else getattr(frame, "column_names", None) or ()
+    _distinct(list(map(str, columns)), "the frame")
     made: Iterable[Mapping[str, Any]]
     if hasattr(frame, "itertuples"):
         names = [str(name) for name in frame.columns]
