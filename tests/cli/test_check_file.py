@@ -95,6 +95,18 @@ def test_a_preview_shows_what_is_trained_of_the_first_rows(finetune: Shell) -> N
     assert "between ⟦ and ⟧" in said
 
 
+def test_a_row_that_a_base_cannot_read_is_told_in_its_place_and_the_rest_is_done(finetune: Shell) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    asked = [{"role": "user", "content": [picture]}, {"role": "assistant", "content": "A lamp."}]
+    finetune.write("mixed.jsonl", json.dumps({"messages": asked}) + "\n" + tickets([0]))
+    args = ("mixed.jsonl", "--preview", "2", "--backend", "local", "--base", "tiny", "--fix", "out.jsonl", "--json")
+    said = finetune("check", *args).value
+    assert "image_url" in said["preview"][0]["error"]
+    assert said["preview"][1]["trained_tokens"] > 0
+    assert "image_url" in next(each["message"] for each in said["findings"] if each["check"] == "place")
+    assert (finetune.folder / "out.jsonl").exists()
+
+
 def test_a_preview_needs_a_base_that_there_is(finetune: Shell) -> None:
     ended = finetune("check", "tickets.jsonl", "--preview", "1", "--base", "parrot", "--json")
     assert ended.status == 1

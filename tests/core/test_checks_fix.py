@@ -282,3 +282,16 @@ def test_the_demos_data_needs_no_fixing_and_is_saved_as_it_was(tmp_path: Path) -
         data.fix(redact=True).save(tmp_path / "out.jsonl")
         assert Dataset.load(tmp_path / "out.jsonl").fingerprint == data.fingerprint
         assert data.fix(redact=True).changes == ()
+
+
+def test_a_row_that_a_table_cannot_hold_is_named_by_its_line_when_it_is_mended_too(tmp_path: Path) -> None:
+    long = {"messages": [*chat("a", "b")["messages"], *chat("c", "d")["messages"]]}
+    with pytest.raises(DatasetError, match=r"^rows row 2: "):
+        Dataset.of([chat("a", "b"), long]).fix().save(tmp_path / "out.csv")
+
+
+def test_rows_of_a_mixture_that_are_equal_and_on_the_same_line_are_one() -> None:
+    one, other = Dataset.of([chat("a", "b")], name="one"), Dataset.of([chat("a", "b")], name="other")
+    fixed = Dataset.mix({one: 0.5, other: 0.5}).fix()
+    assert len(list(fixed.rows())) == 1
+    assert [change.action for change in fixed.changes] == ["dropped"]
