@@ -295,3 +295,23 @@ def test_rows_of_a_mixture_that_are_equal_and_on_the_same_line_are_one() -> None
     fixed = Dataset.mix({one: 0.5, other: 0.5}).fix()
     assert len(list(fixed.rows())) == 1
     assert [change.action for change in fixed.changes] == ["dropped"]
+
+
+def test_a_secret_in_the_definition_of_a_tool_is_told_and_redacted() -> None:
+    secret = "sk-proj-" + "a1B2c3D4" * 6
+    schema = {"type": "object", "properties": {"key": {"type": "string", "default": secret, "pattern": "^sk-"}}}
+    tool = {
+        "type": "function",
+        "function": {"name": "f", "description": "Mail jane.roe@gmail.com", "parameters": schema},
+    }
+    for row in (
+        {**chat("Hi", "Hello"), "tools": [tool]},
+        {"prompt": [{"role": "user", "content": "Hi"}], "completion": [{"role": "assistant", "content": "Hello"}],
+         "label": True, "tools": [tool]},
+    ):  # fmt: skip
+        data = Dataset.of([row])
+        assert "secrets" in [finding.check for finding in data.check()]
+        (left,) = data.fix(redact=True).rows()
+        assert secret not in json.dumps(left)
+        assert "<SECRET_1>" in json.dumps(left)
+        assert "jane.roe@gmail.com" in json.dumps(left)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetune_sdk.data.checks.personal import BINARY, FORM, FREE, NAMES, Held, apart, is_file, personal, texts
+from finetune_sdk.data.checks.reading import tools
 from finetune_sdk.data.checks.secrets import secrets
 
 _PLACEHOLDER = re.compile(rf"<({'|'.join([*NAMES, 'SECRET'])})_(\d{{1,9}})>")
@@ -22,7 +23,7 @@ class Redaction:
 
     def skip(self, row: Mapping[str, Any]) -> None:
         """Leaves the numbers alone that a row holds already, from a redaction before."""
-        for text in texts(row):
+        for text in (*texts(row), *texts(list(tools(row)), free=True)):
             if "<" in text:
                 for kind, number in _PLACEHOLDER.findall(text):
                     self._last[kind] = max(self._last[kind], int(number))
@@ -43,7 +44,11 @@ class Redaction:
         if isinstance(value, dict) and (free or value.get("type") not in BINARY):
             return {
                 self._text(name, placed) if free else name: (
-                    self.redacted(inner, placed, free=free or name in FREE) if free or name not in FORM else inner
+                    self.redacted(inner, placed, free=free or name in FREE)
+                    if free or name not in FORM
+                    else self._tools(inner, placed)
+                    if name == "tools"
+                    else inner
                 )
                 for name, inner in value.items()
             }
@@ -51,8 +56,18 @@ class Redaction:
             return [self.redacted(inner, placed, free=free) for inner in value]
         return value
 
+    def _tools(self, value: Any, placed: dict[str, None]) -> Any:
+        """A copy of tools without secrets. Addresses there are examples, or the firm's own."""
+        if isinstance(value, str):
+            return self._without(value, secrets(value), placed)
+        if isinstance(value, dict):
+            return {name: inner if name == "pattern" else self._tools(inner, placed) for name, inner in value.items()}
+        return [self._tools(inner, placed) for inner in value] if isinstance(value, list) else value
+
     def _text(self, text: str, placed: dict[str, None]) -> str:
-        held = apart([*secrets(text), *personal(text)])
+        return self._without(text, apart([*secrets(text), *personal(text)]), placed)
+
+    def _without(self, text: str, held: Sequence[Held], placed: dict[str, None]) -> str:
         if not held:
             return text
         parts, at = [], 0
