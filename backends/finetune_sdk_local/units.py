@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from os.path import commonprefix
 from typing import NamedTuple
 
 from finetune_sdk_local.noting import Piece
@@ -67,7 +69,10 @@ class Cutter:
     _used: dict[Skeleton, Used] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._token = re.compile("|".join(re.escape(token) for token in sorted(self.added, key=len, reverse=True)))
+        try:
+            self._token = re.compile(longest_of(self.added))
+        except RecursionError:  # runs of hundreds of one letter
+            self._token = re.compile("|".join(map(re.escape, sorted(self.added, key=len, reverse=True))))
         self._firsts = {token[0] for token in self.added}
         self._longest = max(map(len, self.added))
         within = "\0".join(token[1:] for token in self.added)
@@ -123,6 +128,17 @@ class Cutter:
             if parts:
                 changes = any(isinstance(part, Piece) for part in parts)
                 yield form if changes else replace(form, fixed=form.of(()))
+
+
+def longest_of(texts: Collection[str]) -> str:
+    """A pattern for the longest of some texts that stands at a place. Thousands with few beginnings cost no more than these."""
+    shared = commonprefix(list(texts))  # noqa: RUF071 - of letters
+    by_letter = defaultdict[str, set[str]](set)
+    for text in texts:
+        by_letter[text[len(shared) : len(shared) + 1]].add(text[len(shared) :])
+    ends = by_letter.pop("", None)
+    further = "|".join(map(longest_of, by_letter.values()))
+    return re.escape(shared) + (f"(?:{further})" if further else "") + ("?" if ends and further else "")
 
 
 def _between(parts: Sequence[str | Piece], start: Place, end: Place) -> Iterator[str | Piece]:

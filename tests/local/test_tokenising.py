@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ import finetune_sdk as ft
 from finetune_sdk_local import bases, tokenising
 from finetune_sdk_local.rendering import Renderer, TemplateError, talks
 from finetune_sdk_local.tokenising import Sequences, tokenise
-from finetune_sdk_local.units import Cutter, Unit
+from finetune_sdk_local.units import Cutter, Unit, longest_of
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -222,6 +223,12 @@ def test_added_tokens_within_others_are_read_as_in_the_whole_text(
     as_units = tokenise(renders, examples, 512)
     monkeypatch.setattr(Cutter, "of", classmethod(lambda cls, renderer: None))
     assert_same(as_units, tokenise(renders, examples, 512))
+
+
+@given(st.sets(st.text("ab<\n.", min_size=1, max_size=4), min_size=1, max_size=12), st.text("ab<\n.x", max_size=12))
+def test_the_longest_of_the_added_tokens_at_a_place_is_found(texts: set[str], within: str) -> None:
+    plainly = "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
+    assert re.findall(longest_of(texts), within) == re.findall(plainly, within)
 
 
 def test_a_tokenizer_that_reads_added_tokens_as_text_is_given_whole_texts() -> None:
