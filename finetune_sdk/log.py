@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from finetune_sdk.errors import DatasetError, InputError
-from finetune_sdk.messages import Conversation, Message
+from finetune_sdk.messages import ROLES, Conversation, Message
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +74,25 @@ class Log:
 
     def answers(self) -> Iterator[Logged]:
         """The answers, the oldest first, with what is thought of each. Raises DatasetError naming a line that is none."""
-        ratings = {row["rates"]: row for _, row in self._rows() if "rates" in row}
+        ratings = dict[str, _Rating]()
         for number, row in self._rows():
             if "rates" in row:
-                continue
-            try:
-                rating = ratings.get(row["id"], {})
-                yield Logged(
-                    row["id"],
-                    Conversation.from_canonical(row["asked"]),
-                    Message.from_canonical(row["answer"]),
-                    rating.get("good"),
-                    rating.get("correction"),
-                )
-            except (KeyError, TypeError, InputError):
-                raise DatasetError(
-                    f"{self.path} line {number} is neither an answer nor a rating of this SDK's log.",
-                    cure="load it with Dataset.load if it is a dataset",
-                ) from None
+                rated, rating = self._read(number, _rating, row)
+                ratings[rated] = rating
+        for number, row in self._rows():
+            if "rates" not in row:
+                logged = self._read(number, _logged, row)
+                good, correction = ratings.get(logged.id, _Rating())
+                yield replace(logged, good=good, correction=correction)
+
+    def _read(self, number: int, read: Callable[[dict[str, Any]], T], row: dict[str, Any]) -> T:
+        try:
+            return read(row)
+        except (KeyError, TypeError, AttributeError, InputError):
+            raise DatasetError(
+                f"{self.path} line {number} is neither an answer nor a rating of this SDK's log.",
+                cure="load it with Dataset.load if it is a dataset",
+            ) from None
 
     def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
@@ -103,7 +106,36 @@ class Log:
                     yield number, row
         except OSError as fault:
             raise DatasetError(f"{self.path} cannot be read: {fault.strerror}.", cure="check the path") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise DatasetError(
                 f"{self.path} line {number} is not JSON.", cure="remove that line, or restore the log"
             ) from None
+
+
+class _Rating(NamedTuple):
+    good: bool | None = None
+    correction: str | None = None
+
+
+def _rating(row: Mapping[str, Any]) -> tuple[str, _Rating]:
+    """The id of what is rated, and the rating. Raises TypeError or KeyError for anything else."""
+    rating = _Rating(row["good"], row.get("correction"))
+    if not isinstance(row["rates"], str) or not isinstance(rating.good, bool):
+        raise TypeError
+    if not isinstance(rating.correction, str | None):
+        raise TypeError
+    return row["rates"], rating
+
+
+def _logged(row: Mapping[str, Any]) -> Logged:
+    """An answer without its rating. Raises TypeError, KeyError or AttributeError for anything else."""
+    asked, answer = Conversation.from_canonical(row["asked"]), Message.from_canonical(row["answer"])
+    for message in (*asked.messages, answer):
+        parts = message.content if isinstance(message.content, tuple) else ()
+        if not isinstance(message.content, str | tuple | None) or message.role not in ROLES:
+            raise TypeError
+        if not all(isinstance(part, dict) for part in parts):
+            raise TypeError
+    if not isinstance(row["id"], str) or answer.role != "assistant":
+        raise TypeError
+    return Logged(row["id"], asked, answer)

@@ -106,7 +106,7 @@ class Skeletons:
 
     def _traced(self, talk: Talk, contents: Sequence[str]) -> Skeleton | None:
         """The skeleton of the way that this conversation takes."""
-        if any(_TAMPERED.search(text) for text in contents):
+        if any(_TAMPERED.search(text) for text in (*contents, orjson.dumps(talk.tools).decode())):
             return None
         trace = Trace(contents)
         messages = [
@@ -122,7 +122,7 @@ class Skeletons:
         pieces = [trace.pieces[int(mark[1])] for mark in found]
         for turn, (start, end) in zip(turns, spans, strict=True):
             said = {piece.slot for piece, mark in zip(pieces, found, strict=True) if start <= mark.start() < end}
-            if turn not in said and contents[turn].strip():
+            if turn not in said:
                 return None
         parts, starts = list[str | Piece](), list[int]()
         at = 0

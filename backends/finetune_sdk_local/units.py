@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from os.path import commonprefix
 from typing import NamedTuple
 
 from finetune_sdk_local.noting import Piece
@@ -33,13 +35,13 @@ class Unit(NamedTuple):
 class Form:
     """A unit of a skeleton: its parts, the places in them between which it is trained, and the length of its added token.
 
-    `follows` is the added token after it, short of its end: what would be one token with that is not a unit.
+    It is `fixed` where nothing in it changes.
     """
 
     parts: tuple[str | Piece, ...]
     spans: tuple[tuple[Place, Place], ...]
     lead: int
-    follows: str
+    fixed: Unit | None = None
 
     def of(self, contents: Sequence[str]) -> Unit:
         said = [part if isinstance(part, str) else part.of(contents) for part in self.parts]
@@ -48,9 +50,9 @@ class Form:
 
 @dataclass(slots=True)
 class Used:
-    """The forms of a skeleton, as units where nothing in them changes; and how often they were asked for."""
+    """The forms of a skeleton, and how often they were asked for."""
 
-    forms: tuple[Form | Unit, ...]
+    forms: tuple[Form, ...]
     times: int = 0
 
 
@@ -62,16 +64,26 @@ class Cutter:
     added: Sequence[str]
     _token: re.Pattern[str] = field(init=False)
     _firsts: set[str] = field(init=False)
+    _longest: int = field(init=False)
+    _nested: bool = field(init=False)
     _used: dict[Skeleton, Used] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._token = re.compile("|".join(re.escape(token) for token in sorted(self.added, key=len, reverse=True)))
+        try:
+            self._token = re.compile(longest_of(self.added))
+        except RecursionError:  # runs of hundreds of one letter
+            self._token = re.compile("|".join(map(re.escape, sorted(self.added, key=len, reverse=True))))
         self._firsts = {token[0] for token in self.added}
+        self._longest = max(map(len, self.added))
+        within = "\0".join(token[1:] for token in self.added)
+        self._nested = any(token in within for token in self.added)
 
     @classmethod
     def of(cls, renderer: Renderer) -> Cutter | None:
-        """None where an added token takes in white space around it, or is looked for after the text was changed."""
+        """None where added tokens are read as text, take in white space around them, or are looked for in changed text."""
         backend = renderer.tokenizer.backend_tokenizer
+        if backend.encode_special_tokens:
+            return None
         added = backend.get_added_tokens_decoder().values()
         for token in added:
             if token.lstrip or token.rstrip or token.single_word or (token.normalized and backend.normalizer):
@@ -87,21 +99,21 @@ class Cutter:
         used = self._used.get(skeleton)
         if used is None:
             used = self._used[skeleton] = Used(tuple(self._forms(skeleton)))
-        units = []
-        for form in used.forms:
-            if isinstance(form, Unit):
-                units.append(form)
-                continue
-            unit = form.of(contents)
-            rest = unit.text[form.lead :]
-            for first in self._firsts:
-                if first in rest and self._token.search(rest + form.follows):
-                    return None
-            units.append(unit)
+        units = [form.fixed or form.of(contents) for form in used.forms]
+        for form, unit, after in zip(used.forms, units, [*units[1:], Unit("")], strict=True):
+            if (form.fixed is None or self._nested) and self._merges(unit.text[form.lead :], after.text):
+                return None
         used.times += 1
         return units, used.times - 1
 
-    def _forms(self, skeleton: Skeleton) -> Iterator[Form | Unit]:
+    def _merges(self, rest: str, after: str) -> bool:
+        """Whether an added token begins in the rest of a unit, alone or with what stands after it."""
+        if not any(first in rest for first in self._firsts):
+            return False
+        found = self._token.search(rest + after[: self._longest])
+        return found is not None and found.start() < len(rest)
+
+    def _forms(self, skeleton: Skeleton) -> Iterator[Form]:
         """A unit begins wherever the template itself writes an added token."""
         starts, leads = [(0, 0)], [""]
         for number, part in enumerate(skeleton.parts):
@@ -110,12 +122,23 @@ class Cutter:
                     starts.append((number, token.start()))
                     leads.append(token[0])
         ends = [*starts[1:], (len(skeleton.parts), 0)]
-        for start, end, lead, follows in zip(starts, ends, leads, [*leads[1:], ""], strict=True):
+        for start, end, lead in zip(starts, ends, leads, strict=True):
             parts = tuple(_between(skeleton.parts, start, end))
-            spans = tuple(_within(skeleton, start, end))
-            form = Form(parts, spans, len(lead), follows[:-1])
+            form = Form(parts, tuple(_within(skeleton, start, end)), len(lead))
             if parts:
-                yield form if any(isinstance(part, Piece) for part in parts) else form.of(())
+                changes = any(isinstance(part, Piece) for part in parts)
+                yield form if changes else replace(form, fixed=form.of(()))
+
+
+def longest_of(texts: Collection[str]) -> str:
+    """A pattern for the longest of some texts that stands at a place. Thousands with few beginnings cost no more than these."""
+    shared = commonprefix(list(texts))  # noqa: RUF071 - of letters
+    by_letter = defaultdict[str, set[str]](set)
+    for text in texts:
+        by_letter[text[len(shared) : len(shared) + 1]].add(text[len(shared) :])
+    ends = by_letter.pop("", None)
+    further = "|".join(map(longest_of, by_letter.values()))
+    return re.escape(shared) + (f"(?:{further})" if further else "") + ("?" if ends and further else "")
 
 
 def _between(parts: Sequence[str | Piece], start: Place, end: Place) -> Iterator[str | Piece]:

@@ -136,7 +136,7 @@ def _writable(file: Path, fix: Path | None, html: Path | None) -> None:
 def _rules(found: Checked, backend: str, config: Path | None, base: str | None) -> list[Finding]:
     """What the place would reject in these rows, asked with the usual method for their kind; base None is its own."""
     from finetune_sdk.data.checks import Finding
-    from finetune_sdk.errors import InputError, MissingDependencyError, UnsupportedError
+    from finetune_sdk.errors import DatasetError, InputError, MissingDependencyError, UnsupportedError
     from finetune_sdk.job import DPO, SFT, Job
 
     methods = {"chat": SFT, "preference": DPO}
@@ -156,7 +156,7 @@ def _rules(found: Checked, backend: str, config: Path | None, base: str | None) 
     try:
         job = Job(name=found.file.stem or "data", train=data, method=methods[data.kind](), base=base)
         said_there = client.check(job)
-    except (UnsupportedError, MissingDependencyError) as fault:
+    except (DatasetError, UnsupportedError, MissingDependencyError) as fault:
         return [Finding("place", "error", f"{backend} cannot check these rows: {fault.message}", fault.cure or "")]
     return [finding for finding in said_there if finding.message not in known]
 

@@ -97,12 +97,12 @@ def page(found: Checked, to: Path, mended: dict[str, Any] | None) -> None:
     hidden = _Hidden()
     value = found.to_dict()
     for finding in value["findings"]:
-        finding["example"] = hidden(finding["example"])
+        finding |= {"message": hidden(finding["message"]), "example": hidden(finding["example"])}
     data = value | {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "lengths": {"questions": found.lengths.questions, "answers": found.lengths.answers},
         "labels": {
-            name: Counter({ways[0]: sum(series.values[way].count for way in ways) for ways in labels.values()})
+            name: Counter({hidden(ways[0]): sum(series.values[way].count for way in ways) for ways in labels.values()})
             for name, series, labels in found.labels.found()
         },
         "samples": _samples(found.data, hidden),
@@ -124,7 +124,7 @@ class _Hidden:
         from finetune_sdk.errors import MissingDependencyError
 
         try:
-            return str(self._redaction.redacted(text, []))
+            return str(self._redaction.redacted(text, {}))
         except MissingDependencyError as fault:
             return f"(not shown, for it may hold a secret: {fault.message})"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune_sdk.errors import SettingsError
+from finetune_sdk.errors import DatasetError, SettingsError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -31,9 +31,14 @@ def preview(
             f"a preview at {client.name} needs a base: each renders rows in its own way.",
             cure="name one, as in --base tiny, or set `base` in finetune.toml",
         )
-    rendered = []
+    rendered = list[dict[str, Any]]()
     for index in range(min(count, len(found.data))):
-        row = client.backend.render(found.data, index, base)
+        try:
+            row = client.backend.render(found.data, index, base)
+        except DatasetError as fault:
+            rendered.append({"line": found.data.line(index), "base": base, "error": fault.message})
+            out.show(f"\n{found.data.where(index)}, as {base} sees it: not at all. {fault.message}")
+            continue
         figures = {"tokens": len(row["ids"]), "trained_tokens": sum(row["trained"])}
         rendered.append(
             {"line": found.data.line(index), "base": base, "text": row["text"], "spans": row["spans"], **figures}

@@ -98,6 +98,8 @@ class Dataset:
         "chat": those found good, and the corrections of others; "rated": all that have a rating, as KTO takes them.
         Raises DatasetError when nobody has rated any.
         """
+        if kind not in ("chat", "rated"):
+            raise DatasetError(f"a log gives no {kind!r} examples.", cure='ask for kind="chat" or kind="rated"')
         rated = [each for each in Log(log).answers() if each.good is not None]
         examples = [_as_rated(each) for each in rated] if kind == "rated" else list(_as_chats(rated))
         if not examples:

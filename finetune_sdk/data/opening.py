@@ -292,7 +292,7 @@ def _is_csv(path: Path, columns: Columns | None) -> bool:
     if path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv")):
         return True
     with opened(path) as file:
-        names, _ = header(file)
+        names = header(file).names
     wanted = set(columns.names.values()) if columns else set[str]()
     return bool(wanted & set(names)) or any(keys <= set(names) for form in FORMATS for keys in form.keys)
 

@@ -95,6 +95,18 @@ def test_a_preview_shows_what_is_trained_of_the_first_rows(finetune: Shell) -> N
     assert "between ⟦ and ⟧" in said
 
 
+def test_a_row_that_a_base_cannot_read_is_told_in_its_place_and_the_rest_is_done(finetune: Shell) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    asked = [{"role": "user", "content": [picture]}, {"role": "assistant", "content": "A lamp."}]
+    finetune.write("mixed.jsonl", json.dumps({"messages": asked}) + "\n" + tickets([0]))
+    args = ("mixed.jsonl", "--preview", "2", "--backend", "local", "--base", "tiny", "--fix", "out.jsonl", "--json")
+    said = finetune("check", *args).value
+    assert "image_url" in said["preview"][0]["error"]
+    assert said["preview"][1]["trained_tokens"] > 0
+    assert "image_url" in next(each["message"] for each in said["findings"] if each["check"] == "place")
+    assert (finetune.folder / "out.jsonl").exists()
+
+
 def test_a_preview_needs_a_base_that_there_is(finetune: Shell) -> None:
     ended = finetune("check", "tickets.jsonl", "--preview", "1", "--base", "parrot", "--json")
     assert ended.status == 1
@@ -107,6 +119,18 @@ def test_the_page_goes_from_hand_to_hand_and_shows_nobodys_address(finetune: She
     page = (finetune.folder / "page.html").read_text("utf-8")
     assert "jane.roe" not in page
     assert "&lt;EMAIL_1&gt;" in page
+
+
+def test_the_page_shows_no_address_out_of_a_calls_arguments(finetune: Shell) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"n": "jane.roe@gmail.com"}'}}
+    turns = [{"role": "user", "content": "Mail her"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    finetune.write("calls.jsonl", json.dumps({"messages": turns, "tools": [tool]}))
+    finetune("check", "calls.jsonl", "--html", "calls.html")
+    page = (finetune.folder / "calls.html").read_text()
+    assert "is not of type" in page
+    assert "jane" not in page
 
 
 def test_a_places_own_rules_are_asked(finetune: Shell) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,42 @@ def test_redaction_reaches_arguments_of_tools_and_worse_answers() -> None:
         assert "jane" not in json.dumps(list(data.fix(redact=True).rows()))
 
 
+@pytest.mark.parametrize(
+    "arguments", [{"id": "jane.roe@gmail.com"}, {"type": "file", "owner": "jane.roe@gmail.com"}, {"role": ["jane.roe@gmail.com"]},
+                  {"tools": {"weight": "jane.roe@gmail.com"}}, {"jane.roe@gmail.com": "invited"}]
+)  # fmt: skip
+def test_keys_of_arguments_and_references_may_be_called_like_those_of_a_row(arguments: dict[str, Any]) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": json.dumps(arguments)}}
+    asked = {"role": "user", "content": "Mail her"}
+    tool = {"type": "function", "function": {"name": "f"}}
+    calling = {"messages": [asked, {"role": "assistant", "content": None, "tool_calls": [call]}], "tools": [tool]}
+    for data in (Dataset.of([calling]), Dataset.of([{"messages": [asked], "expected": arguments}])):
+        assert "personal-data" in [finding.check for finding in data.check()]
+        (row,) = data.fix(redact=True).rows()
+        assert "jane" not in json.dumps(row)
+        assert "<EMAIL_1>" in json.dumps(row)
+
+
+def test_a_text_that_only_begins_as_a_picture_does_is_redacted() -> None:
+    picture = "data:image/png;base64,iVBORw0KGgo="
+    for said, left in (
+        ("data: jane.roe@gmail.com", "data: <EMAIL_1>"),
+        (f"{picture} jane.roe@gmail.com", f"{picture} <EMAIL_1>"),
+        ("Schreib an jürgen.müller@gmail.com!", "Schreib an <EMAIL_1>!"),
+        ("an info@müller.de, 请联系jane@gmail.com", "an <EMAIL_1>, 请联系<EMAIL_2>"),
+    ):
+        (row,) = Dataset.of([chat(said, "Yes.")]).fix(redact=True).rows()
+        assert row["messages"][0]["content"] == left
+
+
+def test_a_row_of_very_many_addresses_is_redacted_in_time() -> None:
+    text = " ".join(f"jane{n}@mail.de" for n in range(20_000))
+    start = time.perf_counter()
+    (row,) = Dataset.of([chat(text, "Yes.")]).fix(redact=True).rows()
+    assert row["messages"][0]["content"].endswith("<EMAIL_20000>")
+    assert time.perf_counter() - start < 20  # of a second or two; pairs of addresses would take minutes
+
+
 @given(st.lists(st.tuples(st.text(max_size=12), st.sampled_from(["yes", "Yes.", "no", " no", "maybe"])), min_size=1))
 def test_what_is_fixed_needs_no_fixing_and_every_row_is_accounted_for(given: list[tuple[str, str]]) -> None:
     rows = [chat(f"{asked}?", answer) for asked, answer in given]
@@ -245,3 +282,36 @@ def test_the_demos_data_needs_no_fixing_and_is_saved_as_it_was(tmp_path: Path) -
         data.fix(redact=True).save(tmp_path / "out.jsonl")
         assert Dataset.load(tmp_path / "out.jsonl").fingerprint == data.fingerprint
         assert data.fix(redact=True).changes == ()
+
+
+def test_a_row_that_a_table_cannot_hold_is_named_by_its_line_when_it_is_mended_too(tmp_path: Path) -> None:
+    long = {"messages": [*chat("a", "b")["messages"], *chat("c", "d")["messages"]]}
+    with pytest.raises(DatasetError, match=r"^rows row 2: "):
+        Dataset.of([chat("a", "b"), long]).fix().save(tmp_path / "out.csv")
+
+
+def test_rows_of_a_mixture_that_are_equal_and_on_the_same_line_are_one() -> None:
+    one, other = Dataset.of([chat("a", "b")], name="one"), Dataset.of([chat("a", "b")], name="other")
+    fixed = Dataset.mix({one: 0.5, other: 0.5}).fix()
+    assert len(list(fixed.rows())) == 1
+    assert [change.action for change in fixed.changes] == ["dropped"]
+
+
+def test_a_secret_in_the_definition_of_a_tool_is_told_and_redacted() -> None:
+    secret = "sk-proj-" + "a1B2c3D4" * 6
+    schema = {"type": "object", "properties": {"key": {"type": "string", "default": secret, "pattern": "^sk-"}}}
+    tool = {
+        "type": "function",
+        "function": {"name": "f", "description": "Mail jane.roe@gmail.com", "parameters": schema},
+    }
+    for row in (
+        {**chat("Hi", "Hello"), "tools": [tool]},
+        {"prompt": [{"role": "user", "content": "Hi"}], "completion": [{"role": "assistant", "content": "Hello"}],
+         "label": True, "tools": [tool]},
+    ):  # fmt: skip
+        data = Dataset.of([row])
+        assert "secrets" in [finding.check for finding in data.check()]
+        (left,) = data.fix(redact=True).rows()
+        assert secret not in json.dumps(left)
+        assert "<SECRET_1>" in json.dumps(left)
+        assert "jane.roe@gmail.com" in json.dumps(left)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_sdk.data.checks import Finding
-from finetune_sdk.data.checks.near import NearDuplicates, jaccard
+from finetune_sdk.data.checks.calls import ToolCalls
+from finetune_sdk.data.checks.near import NearDuplicates, jaccard, pairs_of_words
 from finetune_sdk.data.checks.outliers import language
 from finetune_sdk.data.checks.personal import luhn, personal
 from finetune_sdk.data.checks.secrets import secrets
@@ -358,3 +359,39 @@ def test_lengths_with_a_tail_are_usual() -> None:
     source = random.Random(5)
     rows = [chat(prose(n, max(1, int(source.lognormvariate(3.5, 0.9)))), "Yes.") for n in range(400)]
     assert found(rows, "length") == []
+
+
+@pytest.mark.parametrize("words", [1, 40])
+def test_a_row_that_is_held_out_is_found_among_many_about_the_same_long_document(words: int) -> None:
+    source = random.Random(1)
+    known = [f"w{n}" for n in range(3_000)]
+
+    def text(count: int) -> str:
+        return " ".join(source.choices(known, k=count))
+
+    document = text(800)
+    rows = [(f"{document} {text(12)}", text(words)) for _ in range(200)]
+    train = Dataset.of([chat(asked, answer) for asked, answer in rows], name="train")
+    held = Dataset.of([chat(f"{asked}?!", answer) for asked, answer in rows[::2]], name="held")
+    assert [finding.count for finding in held.leaks(train)] == [100]
+    assert not held.leaks(train.apart_from(held))
+
+
+def test_a_row_without_spaces_of_tens_of_megabytes_takes_no_gigabytes() -> None:
+    assert len(pairs_of_words("ab" * 10_000_000)) < 1_000_000
+
+
+def test_of_many_tools_only_those_that_are_called_are_compiled() -> None:
+    def row(number: int) -> dict[str, Any]:
+        call = {"id": "c", "type": "function", "function": {"name": f"t{number}_7", "arguments": '{"a": 1}'}}
+        turns = [{"role": "user", "content": "Go"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+        schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+        offered = [
+            {"type": "function", "function": {"name": f"t{number}_{n}", "parameters": schema}} for n in range(500)
+        ]
+        return {"messages": turns, "tools": offered}
+
+    check = ToolCalls()
+    findings = Dataset.of(map(row, range(40))).check([lambda: check])
+    assert [finding.count for finding in findings] == [1] * 40
+    assert len(check._compiled) == 40

@@ -249,3 +249,16 @@ def test_each_kind_is_written_in_a_format_of_its_own_by_default(tmp_path: Path, 
 def test_a_format_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="trl-kto holds rated examples, and these are text"):
         Dataset.of([{"text": "words"}]).save(tmp_path / "rows.jsonl", "trl-kto")
+
+
+@pytest.mark.parametrize(("prompt", "kept"), [("q", True), ("Human: q", True), ("", True), ("Be polite.", False)])
+def test_the_text_of_a_prompt_that_no_conversation_says_is_not_lost(prompt: str, kept: bool) -> None:
+    sides = {
+        side: [{"role": "user", "content": " q"}, {"role": "assistant", "content": side}]
+        for side in ("chosen", "rejected")
+    }
+    if kept:
+        assert len(Dataset.of([{"prompt": prompt, **sides}])) == 1
+        return
+    with pytest.raises(DatasetError, match="nothing would read it"):
+        Dataset.of([{"prompt": prompt, **sides}])

@@ -110,3 +110,36 @@ def test_the_log_is_plain_json_lines(observed: Observed) -> None:
     first, second = map(json.loads, observed.log.path.read_text("utf-8").splitlines())
     assert first["asked"]["messages"] == [{"role": "user", "content": "grüß dich"}]
     assert (first["model"], first["run"], second["rates"]) == ("echo", "here:1", first["id"])
+
+
+ANSWER: dict[str, Any] = {
+    "id": "1", "asked": {"messages": [{"role": "user", "content": "q"}]}, "answer": {"role": "assistant", "content": "a"}
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"rates": []}, {"rates": "1", "good": "no"}, {"rates": "1", "good": False, "correction": 5}, {**ANSWER, "answer": ["a"]},
+        {**ANSWER, "asked": {"messages": "q"}}, {**ANSWER, "asked": {"messages": [{"role": "robot", "content": "q"}]}},
+        {**ANSWER, "asked": {"messages": [{"role": "user", "content": 5}]}}, {**ANSWER, "answer": {"role": "user", "content": "a"}},
+        {**ANSWER, "answer": {"role": "assistant", "content": ["a"]}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_line_that_somebody_edited_is_named(tmp_path: Path, line: dict[str, Any]) -> None:
+    good = {"rates": "1", "good": True}
+    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in (good, line)))
+    with pytest.raises(DatasetError, match="line 2 is neither"):
+        Dataset.from_log(tmp_path / "log.jsonl")
+
+
+def test_a_line_that_is_nested_without_end_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("[" * 100_000 + "\n")
+    with pytest.raises(DatasetError, match="line 1 is not JSON"):
+        Dataset.from_log(tmp_path / "log.jsonl")
+
+
+def test_a_log_gives_no_pairs(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no 'preference' examples"):
+        Dataset.from_log(tmp_path / "log.jsonl", kind="preference")  # type: ignore[arg-type]

@@ -233,3 +233,48 @@ def test_a_million_items_would_not_stay_in_memory() -> None:
 def test_limits_are_what_the_pages_say() -> None:
     assert lines.LINE_BYTES == 64 << 20
     assert tables.CELL_BYTES == 16 << 20
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        (b"sep=;\r\nFrage;Antwort\r\na, b;c\r\n", 3),
+        (b'"Frage, kurz, knapp";Antwort\na, b;c\n', 2),
+        (b'"Frage\n(kurz)";Antwort\na, b;c\n', 3),
+        (b"Frage;Antwort;;\na, b;c;;\n", 2),
+        (b'Antwort;"Frage ""kurz"""\nc;a, b\n', 2),
+    ],
+)
+def test_headers_as_spreadsheets_write_them(tmp_path: Path, written: bytes, line: int) -> None:
+    (tmp_path / "faq.csv").write_bytes(written)
+    with (tmp_path / "faq.csv").open("rb") as file:
+        asked = next(name for name in tables.header(file).names if name.startswith("Frage"))
+    data = Dataset.load(tmp_path / "faq.csv", columns={"prompt": asked, "completion": "Antwort"})
+    assert [message["content"] for message in data.row(0)["messages"]] == ["a, b", "c"]
+    assert data.line(0) == line
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("Größe;Antwort\r\na;b\r\n".encode("cp1252"), "line 1 is not text in UTF-8"),
+        (b"prompt,completion\ra,b\rc,d\r", "end in CR alone"),
+        (b'"prompt,completion\n' + b"a,b\n" * 400_000, "the names of the columns are longer"),
+    ],
+)
+def test_a_header_that_cannot_be_read_is_told_for_what_it_is(tmp_path: Path, written: bytes, said: str) -> None:
+    (tmp_path / "faq.csv").write_bytes(written)
+    with pytest.raises(DatasetError, match=said):
+        Dataset.load(tmp_path / "faq.csv", columns={"prompt": "Größe", "completion": "Antwort"})
+
+
+def test_two_columns_of_one_name_are_refused_in_frames_and_parquet_too(tmp_path: Path) -> None:
+    pandas, arrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    names = ["prompt", "completion", "completion"]
+    table = arrow.Table.from_arrays([arrow.array([cell]) for cell in "qab"], names=names)
+    for frame in (table, pandas.DataFrame([list("qab")], columns=names)):
+        with pytest.raises(DatasetError, match="two columns are named 'completion'"):
+            Dataset.of(frame)
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "two.parquet")
+    with pytest.raises(DatasetError, match="two columns are named 'completion'"):
+        Dataset.load(tmp_path / "two.parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ import finetune_sdk as ft
 from finetune_sdk_local import bases, tokenising
 from finetune_sdk_local.rendering import Renderer, TemplateError, talks
 from finetune_sdk_local.tokenising import Sequences, tokenise
-from finetune_sdk_local.units import Cutter, Unit
+from finetune_sdk_local.units import Cutter, Unit, longest_of
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -144,6 +145,12 @@ RUN = [
     "{{ '%s' % m.content }}", "{{ '%s%s' % (m.content, 1) }}", "{{ '%s' | format(m.content) }}", "{{ '{}'.format(m.content) }}",
     "{{ [m.content, 'x'] | join(' ') | trim }}", "{{ messages | join(' ', attribute='content') }}", "{{ ' '.join([m.content]) }}",
     "{{ m.content | wordcount }}", "{{ m.content | pprint }}", "{{ m.content | string | title }}", "{{ {m.content: 1} }}", "{{ m.content | int }}", "{{ m.content in 'abc' }}",
+    "{{ (m.content | tojson) | length }}", "{% if 'x' in (messages | tojson) %}!{% endif %}", "{% if m.content is in 'abc' %}!{% endif %}",
+    "{{ messages | selectattr('content', 'in', 'abc') | list | length }}", "{% if 'abc'.startswith(m.content) %}!{% endif %}",
+    "{{ 'abc' | replace(m.content, '') }}", "{{ ['abc'] | map('replace', m.content, '') | first }}", "{{ 'abc' | trim(m.content) }}",
+    "{% set f = '%10s' %}{{ f % (m.content,) }}", "{% set f = '%(a)10s' %}{{ f % {'a': m.content} }}", "{{ strftime_now(m.content) }}",
+    "{{ [m.content] | map('wordcount') | first }}", "{{ [m.content] | map('title') | first }}", "{{ ''['join']([m.content]) }}",
+    "{{ 'x' ~ ('abc' | attr(m.content)) }}", "{% if m.content is escaped %}!{% endif %}",
 ]  # fmt: skip
 
 
@@ -174,6 +181,60 @@ def test_a_template_that_does_more_is_run_for_each_conversation(body: str) -> No
     assert cutter is not None
     (talk,) = talks(ft.ChatExample((ft.Message("user", "ab"), ft.Message("assistant", "y"))).canonical())
     assert cutter.cut(talk) is None
+
+
+def test_an_answer_that_a_template_does_not_write_is_refused_whatever_came_before() -> None:
+    renders = renderer(CHATML.replace("m.content", "('Yes.' if m.role == 'assistant' else m.content)"))
+    cutter = Cutter.of(renders)
+    assert cutter is not None
+    for said in (" ", "No."):
+        (talk,) = talks(ft.ChatExample((ft.Message("user", "x"), ft.Message("assistant", said))).canonical())
+        assert cutter.cut(talk) is None
+    with pytest.raises(TemplateError, match="does not write the content"):
+        renders.rendered(talk)
+
+
+def test_a_tool_that_is_described_by_a_mark_is_written_as_it_stands() -> None:
+    renders = renderer("{% for tool in tools or [] %}{{ tool.description }}{% endfor %}" + CHATML)
+    cutter = Cutter.of(renders)
+    assert cutter is not None
+    row = ft.ChatExample((ft.Message("user", "x"), ft.Message("assistant", "y")), ({"description": "\x020\x03"},))
+    (talk,) = talks(row.canonical())
+    assert cutter.cut(talk) is None
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        (["im_start|>", "<im_start|>", "<|im_start|>x"], "a<"),
+        (["<|im_end|>!"], "!"),
+        (["<|im_end|>\n<"], ""),
+        (["a<|im_end|>b"], "a"),
+        (["y<|im_end|>\n"], "y"),
+    ],
+)
+def test_added_tokens_within_others_are_read_as_in_the_whole_text(
+    added: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenising, "TRIED", 10**9)
+    renders = renderer(CHATML.replace("<|im_end|>", "<|im_end|>b" if "a" in said else "<|im_end|>"), *added)
+    before = [ft.ChatExample((ft.Message("user", "Hi"), ft.Message("assistant", "Hello")))]
+    examples = [*before, ft.ChatExample((ft.Message("user", said), ft.Message("assistant", said or "z")))]
+    as_units = tokenise(renders, examples, 512)
+    monkeypatch.setattr(Cutter, "of", classmethod(lambda cls, renderer: None))
+    assert_same(as_units, tokenise(renders, examples, 512))
+
+
+@given(st.sets(st.text("ab<\n.", min_size=1, max_size=4), min_size=1, max_size=12), st.text("ab<\n.x", max_size=12))
+def test_the_longest_of_the_added_tokens_at_a_place_is_found(texts: set[str], within: str) -> None:
+    plainly = "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
+    assert re.findall(longest_of(texts), within) == re.findall(plainly, within)
+
+
+def test_a_tokenizer_that_reads_added_tokens_as_text_is_given_whole_texts() -> None:
+    renders = renderer(CHATML)
+    renders.tokenizer.backend_tokenizer.encode_special_tokens = True
+    assert Cutter.of(renders) is None
 
 
 def byte_level() -> Any:

@@ -24,7 +24,7 @@ class ToolCalls:
     Schemas stand for themselves: what they refer to elsewhere is not fetched, and such a schema is told as a note.
     """
 
-    _offers: dict[int, dict[str, _Validator | None]] = field(default_factory=dict)
+    _compiled: dict[int, _Validator | None] = field(default_factory=dict)
     _unknown: dict[str, Places] = field(default_factory=dict)
     _unfit: dict[tuple[str, str], Places] = field(default_factory=dict)
     _schemas: dict[str, Places] = field(default_factory=dict)
@@ -33,12 +33,12 @@ class ToolCalls:
         calls = [call for turn in turns(row) for call in turn.get("tool_calls", ())]
         if not calls:
             return
-        offered = self._offered(index, tools(row))
+        offered = _offered(tools(row))
         for call in calls:
             name = call["name"]
             if name not in offered:
                 self._add(self._unknown, name, index, f"{name}({call['arguments']})")
-            elif (schema := offered[name]) is not None:
+            elif (schema := self._schema(index, name, offered[name].get("parameters"))) is not None:
                 fault = next(iter(schema.iter_errors(call["arguments"])), None)
                 if fault is not None:
                     at = "/".join(map(str, fault.instance_path))
@@ -50,27 +50,20 @@ class ToolCalls:
         if what in found or len(found) < _MOST_KEPT:
             found.setdefault(what, Places()).add(index, example)
 
-    def _offered(self, index: int, offered: Sequence[Any]) -> dict[str, _Validator | None]:
-        """The tools by name, each with its compiled schema; None where it has none that can be used."""
-        stands_for = key(list(offered))
-        if stands_for in self._offers:
-            return self._offers[stands_for]
-        found: dict[str, _Validator | None] = {}
-        for tool in offered:
-            function = tool.get("function", tool)
-            if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-                continue
-            found[function["name"]] = self._compiled(index, function["name"], function.get("parameters"))
-        if len(self._offers) == _MOST_KEPT:
-            self._offers.clear()
-        self._offers[stands_for] = found
-        return found
-
-    def _compiled(self, index: int, name: str, schema: Any) -> _Validator | None:
-        import jsonschema_rs
-
+    def _schema(self, index: int, name: str, schema: Any) -> _Validator | None:
+        """The schema of a tool that is called, compiled once; None where it has none that can be used."""
         if not schema:
             return None
+        stands_for = key([name, schema])
+        if stands_for not in self._compiled:
+            if len(self._compiled) == _MOST_KEPT:
+                self._compiled.clear()
+            self._compiled[stands_for] = self._made(index, name, schema)
+        return self._compiled[stands_for]
+
+    def _made(self, index: int, name: str, schema: Any) -> _Validator | None:
+        import jsonschema_rs
+
         try:
             compiled: _Validator = jsonschema_rs.validator_for(
                 schema,
@@ -108,6 +101,16 @@ class ToolCalls:
                 f"the schema of {name!r} cannot be used, so its calls were not checked: {places.example}.",
                 "mend the schema; what it refers to belongs into its own $defs",
             )
+
+
+def _offered(tools: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
+    """The functions of tools, by name."""
+    functions = (tool.get("function", tool) for tool in tools)
+    return {
+        function["name"]: function
+        for function in functions
+        if isinstance(function, Mapping) and isinstance(function.get("name"), str)
+    }
 
 
 def _nothing_is_fetched(uri: str) -> Any:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from array import array
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from finetune_sdk.data.checks.finding import Finding, Rows
@@ -34,7 +36,8 @@ NAMES = {
     "CARD": "a card number",
     "IP": "an IP address",
 }
-_EMAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.)+[A-Za-z]{2,24}\b")
+_LATIN = "A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"
+_EMAIL = re.compile(rf"[{_LATIN}._%+\-]{{1,64}}@(?:[{_LATIN}\-]{{1,63}}\.)+[{_LATIN[:6]}{_LATIN[9:]}]{{2,24}}\b")
 _RESERVED = re.compile(r"(?:^|[.@])(?:example(?:\.(?:com|net|org))?|test|invalid|localhost)$")
 _MESSAGE_ID = re.compile(r"[0-9.\-]{16,}@")
 _DIGITS = re.compile(r"[0-9][0-9 .()/\-]{5,}[0-9]")
@@ -55,6 +58,8 @@ _IBAN_LENGTHS = {
 }  # fmt: skip
 _CARD = re.compile(r"(?<![\w.\-+])(?:3[47]|4|5[1-5]|2[2-7]|6(?:011|5))(?:[ \-]?\d){12,15}(?![\w\-]|\.\d)")
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
+_FILE = re.compile(r"data:[\w.+\-]+/[\w.+\-]+(?:;[\w.+\-]+=[\w.+\-]+)*;base64,[A-Za-z0-9+/=]*")
+_start = attrgetter("start")
 _SURE = ("EMAIL", "IBAN", "CARD", "IP", "PHONE")
 _VERSION = re.compile(r"(?:version|release|build|firmware|\bv)\W{0,2}$", re.IGNORECASE)
 
@@ -93,9 +98,10 @@ def apart(found: list[Held]) -> list[Held]:
     """Those that overlap no earlier one of the list, in the order of the text."""
     kept: list[Held] = []
     for one in found:
-        if all(one.end <= other.start or other.end <= one.start for other in kept):
-            kept.append(one)
-    return sorted(kept, key=lambda held: held.start)
+        at = bisect_right(kept, one.start, key=_start)
+        if (at == 0 or kept[at - 1].end <= one.start) and (at == len(kept) or one.end <= kept[at].start):
+            kept.insert(at, one)
+    return kept
 
 
 def _ibans(text: str) -> Iterator[Held]:
@@ -158,27 +164,37 @@ def all_text(row: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def texts(value: Any) -> Iterator[str]:
-    """Every text in a row, but for the words of its form (roles, names, ids)."""
+def texts(value: Any, *, free: bool = False) -> Iterator[str]:
+    """Every text in a row, but for the words of its form (roles, ids); where keys are `free`, they are texts too."""
     if isinstance(value, str):
-        if not value.startswith("data:"):
+        if not is_file(value):
             yield value
     elif isinstance(value, Mapping):
-        if value.get("type") in BINARY:
+        if not free and value.get("type") in BINARY:
             return
         for name, inner in value.items():
-            if name not in FORM:
-                yield from texts(inner)
+            if free:
+                yield name
+            if free or name not in FORM:
+                yield from texts(inner, free=free or name in FREE)
     elif isinstance(value, list):
         for inner in value:
-            yield from texts(inner)
+            yield from texts(inner, free=free)
+
+
+def is_file(text: str) -> bool:
+    """Whether a text is a file in base64, as a picture is where its address is meant."""
+    return text.startswith("data:") and _FILE.fullmatch(text) is not None
 
 
 FORM = frozenset({"role", "type", "id", "tool_call_id", "tools", "weight"})
 """Keys under which a row holds nothing that is said."""
 
+FREE = frozenset({"arguments", "reference"})
+"""Keys under which a row holds objects with keys of their own."""
+
 BINARY = ("input_audio", "file")
-"""Parts of a message whose text is a file in base64; pictures are addresses that begin with `data:`."""
+"""Parts of a message whose text is a file in base64."""
 
 
 def masked(value: str) -> str:

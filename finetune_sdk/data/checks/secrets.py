@@ -9,8 +9,9 @@ from functools import cache
 from typing import Any
 
 from finetune_sdk.data.checks.finding import Finding, Rows
-from finetune_sdk.data.checks.personal import Held, all_text, apart, masked
+from finetune_sdk.data.checks.personal import Held, all_text, apart, masked, texts
 from finetune_sdk.data.checks.places import Places, rows_of
+from finetune_sdk.data.checks.reading import key, tools
 from finetune_sdk.errors import MissingDependencyError
 
 # Left out of detect-secrets: what goes by entropy or by a word beside it (prose is full of both), and Artifactory,
@@ -33,6 +34,7 @@ _OWN = (
     ("GitHub Token", re.compile(r"\bgithub_pat_\w{50,}")),
 )  # fmt: skip
 _SHORTEST = 20
+_MOST_KEPT = 500
 _LIKELY = re.compile(r"[A-Za-z0-9_\-/+=.:@]{20,}|PRIVATE KEY|://[^\s/@]+@")
 _TOKEN = re.compile(r"[A-Za-z0-9_\-]*")
 _MADE_UP = re.compile(
@@ -85,17 +87,30 @@ class Secrets:
 
     _kinds: dict[str, Places] = field(default_factory=dict)
     _missing: MissingDependencyError | None = None
+    _tools: dict[int, Sequence[Held]] = field(default_factory=dict)
 
     def see(self, index: int, row: Mapping[str, Any]) -> None:
         if self._missing is not None:
             return
         try:
-            held = secrets(all_text(row))
+            held = [*secrets(all_text(row)), *self._in_tools(row)]
         except MissingDependencyError as fault:
             self._missing = fault
             return
         for kind, _, value in {held.value: held.value.partition("\0") for held in held}.values():
             self._kinds.setdefault(kind, Places()).add(index, masked(value))
+
+    def _in_tools(self, row: Mapping[str, Any]) -> Sequence[Held]:
+        """Those in the definitions of a row's tools, which many rows share."""
+        offered = tools(row)
+        if not offered:
+            return ()
+        stands_for = key(list(offered))
+        if stands_for not in self._tools:
+            if len(self._tools) == _MOST_KEPT:
+                self._tools.clear()
+            self._tools[stands_for] = secrets("\n".join(texts(list(offered), free=True)))
+        return self._tools[stands_for]
 
     def findings(self, rows: Rows) -> Iterator[Finding]:
         if self._missing is not None:

@@ -77,16 +77,21 @@ class Fixed:
             Change(None, "removed", f"what nothing reads: {key} ({count:,} rows)")
             for key, count in sorted(self._unread.items())
         ]
-        changes = [change for _, changes in self._pass() for change in changes]
+        changes = [change for _, _, changes in self._pass() for change in changes]
         return (*unread, *sorted(changes, key=lambda change: change.line or 0))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The canonical rows that are left, mended."""
-        return (row for row, _ in self._pass() if row is not None)
+        return (row for _, row, _ in self._pass() if row is not None)
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the user's word
         """Writes JSON lines, CSV or Parquet as `Dataset.save` does, whole or not at all."""
-        save_rows(lambda: ((self._rows.name, row) for row in self.rows()), self.kind, path, format)
+
+        def rows() -> Iterator[tuple[str, dict[str, Any]]]:
+            where = f"{self._rows.name} {self._rows.unit}"
+            return ((f"{where} {line}", row) for line, row, _ in self._pass() if row is not None)
+
+        save_rows(rows, self.kind, path, format)
 
     @cached_property
     def _plan(self) -> tuple[dict[str, dict[str, str]], Redaction]:
@@ -104,21 +109,26 @@ class Fixed:
         again = ((spool.line(n), spool.row(n), did[spool.line(n)]) for n in range(len(spool))) if spool else ()
         return merge(good, again, key=lambda found: found[0])
 
-    def _pass(self) -> Iterator[tuple[dict[str, Any] | None, list[Change]]]:
-        """Each row as it becomes (None where it is dropped) with what was done to it."""
+    def _pass(self) -> Iterator[tuple[int, dict[str, Any] | None, list[Change]]]:
+        """Each row, by its line, as it becomes (None where it is dropped) with what was done to it."""
         usual, planned = self._plan
         redaction = planned.again() if self._redact else None
         seen: dict[bytes, int] = {}
         for line, row, did in self._all():
             changes = [self._change(line, action, what) for action, what in did]
             new = self._mend(line, row, usual, redaction, changes)
-            first = seen.setdefault(content_hash(new), line)
-            if first != line:
-                yield None, [self._change(line, "dropped", f"it repeats {self._rows.unit} {first} exactly")]
+            content = content_hash(new)
+            if content in seen:
+                yield (
+                    line,
+                    None,
+                    [self._change(line, "dropped", f"it repeats {self._rows.unit} {seen[content]} exactly")],
+                )
             else:
-                yield new, changes
+                seen[content] = line
+                yield line, new, changes
         for line, message in self._recovered.lost.items():
-            yield None, [self._change(line, "dropped", message)]
+            yield line, None, [self._change(line, "dropped", message)]
 
     def _change(self, line: int, action: Action, what: str) -> Change:
         return Change(line, action, what, self._rows.unit)
@@ -136,7 +146,7 @@ class Fixed:
             row = bare
             changes.append(self._change(line, "stripped", "white space around a text"))
         if redaction is not None:
-            placed: list[str] = []
+            placed = dict[str, None]()
             row = redaction.redacted(row, placed)
             if placed:
                 changes.append(self._change(line, "redacted", ", ".join(placed)))

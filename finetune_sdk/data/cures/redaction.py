@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finetune_sdk.data.checks.personal import BINARY, FORM, NAMES, Held, apart, personal, texts
+from finetune_sdk.data.checks.personal import BINARY, FORM, FREE, NAMES, Held, apart, is_file, personal, texts
+from finetune_sdk.data.checks.reading import tools
 from finetune_sdk.data.checks.secrets import secrets
 
 _PLACEHOLDER = re.compile(rf"<({'|'.join([*NAMES, 'SECRET'])})_(\d{{1,9}})>")
@@ -22,7 +23,7 @@ class Redaction:
 
     def skip(self, row: Mapping[str, Any]) -> None:
         """Leaves the numbers alone that a row holds already, from a redaction before."""
-        for text in texts(row):
+        for text in (*texts(row), *texts(list(tools(row)), free=True)):
             if "<" in text:
                 for kind, number in _PLACEHOLDER.findall(text):
                     self._last[kind] = max(self._last[kind], int(number))
@@ -33,20 +34,40 @@ class Redaction:
         fresh._last = Counter(self._last)
         return fresh
 
-    def redacted(self, value: Any, placed: list[str]) -> Any:
-        """A copy of a row, or a part of it, without what it should not tell; the placeholders are added to `placed`."""
+    def redacted(self, value: Any, placed: dict[str, None], *, free: bool = False) -> Any:
+        """A copy of a row, or a part of it, without what it should not tell; the placeholders are added to `placed`.
+
+        Keys of the row's own form stay; where they are `free` they are texts too.
+        """
         if isinstance(value, str):
-            return value if value.startswith("data:") else self._text(value, placed)
-        if isinstance(value, dict) and value.get("type") not in BINARY:
+            return value if is_file(value) else self._text(value, placed)
+        if isinstance(value, dict) and (free or value.get("type") not in BINARY):
             return {
-                name: inner if name in FORM else self.redacted(inner, placed) for name, inner in value.items()
-            }  # fmt: skip
+                self._text(name, placed) if free else name: (
+                    self.redacted(inner, placed, free=free or name in FREE)
+                    if free or name not in FORM
+                    else self._tools(inner, placed)
+                    if name == "tools"
+                    else inner
+                )
+                for name, inner in value.items()
+            }
         if isinstance(value, list):
-            return [self.redacted(inner, placed) for inner in value]
+            return [self.redacted(inner, placed, free=free) for inner in value]
         return value
 
-    def _text(self, text: str, placed: list[str]) -> str:
-        held = apart([*secrets(text), *personal(text)])
+    def _tools(self, value: Any, placed: dict[str, None]) -> Any:
+        """A copy of tools without secrets. Addresses there are examples, or the firm's own."""
+        if isinstance(value, str):
+            return self._without(value, secrets(value), placed)
+        if isinstance(value, dict):
+            return {name: inner if name == "pattern" else self._tools(inner, placed) for name, inner in value.items()}
+        return [self._tools(inner, placed) for inner in value] if isinstance(value, list) else value
+
+    def _text(self, text: str, placed: dict[str, None]) -> str:
+        return self._without(text, apart([*secrets(text), *personal(text)]), placed)
+
+    def _without(self, text: str, held: Sequence[Held], placed: dict[str, None]) -> str:
         if not held:
             return text
         parts, at = [], 0
@@ -55,12 +76,11 @@ class Redaction:
             at = one.end
         return "".join([*parts, text[at:]])
 
-    def _placeholder(self, held: Held, placed: list[str]) -> str:
+    def _placeholder(self, held: Held, placed: dict[str, None]) -> str:
         known = (held.kind, held.value)
         if known not in self._numbers:
             self._last[held.kind] += 1
             self._numbers[known] = self._last[held.kind]
         placeholder = f"<{held.kind}_{self._numbers[known]}>"
-        if placeholder not in placed:
-            placed.append(placeholder)
+        placed[placeholder] = None
         return placeholder

@@ -33,7 +33,18 @@ def read_preference(row: Mapping[str, Any]) -> dict[str, Any]:
             "one of the conversations `chosen` and `rejected` is the beginning of the other.",
             "end both with an answer of their own, or remove the row",
         )
+    if isinstance(prompt, str) and not _says(chosen[:shared], prompt.strip()):
+        raise RowError(
+            "the text `prompt` is in neither of the conversations `chosen` and `rejected`, and nothing would read it.",
+            "begin both conversations with it, or remove it",
+        )
     return {"prompt": asked(row, chosen[:shared]), "chosen": chosen[shared:], "rejected": rejected[shared:]}
+
+
+def _says(turns: Sequence[Mapping[str, Any]], prompt: str) -> bool:
+    """Whether one of the turns is said in the prompt, or the prompt in one of them."""
+    said = (turn["content"].strip() for turn in turns if isinstance(turn["content"], str))
+    return not prompt or any(text and (text in prompt or prompt in text) for text in said)
 
 
 def write_preference(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from finetune_sdk.data import strict
 from finetune_sdk.data.checks.finding import RowError
@@ -22,26 +25,70 @@ _STRUCTURED = {
     "preferred_completion", "non_preferred_completion",
 }  # fmt: skip
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
+_SEPARATOR = re.compile(rb"(?i:sep)=([,;\t])\r?\n")
+_QUOTED, _QUOTED_BYTES = re.compile(r'"[^"]*"'), re.compile(rb'"[^"]*"')
+_LONGEST_HEADER = 1 << 20
 _FIELD_LIMIT = threading.Lock()
 
 
-def header(file: BinaryIO) -> tuple[list[str], str]:
-    """The names of the columns of a CSV file, and what stands between them: a comma, a semicolon or a tab."""
-    line = file.readline(LINE_BYTES).removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace")
-    between = max(",;\t", key=line.count)
+class Header(NamedTuple):
+    """The names of the columns of a CSV file, what stands between them (a comma, a semicolon or a tab), and its lines."""
+
+    names: list[str]
+    between: str
+    lines: int
+    text: bytes
+
+
+def header(file: BinaryIO) -> Header:
+    """The first record of a CSV file, after the line `sep=;` that a spreadsheet may write before it."""
+    line, lines, between = file.readline(_LONGEST_HEADER).removeprefix(BYTE_ORDER_MARK), 1, ""
+    if (said := _SEPARATOR.fullmatch(line)) is not None:
+        line, lines, between = file.readline(_LONGEST_HEADER), 2, said[1].decode()
+    while line.count(b'"') % 2 and len(line) < _LONGEST_HEADER and (more := file.readline(_LONGEST_HEADER)):
+        line, lines = line + more, lines + 1
+    text = line.decode("utf-8", "replace")
+    between = between or max(",;\t", key=_QUOTED.sub("", text).count)
     try:
-        return next(csv.reader([line], delimiter=between), []), between
+        return Header(next(csv.reader(io.StringIO(text, newline=""), delimiter=between), []), between, lines, line)
     except csv.Error:
-        return [], between
+        return Header([], between, lines, line)
+
+
+def _named(head: Header, name: str) -> list[str]:
+    """The names of the columns. Raises DatasetError where they cannot be told, or two are the same; some may have none."""
+    try:
+        head.text.decode()
+    except UnicodeDecodeError:
+        raise DatasetError(f"{name} line {head.lines} is not text in UTF-8.", cure="save the file as UTF-8") from None
+    if len(head.text) >= _LONGEST_HEADER - len(BYTE_ORDER_MARK):
+        raise DatasetError(
+            f"{name} line {head.lines}: the names of the columns are longer than {_LONGEST_HEADER >> 20} MiB.",
+            cure="name the columns in the first line, and close what is in double quotes there",
+        )
+    if b"\r" in _QUOTED_BYTES.sub(b"", head.text).rstrip(b"\r\n"):
+        raise DatasetError(f"{name}: the lines end in CR alone.", cure="save the file with lines that end in LF")
+    _distinct([column for column in head.names if column], f"{name} line {head.lines}")
+    return head.names
+
+
+def _distinct(names: Sequence[str], where: str) -> None:
+    """Raises DatasetError for a name that two columns have: only one of them would be read."""
+    twice = [column for column, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DatasetError(f"{where}: two columns are named {twice[0]!r}.", cure="give each column its own name")
+
+
+def _row(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    """Cells under the names of their columns; one without a name counts where it holds something."""
+    return {name: cell for name, cell in zip(names, cells, strict=True) if name or cell}
 
 
 def csv_rows(file: BinaryIO, name: str) -> Rows:
     """The rows of a CSV file as its header names them, numbered by the line that each begins on."""
-    names, between = header(file)
-    twice = next((column for column in names if names.count(column) > 1), None)
-    if twice is not None:
-        raise DatasetError(f"{name} line 1: two columns are named {twice!r}.", cure="give each column its own name")
-    text = _Text(file)
+    head = header(file)
+    names, between = _named(head, name), head.between
+    text = _Text(file, head.lines)
     rows = csv.reader(text, delimiter=between, strict=True)
     while True:
         number = text.number + 1
@@ -56,7 +103,7 @@ def csv_rows(file: BinaryIO, name: str) -> Rows:
         if fault_within:
             yield number, fault_within
         elif len(cells) == len(names):
-            yield number, dict(zip(names, cells, strict=True))
+            yield number, _row(names, cells)
         elif cells:
             yield (
                 number,
@@ -90,9 +137,9 @@ def _next(rows: Iterator[list[str]]) -> list[str] | None:
 class _Text:
     """Lines of text, counted. One that is no text, or too long, is an empty one, and the fault is noted."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, number: int) -> None:
         self._file = file
-        self.number = 1
+        self.number = number
         self._fault: RowError | None = None
 
     def fault(self) -> RowError | None:
@@ -148,6 +195,7 @@ def parquet_rows(path: Path) -> Rows:
     number = 0
     try:
         with ParquetFile(path) as file:
+            _distinct(file.schema_arrow.names, str(path))
             for batch in file.iter_batches(batch_size=BATCH):
                 for row in batch.to_pylist():
                     number += 1
@@ -172,7 +220,9 @@ def is_frame(rows: Any) -> bool:
 
 
 def frame_rows(frame: Any) -> Rows:
-    """The rows of a frame, with the cells as it holds them."""
+    """The rows of a frame, with the cells as it holds them. Raises DatasetError where two columns have one name."""
+    columns = frame.columns if hasattr(frame, "itertuples") else getattr(frame, "column_names", None) or ()
+    _distinct(list(map(str, columns)), "the frame")
     made: Iterable[Mapping[str, Any]]
     if hasattr(frame, "itertuples"):
         names = [str(name) for name in frame.columns]
