@@ -14,7 +14,7 @@ from benchmarks.figures import Row, markdown, plain
 from benchmarks.machine import heading, machine
 from benchmarks.page import PAGE, replaced
 
-NAMES = ("imports", "dataset", "training", "estimates", "answers")
+NAMES = ("imports", "dataset", "checks", "preparation", "training", "estimates", "answers")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,14 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     read.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)} (all by default)")
     read.add_argument("--json", action="store_true", help="print one JSON value and nothing else")
     read.add_argument("--write", action="store_true", help=f"replace their tables in {PAGE.name}")
-    read.add_argument("--rows", type=int, help="rows of the dataset benchmark")
+    read.add_argument("--rows", type=int, help="rows of the benchmarks dataset and checks")
     asked = read.parse_args(arguments)
     unknown = [name for name in asked.names if name not in NAMES]
     if unknown:
         read.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}")
     answer: dict[str, Any] = {"machine": machine(), "benchmarks": {}}
     for name in asked.names or NAMES:
-        rows, seconds = _measured(name, {"rows": asked.rows} if name == "dataset" and asked.rows else {})
+        rows, seconds = _measured(name, {"rows": asked.rows} if name in ("dataset", "checks") and asked.rows else {})
         answer["benchmarks"][name] = {"rows": plain(rows), "seconds": round(seconds, 1)}
         table = f"{heading(answer['machine'])}.\n\n{markdown(rows)}"
         if not asked.json:

@@ -75,10 +75,10 @@ def pass_over(path: str) -> dict[str, float]:
     times.append(time.perf_counter())
     assert len(train) + len(validation) + len(test) == len(loaded)
     load, check, split = (end - start for start, end in pairwise(times))
-    return {"load": load, "check": check, "split": split, "readers": _readers_peak()}
+    return {"load": load, "check": check, "split": split, "readers": readers_peak()}
 
 
-def _readers_peak() -> float:
+def readers_peak() -> float:
     """Bytes that the processes started from here had resident at most, each taken for the largest; one a core."""
     readers = (os.cpu_count() or 1) - 1
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024.0 * readers
@@ -92,13 +92,16 @@ def write(path: Path, rows: int, seed: int = 0) -> int:
 
 
 def _lines(rows: int, source: random.Random) -> Iterator[str]:
-    """Chats of about 1 kB: of ten rows eight ask once, one asks twice, one calls a tool; one in 1,000 repeats another."""
+    """Chats of about 1 kB: of ten rows eight ask once, one asks twice, one calls a tool.
+
+    One in 1,000 repeats another, and one differs from another by a word.
+    """
     said = [json.dumps(sentence, ensure_ascii=False)[1:-1] for sentence in SENTENCES]
     opening = '{"messages": [{"role": "system", "content": ' + json.dumps(SYSTEM) + '}, {"role": "user", "content": "'
     for number in range(rows):
-        at = number - 500 if number % 1000 == 999 else number
+        at = number - 500 if number % 1000 in (998, 999) else number
         source.seed(at)
-        text = f"{at}: " + " ".join(source.choices(said, k=6))
+        text = f"{at}: " + " ".join(source.choices(said, k=6)) + (" Thanks!" if number % 1000 == 998 else "")
         answer = (
             f'{{"role": "assistant", "content": "{{\\"category\\": \\"{CATEGORIES[at % 6]}\\", '
             f'\\"priority\\": \\"normal\\", \\"order\\": \\"AB-{at:07d}\\"}}"}}'

@@ -21,6 +21,7 @@ class Loop:
 
     run: Callable[[], object]
     losses: list[float] = field(default_factory=list)
+    trainer: object = None
 
 
 def ours(case: Case, model: Any, folder: Path, stepped: Stepped) -> Loop:
@@ -96,7 +97,7 @@ def trl(case: Case, model: Any, folder: Path, stepped: Stepped, *, precompute: b
         "disable_tqdm": True,
     }
     given: dict[str, Any] = {
-        "train_dataset": Dataset.from_list([_as_trl_reads_it(case, row) for row in case.rows]),
+        "train_dataset": Dataset.from_list([as_trl_reads_it(case, row) for row in case.rows]),
         "processing_class": bases.tokenizer("tiny"),
         "callbacks": [Told()],
     }
@@ -107,7 +108,7 @@ def trl(case: Case, model: Any, folder: Path, stepped: Stepped, *, precompute: b
     else:
         trainer = SFTTrainer(model, args=SFTConfig(**common), **given)
     trainer.remove_callback(PrinterCallback)
-    loop = Loop(lambda: None)
+    loop = Loop(lambda: None, trainer=trainer)
 
     def run() -> None:
         trainer.train()
@@ -117,7 +118,7 @@ def trl(case: Case, model: Any, folder: Path, stepped: Stepped, *, precompute: b
     return loop
 
 
-def _as_trl_reads_it(case: Case, row: dict[str, Any]) -> dict[str, Any]:
+def as_trl_reads_it(case: Case, row: dict[str, Any]) -> dict[str, Any]:
     if case.kind == "dpo":
         return {
             "prompt": row["input"]["messages"],

@@ -6,7 +6,7 @@ cd examples && python quickstart.py
 import finetune_sdk as ft
 
 tickets = ft.Dataset.load("tickets.jsonl")
-train, validation, test = tickets.split(validation=0.1, test=0.1, seed=7)
+train, validation, test = tickets.split(validation=0.1, test=0.1, seed=7, apart=True)
 
 job = ft.Job(name="triage", train=train, validation=validation, method=ft.SFT(epochs=3))
 evaluation = ft.Evaluation(

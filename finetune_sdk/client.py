@@ -16,6 +16,7 @@ from finetune_sdk.backend import (
     refuse_hyperparameters,
 )
 from finetune_sdk.data.checks import QUICK, Finding
+from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import (
     BackendError,
     BudgetError,
@@ -53,6 +54,7 @@ class Client:
         self.settings = settings or Settings.load(backend, home=home, file=config)
         self.name = self.settings.backend
         self._backends: dict[str, Backend] = {}
+        self._compared: dict[tuple[str, str], tuple[Finding, ...]] = {}
         self._ledger: Ledger | None = None
 
     def __repr__(self) -> str:
@@ -94,8 +96,18 @@ class Client:
             shared = sum(content in trained for content in job.validation.hashes())
             if shared:
                 found.append(_leak(shared))
+            found += self._nearly(job.train, job.validation)
         order = {"error": 0, "warning": 1, "note": 2}
         return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+
+    def _nearly(self, train: Dataset, validation: Dataset) -> tuple[Finding, ...]:
+        """Validation rows that are nearly training rows, looked for once."""
+        from finetune_sdk.data.checks.near import near_leaks_if_looked_for
+
+        key = (train.fingerprint, validation.fingerprint)
+        if key not in self._compared:
+            self._compared[key] = tuple(near_leaks_if_looked_for(train, validation))
+        return self._compared[key]
 
     def estimate(self, job: Job) -> Estimate:
         """Tokens, money, time, memory and disk, each a range with its basis. Sends nothing."""

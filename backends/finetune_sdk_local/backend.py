@@ -283,10 +283,12 @@ class LocalCounter:
         self.basis = f"the tokenizer and chat template of {base}"
 
     def count(self, example: Example) -> TokenCount:
-        from finetune_sdk_local.tokenising import tokenise
+        from finetune_sdk_local.tokenising import encoded
+        from finetune_sdk_local.units import Unit
 
-        made = tokenise(self._renderer, [example], sys.maxsize)
-        return TokenCount(int(made.lengths.sum()), int(made.trained_counts.sum()))
+        texts = self._renderer.texts(example.canonical())
+        made = encoded(self._renderer, [Unit(text, tuple(spans)) for text, spans in texts])
+        return TokenCount(sum(len(each.trained) for each in made), sum(each.trained.count(1, 1) for each in made))
 
 
 def _ended(worker: int) -> bool:

@@ -68,7 +68,7 @@ class Skeletons:
 
     @cached_property
     def _template(self) -> Template | None:
-        return noting(self._source)
+        return noting(self._source) if isinstance(self._source, str) else None
 
     def find(self, talk: Talk) -> tuple[Skeleton, list[str]] | None:
         """The skeleton that fits a conversation, and its contents; None where the template has to be run."""

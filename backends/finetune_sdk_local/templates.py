@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import Template, TemplateSyntaxError, nodes, pass_eval_context
@@ -11,7 +12,8 @@ from jinja2.visitor import NodeTransformer
 from finetune_sdk_local.noting import Noting, Unnotable, joined
 
 
-def noting(source: object) -> Template | None:
+@lru_cache(8)
+def noting(source: str) -> Template | None:
     """The template, so that texts that it puts together go on noting; None where that cannot be had."""
     try:
         from transformers.utils.chat_template_utils import _compile_jinja_template

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -106,6 +107,26 @@ def _canonical(examples: Dataset | Sequence[Example]) -> Iterator[Row]:
     return examples.rows() if isinstance(examples, Dataset) else (example.canonical() for example in examples)
 
 
+class Cut(NamedTuple):
+    """A sequence in units; every so often also as a `whole`, to try them against."""
+
+    units: list[Unit]
+    whole: Unit | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Sequences, their distinct units, and those of them that the batch before did not hold."""
+
+    sequences: list[Cut]
+    units: set[Unit] = field(init=False)
+    new: list[Unit] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.units = {unit for units, _ in self.sequences for unit in units}
+        self.units |= {whole for _, whole in self.sequences if whole is not None}
+
+
 @dataclass(slots=True)
 class _Pass:
     """Sequences one after another, as bytes, while examples are gone through."""
@@ -120,19 +141,21 @@ class _Pass:
     cut: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
     known: dict[Unit, Tokens] = field(default_factory=dict)
-    tried: list[tuple[Unit, list[Unit]]] = field(default_factory=list)
 
     def through(self, rows: Iterable[Row], where: Callable[[int], str]) -> Sequences:
-        """Raises DisagreementError where a text that was tried as a whole has other tokens than its units."""
-        cut = self._cut(rows, where)
-        while batch := list(islice(cut, BATCH)):
-            wholes = [whole for whole, _ in self.tried]
-            self._learn({unit for units in (wholes, *batch) for unit in units})
-            if any(self.known[whole] != _joined(self._tokens(units)) for whole, units in self.tried):
-                raise DisagreementError
-            self.tried.clear()
-            for units in batch:
-                self._add(_joined(self._tokens(units)))
+        """One batch is tokenised while the next is cut. Raises DisagreementError."""
+        batches, before = self._batches(self._cut(rows, where)), set[Unit]()
+        with ThreadPoolExecutor(1) as tokenising:
+            waiting: tuple[Batch, Future[list[Tokens]]] | None = None
+            for batch in batches:
+                batch.new.extend(batch.units - before)
+                made = tokenising.submit(encoded, self.renderer, batch.new)
+                before = batch.units
+                if waiting is not None:
+                    self._finish(*waiting)
+                waiting = (batch, made)
+            if waiting is not None:
+                self._finish(*waiting)
         return Sequences(
             np.frombuffer(self.ids, np.int32),
             np.frombuffer(self.trained, np.bool_),
@@ -141,39 +164,41 @@ class _Pass:
             np.asarray(self.lost, np.int64),
         )
 
-    def _cut(self, rows: Iterable[Row], where: Callable[[int], str]) -> Iterator[list[Unit]]:
+    def _batches(self, cut: Iterator[Cut]) -> Iterator[Batch]:
+        while sequences := list(islice(cut, BATCH)):
+            yield Batch(sequences)
+
+    def _cut(self, rows: Iterable[Row], where: Callable[[int], str]) -> Iterator[Cut]:
         """The units of each sequence."""
         for index, row in enumerate(rows):
             try:
                 if "text" in row or "reference" in row:
-                    yield from ([Unit(text, tuple(spans))] for text, spans in self.renderer.texts(row))
+                    yield from (Cut([Unit(text, tuple(spans))]) for text, spans in self.renderer.texts(row))
                 else:
                     yield from [self._units(talk) for talk in talks(row, everything=self.everything)]
             except TemplateError as fault:
                 raise DatasetError(f"{where(index)}: {fault.message}", cure=fault.cure) from None
 
-    def _units(self, talk: Talk) -> list[Unit]:
-        """Every so often they are to be tried against the whole."""
+    def _units(self, talk: Talk) -> Cut:
         found = self.cutter.cut(talk) if self.cutter else None
         if found is None:
-            return [self._whole(talk)]
+            return Cut([self._whole(talk)])
         units, before = found
-        if before % TRIED == 0:
-            self.tried.append((self._whole(talk), units))
-        return units
+        return Cut(units, self._whole(talk) if before % TRIED == 0 else None)
 
     def _whole(self, talk: Talk) -> Unit:
         text, spans = self.renderer.rendered(talk)
         return Unit(text, tuple(spans))
 
-    def _learn(self, units: set[Unit]) -> None:
-        """Tokenises what the last batch did not hold, and forgets what this one does not."""
-        known = {unit: self.known[unit] for unit in units & self.known.keys()}
-        new = list(units - known.keys())
-        self.known = known | dict(zip(new, encoded(self.renderer, new), strict=True))
-
-    def _tokens(self, units: Sequence[Unit]) -> list[Tokens]:
-        return [self.known[unit] for unit in units]
+    def _finish(self, batch: Batch, made: Future[list[Tokens]]) -> None:
+        """Adds the sequences of a batch, and forgets what the last one held and this one does not."""
+        kept = {unit: self.known[unit] for unit in batch.units & self.known.keys()}
+        self.known = kept | dict(zip(batch.new, made.result(), strict=True))
+        for units, whole in batch.sequences:
+            tokens = _joined([self.known[unit] for unit in units])
+            if whole is not None and self.known[whole] != tokens:
+                raise DisagreementError
+            self._add(tokens)
 
     def _add(self, tokens: Tokens) -> None:
         ids, trained = tokens

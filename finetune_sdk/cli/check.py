@@ -179,7 +179,8 @@ def _check_job(file: Path, backend: str | None, config: Path | None, allow_leaka
         with waiting(f"checking {file.name}"):
             placed = _placed(job_file, backend, config, allow_leakage)
             if not allow_leakage:
-                placed += _near(job_file)
+                near = _near(job_file)
+                placed = [*near, *(each for each in placed if not any(one.message in each.message for one in near))]
         own = [finding for finding in placed if finding.message not in known]
     number = counts(own)
     out.show(f"{file} ({job_file.table.name}): {summary(number) if not errors else 'mend its data first'}", *shown(own))
@@ -194,20 +195,19 @@ def _check_job(file: Path, backend: str | None, config: Path | None, allow_leaka
 
 
 def _near(job_file: JobFile) -> list[Finding]:
-    """Held-out rows that are nearly training rows; those that are exactly are told by the job and the evaluation."""
+    """Held-out rows that are nearly training rows, in however many; those that are exactly are told by the job."""
     from finetune_sdk.data.checks import Finding
+    from finetune_sdk.data.checks.near import near_leaks
     from finetune_sdk.errors import InputError, MissingDependencyError
 
     try:
         train, validation, test = job_file.datasets()
-        held = [side for side in (validation, test) if side is not None]
-        found = [finding for side in held for finding in side.leaks(train)]
+        return [finding for side in (validation, test) if side is not None for finding in near_leaks(train, side)]
     except MissingDependencyError as fault:
         said = f"near duplicates between the sides were not looked for: {fault.message}"
         return [Finding("near-leakage", "note", said, fault.cure or "")]
     except InputError:  # told by the job
         return []
-    return [finding for finding in found if finding.check == "near-leakage"]
 
 
 def _placed(job_file: JobFile, backend: str | None, config: Path | None, allow_leakage: bool) -> list[Finding]:

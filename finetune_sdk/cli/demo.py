@@ -60,7 +60,7 @@ def _run(
     from finetune_sdk.job import SFT, Job, LoRA
     from finetune_sdk.model import Prompted, Sampling
 
-    train, validation, _ = Dataset.load(tickets).split(validation=0.1, seed=SEED)
+    train, validation, _ = Dataset.load(tickets).split(validation=0.1, seed=SEED, apart=True)
     test = Dataset.load(held_out)
     job = Job(
         name="demo",

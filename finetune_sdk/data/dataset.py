@@ -215,13 +215,15 @@ class Dataset:
         *,
         group: Literal["prompt"] | Label | None = None,
         stratify: Literal["answer"] | Label | None = None,
+        apart: bool = False,
     ) -> tuple[Dataset, Dataset, Dataset]:
         """Train, validation and test. The side of a row is the seeded hash of its content, or of its `group`.
 
         So new rows move no other row, exact duplicates fall on one side, and the shares are met on average (a share of
         0.1 of 1,000 rows is 100 give or take 10). `group` keeps rows together: "prompt", or a function of an example.
         `stratify` ("answer", or a function) meets the shares within each stratum instead, and gives stability up: when
-        rows are added, others may change sides. Raises DatasetError for a share that ends up empty.
+        rows are added, others may change sides. `apart` leaves rows out of training that are nearly held-out rows. Raises
+        DatasetError for a share that ends up empty, MissingDependencyError where near duplicates cannot be looked for.
         """
         shares = Shares(validation, test)
         if stratify is not None and group is not None:
@@ -245,7 +247,7 @@ class Dataset:
                     cure="use a larger share, another seed, or a file of its own for that side",
                 )
         train, held, tested = (Dataset(self._source, rows) for rows in sides)
-        return train, held, tested
+        return train.apart_from(held, tested) if apart else train, held, tested
 
     def sample(self, count: int, seed: int = 0) -> Dataset:
         """`count` rows drawn by seeded hash of content, in file order; the same rows whatever else the file holds."""

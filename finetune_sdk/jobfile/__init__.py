@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
+from finetune_sdk.data.checks.near import near_leaks_if_looked_for
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
 from finetune_sdk.job import Job
@@ -81,7 +82,7 @@ class JobFile:
         validation, test = loaded.get("validation"), loaded.get("test")
         if split is None:
             return Datasets(train, validation, test)
-        train, held, tested = train.split(split.validation, split.test, split.seed)
+        train, held, tested = train.split(split.validation, split.test, split.seed, apart=split.apart)
         return Datasets(train, held if split.validation else validation, tested if split.test else test)
 
     def data_files(self) -> dict[str, DataFile]:
@@ -134,6 +135,9 @@ class JobFile:
                 f"{self.path}: {seen} of {len(test)} test rows are also in the training data.",
                 cure="remove them from one side, or set `allow_leakage: true` under `evaluation`; the report says so",
             )
+        for finding in () if asked.allow_leakage else near_leaks_if_looked_for(train, test):
+            if finding.severity == "error":
+                raise JobError(f"{self.path}, `test`: {finding.message} {finding.example}.", cure=finding.cure)
         wanted = asked.prompted.examples if asked.prompted else 0
         if wanted and train.kind != "chat":
             raise JobError(

@@ -39,6 +39,8 @@ class Split(Table):
     """Share of the rows that the evaluation asks."""
     seed: int = 0
     """Another seed draws other rows."""
+    apart: bool = False
+    """Leave rows out of training that are nearly held-out rows."""
 
 
 class PromptedBase(Table):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import dataset, imports
+from benchmarks import checks, dataset, imports
 from benchmarks.__main__ import NAMES, main
 from benchmarks.child import call
 from benchmarks.figures import Spread, markdown, plain
@@ -86,6 +86,12 @@ def test_dataset(tmp_path: Path) -> None:
     assert 900 < row["GB"] * 1e9 / 2000 < 1200
 
 
+def test_checks() -> None:
+    found = checks.measure(rows=2000)
+    assert [row["what"] for row in found] == ["structure", "near duplicates", "all checks"]
+    assert [row["findings"] > 0 for row in found] == [False, True, True]
+
+
 def test_imports() -> None:
     package, first_use = imports.measure(repeats=3)
     assert package["ms above a bare interpreter"].median < first_use["ms above a bare interpreter"].median
@@ -116,6 +122,18 @@ def test_training(kind: str, precompute: bool, one_thread: None) -> None:
     found = training.side_by_side("toy", kind, precompute, pairs=2)
     assert {name: len(times) for name, times in found["seconds"].items()} == {"ours": 2, "trl": 2}
     assert found["losses_apart"] <= training.AGREE
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
+def test_preparation(kind: str, one_thread: None) -> None:
+    pytest.importorskip("trl")
+    from benchmarks import preparation
+
+    [row] = preparation.measure(pairs=1, cases=((("tickets", kind, 32)),))
+    assert row["same ids and labels"]
+    assert row["× trl"].count == 1
 
 
 @pytest.mark.slow

@@ -94,8 +94,19 @@ def test_leaks_are_told_exact_and_near_with_both_lines() -> None:
     test = Dataset.of([chat(prose(100), "yes"), chat(prose(3), "yes"), near], name="test")
     exact, nearly = test.leaks(train)
     assert (exact.check, exact.severity, exact.rows) == ("leakage", "error", (2,))
-    assert (nearly.check, nearly.severity, nearly.rows) == ("near-leakage", "warning", (3,))
+    assert (nearly.check, nearly.severity, nearly.rows) == ("near-leakage", "error", (3,))
     assert "row 3 is nearly row 8 of train" in nearly.example
+
+
+def test_a_split_can_leave_out_of_training_what_is_nearly_held_out() -> None:
+    data = Dataset.of([chat(prose(n) + thanks, "yes") for n in range(60) for thanks in ("", " thanks")])
+    train, validation, test = data.split(validation=0.2, test=0.2, seed=3)
+    assert test.leaks(train)
+    assert validation.leaks(train)
+    apart, *held = data.split(validation=0.2, test=0.2, seed=3, apart=True)
+    assert [list(side.hashes()) for side in held] == [list(side.hashes()) for side in (validation, test)]
+    assert set(apart.hashes()) < set(train.hashes())
+    assert not [finding for side in held for finding in side.leaks(apart)]
 
 
 @pytest.mark.parametrize(

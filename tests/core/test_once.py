@@ -251,6 +251,17 @@ def test_validation_rows_that_are_also_in_train_are_refused(at: Open, job: Job) 
     assert at().submit(leaking, allow_leakage=True)
 
 
+def test_validation_rows_that_are_nearly_in_train_are_refused(at: Open, job: Job) -> None:
+    text = "The lamp that I ordered last week came with a broken shade and I would like to have another one, please"
+    rows = [{"messages": [{"role": "user", "content": said}, {"role": "assistant", "content": "replace"}]}
+            for said in (text, f"{text}.")]  # fmt: skip
+    leaking = replace(job, train=Dataset.of([*job.train.rows(), rows[0]]), validation=Dataset.of(rows[1:]))
+    with pytest.raises(DatasetError, match="by a few words only") as caught:
+        at().submit(leaking)
+    assert "apart=True" in str(caught.value.cure)
+    assert at().submit(leaking, allow_leakage=True)
+
+
 def test_what_the_place_cannot_do_is_refused_naming_what_it_can(at: Open, job: Job, made: Made) -> None:
     with pytest.raises(UnsupportedError, match="no 'early_stopping', which the job sets to 3"):
         at().submit(replace(job, method=SFT(early_stopping=3), validation=job.train[:5]))

@@ -24,6 +24,7 @@ BATCH = 50_000
 CHUNK = 20_000
 MOST_COMPARED = 30_000
 FEWEST_PAIRS = 8
+MOST_ROWS = 200_000
 
 
 def pairs_of_words(text: str) -> list[str]:
@@ -229,27 +230,58 @@ class NearDuplicates:
 
 
 def leaks(train: Rows, held: Rows) -> Iterator[Finding]:
-    """Rows of `held` that are rows of `train`, exactly (an error) or nearly. Raises MissingDependencyError."""
+    """Rows of `held` that are rows of `train`, exactly or nearly. Raises MissingDependencyError."""
     trained = set(train.hashes())
     exact = [index for index, content in enumerate(held.hashes()) if content in trained]
-    near = near_between(train, held)
-    sides = "one side of the split" if held.name == train.name else f"{held.name} or from {train.name}"
-    cure = f"remove them from {sides}: what was trained on cannot be judged on"
     if exact:
         places = Places()
         for index in exact:
             places.add(index)
-        words = rows_of(len(exact), "is", "are")
-        yield places.finding(held, "leakage", "error", f"{words} also in {train.name}.", cure)
+        sides = "one side of the split" if held.name == train.name else f"{held.name} or from {train.name}"
+        cure = f"remove them from {sides}: what was trained on cannot be judged on"
+        yield places.finding(
+            held, "leakage", "error", f"{rows_of(len(exact), 'is', 'are')} also in {train.name}.", cure
+        )
+    yield from near_leaks(train, held)
+
+
+def near_leaks(train: Rows, held: Rows) -> Iterator[Finding]:
+    """Rows of `held` that are nearly rows of `train`: one finding, an error. Raises MissingDependencyError."""
+    near = near_between(train, held)
     if near:
         places = Places()
         for index, first in sorted(near.items()):
             places.add(
                 index, f"{held.unit} {held.line(index)} is nearly {train.unit} {train.line(first)} of {train.name}"
             )
-        words = rows_of(len(near), "differs", "differ")
         yield places.finding(
-            held, "near-leakage", "warning", f"{words} from a row of {train.name} by a few words only.", cure
+            held,
+            "near-leakage",
+            "error",
+            f"{rows_of(len(near), 'differs', 'differ')} from a row of {train.name} by a few words only, "
+            "so what was trained on would be judged on.",
+            "split with apart=True (in a job file `split: {apart: true}`), or train on train.apart_from(held_out)",
+        )
+
+
+def near_leaks_if_looked_for(train: Rows, held: Rows) -> Iterator[Finding]:
+    """The same, with a note in its place where near duplicates cannot be looked for, or that would take minutes."""
+    if len(train) + len(held) > MOST_ROWS:
+        yield Finding(
+            "near-leakage",
+            "note",
+            f"near duplicates of {held.name} were not looked for among {len(train):,} rows, which takes minutes.",
+            "look once: held_out.leaks(train), or `finetune check job.yaml`",
+        )
+        return
+    try:
+        yield from near_leaks(train, held)
+    except MissingDependencyError as fault:
+        yield Finding(
+            "near-leakage",
+            "note",
+            f"near duplicates of {held.name} were not looked for: {fault.message}",
+            str(fault.cure),
         )
 
 
