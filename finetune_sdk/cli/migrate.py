@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, FailuresPath, MaxCost, ReportPath
+from finetune_sdk.cli.findings import plural
+from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, FailuresPath, ReportPath
 from finetune_sdk.cli.screen import Screen, screen, table
 
 if TYPE_CHECKING:
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
     from finetune_sdk.backend import PastJob
     from finetune_sdk.client import Client
-    from finetune_sdk.migration import Cases, Folder, Recording
+    from finetune_sdk.migration import Folder, Migration, Recording
 
 PLACE = "PLACE"
 _JOBS = "Ids of jobs, or the names of their models; none lists them."
@@ -29,7 +32,17 @@ _TOKENS = "Of one answer; twice the longest expected one when left out."
 _NONE = "Fetch data and settings only."
 _LEAK = "Keep cases that were trained on; the job file says so."
 _YES = "Do not ask before answers are paid for; for scripts."
+_COST = "Refuse where recording may cost more."
 _MODEL = "What replaces it: a run's id, or a model's name there; the folder's own run when left out."
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What the user allows: what recording may cost in USD, no question before it, and whether to record at all."""
+
+    max_cost: float | None
+    yes: bool
+    answers: bool
 
 
 class Places(TyperGroup):
@@ -48,7 +61,7 @@ migrate = typer.Typer(
 @migrate.command(PLACE)
 def place(
     context: typer.Context,
-    jobs: Annotated[list[str] | None, typer.Argument(metavar="[JOB]…", help=_JOBS, show_default=False)] = None,
+    jobs: Annotated[list[str] | None, typer.Argument(metavar="JOB", help=_JOBS, show_default=False)] = None,
     every: Annotated[bool, typer.Option("--all", help="All jobs that succeeded.")] = False,
     to: Annotated[Path | None, typer.Option("--to", metavar="FOLDER", help=_TO, show_default=False)] = None,
     cases: Annotated[Path | None, typer.Option("--cases", metavar="FILE", help=_CASES, show_default=False)] = None,
@@ -61,7 +74,9 @@ def place(
     ] = None,
     no_answers: Annotated[bool, typer.Option("--no-answers", help=_NONE)] = False,
     allow_leakage: Annotated[bool, typer.Option("--allow-leakage", help=_LEAK)] = False,
-    max_cost: MaxCost = None,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", metavar="USD", min=0, help=_COST, show_default=False)
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help=_YES)] = False,
     config: ConfigPath = None,
     as_json: AsJson = False,
@@ -74,7 +89,7 @@ def place(
         from finetune_sdk.cli.waiting import waiting
         from finetune_sdk.client import Client
         from finetune_sdk.errors import InputError
-        from finetune_sdk.migration import find, past_jobs
+        from finetune_sdk.migration import Migration, find, past_jobs
 
         client = Client(str(context.info_name), config=config)
         with waiting(f"listing the jobs at {client.name}"):
@@ -88,8 +103,14 @@ def place(
             raise InputError("there is no folder to migrate to.", cure="name one: --to FOLDER")
         chosen = [find(past, name, client.name) for name in jobs or ()]
         chosen += [one for one in past if every and one.status == "succeeded" and one not in chosen]
-        asked = _Asked(client, out, cases, hold_out, with_base, max_tokens, allow_leakage, not no_answers)
-        out.answer({"jobs": asked.migrate(chosen, to, max_cost, yes)})
+        moving = [
+            Migration(
+                client, one, to, cases=cases, hold_out=hold_out, allow_leakage=allow_leakage, max_tokens=max_tokens,
+                with_base=with_base,
+            )
+            for one in chosen
+        ]  # fmt: skip
+        out.answer({"jobs": _take(moving, _Terms(max_cost, yes, not no_answers), out)})
 
 
 def _list(client: Client, past: Sequence[PastJob], out: Screen) -> None:
@@ -98,10 +119,24 @@ def _list(client: Client, past: Sequence[PastJob], out: Screen) -> None:
     head = ("job", "name", "base", "method", "created", "status", "tokens", "model", "dies", "files")
     if past:
         out.show(table(head, [_cells(one) for one in past], wrapped=1))
+        for line in _ends(past):
+            out.show(line)
         out.show(f"take one with you: finetune migrate {client.name} {past[0].id} --to FOLDER")
     else:
         out.show(f"there is no job at {client.backend.address}")
     out.answer({"place": client.name, "address": client.backend.address, "jobs": [row(one) for one in past]})
+
+
+def _ends(past: Sequence[PastJob]) -> list[str]:
+    """When the models that are left end, the first first."""
+    alive = [one.dies for one in past if one.model and one.model_there is not False and one.dies is not None]
+    today = date.today()
+    return [
+        f"{plural(alive.count(day), 'model')} {'ends' if alive.count(day) == 1 else 'end'} on {day}, in {(day - today).days} days"
+        if day > today
+        else f"{plural(alive.count(day), 'model')} ended on {day}"
+        for day in sorted(set(alive))
+    ]
 
 
 def _cells(past: PastJob) -> tuple[str, ...]:
@@ -118,133 +153,58 @@ def _cells(past: PastJob) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-class _Asked:
-    """What is asked of the chosen jobs."""
+def _take(moving: Sequence[Migration], terms: _Terms, out: Screen) -> list[dict[str, Any]]:
+    """Fetches all, shows what recording may cost and asks, records, and tells what stands."""
+    from contextlib import ExitStack
 
-    def __init__(
-        self,
-        client: Client,
-        out: Screen,
-        cases: Path | None,
-        hold_out: float | None,
-        with_base: bool,
-        max_tokens: int | None,
-        allow_leakage: bool,
-        answers: bool,
-    ) -> None:
-        self.client, self.out = client, out
-        self.cases, self.hold_out, self.allow_leakage = cases, hold_out, allow_leakage
-        self.with_base, self.max_tokens, self.answers = with_base, max_tokens, answers
+    from finetune_sdk.cli.waiting import waiting
 
-    def migrate(self, chosen: Sequence[PastJob], to: Path, max_cost: float | None, yes: bool) -> list[dict[str, Any]]:
-        """Fetches all, shows what recording may cost and asks, records, and tells what stands."""
-        from contextlib import ExitStack
+    with ExitStack() as held:
+        for one in moving:
+            held.enter_context(one)
+            with waiting(f"fetching the files of {one.past.id}"):
+                one.prepare()
+        plans = [one.left() if terms.answers else [] for one in moving]
+        _agree([recording for each in plans for recording in each], terms, out)
+        return [_recorded(one, each, out) for one, each in zip(moving, plans, strict=True)]
 
-        from finetune_sdk.migration import Folder
 
-        with ExitStack() as held:
-            folders = []
-            for past in chosen:
-                folder = Folder.of(to, past.id, self.client.backend.address)
-                held.enter_context(folder.alone())
-                folders.append((past, folder, self._prepared(past, folder)))
-            self._allowed([one for _, _, plans in folders for one in plans], max_cost, yes)
-            return [self._recorded(past, folder, plans) for past, folder, plans in folders]
+def _agree(recordings: Sequence[Recording], terms: _Terms, out: Screen) -> None:
+    """Shows what recording may cost. Raises BudgetError above the cap, and asks where it costs anything."""
+    from finetune_sdk.cli.submission import ask
+    from finetune_sdk.migration import within
 
-    def _prepared(self, past: PastJob, folder: Folder) -> list[Recording]:
-        """The folder with data, settings and job, and what is left to be recorded."""
-        from finetune_sdk.cli.waiting import waiting
-        from finetune_sdk.migration import choose, fetch, write
+    for one in recordings:
+        kept = f" ({one.kept:,} are recorded already)" if one.kept else ""
+        out.say(f"{one.model}: {len(one.left):,} answers to record{kept}, {one.charge}: {one.charge.basis}")
+    charge = within(recordings, terms.max_cost)
+    if charge.high != 0 and not terms.yes:
+        ask(out, "to these answers", "--yes to record them without asking, or --no-answers")
 
-        client = self.client
-        folder.know(
-            place=client.name, address=client.backend.address, job=past.id, model=past.model, base=past.base,
-            method=past.method, dies=past.dies.isoformat() if past.dies else None,
-        )  # fmt: skip
-        with waiting(f"fetching the files of {past.id}"):
-            fetch(client.backend, past, folder)
-        cases = choose(folder, self.cases, self.hold_out, allow_leakage=self.allow_leakage)
-        plans = self._plans(past, folder, cases) if self.answers else []
-        write(past, folder, client.settings.place(client.name))
-        return plans
 
-    def _plans(self, past: PastJob, folder: Folder, cases: Cases) -> list[Recording]:
-        from finetune_sdk.migration import plan
+def _recorded(moving: Migration, recordings: Sequence[Recording], out: Screen) -> dict[str, Any]:
+    from finetune_sdk.cli.waiting import waiting
+    from finetune_sdk.migration.recording import lines
 
-        if past.model is None or past.model_there is False:
-            return []
-        plans = plan(self.client.backend, past, folder, cases, self.max_tokens, base=self.with_base)
-        return [one for one in plans if one.left]
-
-    def _allowed(self, plans: Sequence[Recording], max_cost: float | None, yes: bool) -> None:
-        """Shows what recording may cost. Raises BudgetError above the cap, and asks where it costs anything."""
-        from functools import reduce
-
-        from finetune_sdk.cli.submission import ask
-        from finetune_sdk.estimate import Range
-
-        if not plans:
-            return
-        for one in plans:
-            kept = f" ({one.kept:,} are recorded already)" if one.kept else ""
-            self.out.say(f"{one.model}: {len(one.left):,} answers to record{kept}, {one.charge}: {one.charge.basis}")
-        total = reduce(Range.__add__, (one.charge for one in plans))
-        _within(total, max_cost)
-        if not (yes or total.high == 0):
-            ask(self.out, "to these answers", "--yes to record them without asking, or --no-answers")
-
-    def _recorded(self, past: PastJob, folder: Folder, plans: Sequence[Recording]) -> dict[str, Any]:
-        from finetune_sdk.cli.waiting import waiting
-        from finetune_sdk.errors import NotFoundError
-        from finetune_sdk.migration import record, write
-        from finetune_sdk.migration.recording import lines
-
-        faults: list[str] = []
-        for one in plans:
-            try:
-                with waiting(f"recording {one.model}") as tell:
-                    faults += record(self.client.backend, one, folder, tell)
-            except NotFoundError as fault:
-                self.out.say(f"{one.model} is gone: {fault.message}")
-                if one.role == "tuned":
-                    folder.know(model_gone=fault.message)
-        if plans:
-            folder.know(unanswered=faults)
-        standing = write(past, folder, self.client.settings.place(self.client.name))
-        count = sum(1 for _ in lines(folder.answers))
-        self.out.show(
-            f"{folder.path}: {', '.join(_there(folder))}; {count:,} answers recorded",
-            *(f"  {one}" for one in standing),
-        )
-        if folder.job.exists():
-            self.out.show(f"  next: cd {folder.path} and read README.md")
-        return {
-            "job": past.id, "folder": str(folder.path), "answers": count, "unanswered": faults, "standing": standing,
-            "files": folder.known.get("files", {}), "cases": folder.known.get("cases", {}),
-            "job_file": str(folder.job) if folder.job.exists() else None,
-        }  # fmt: skip
+    with waiting(f"recording {moving.past.model}") as tell:
+        faults = moving.record(recordings, tell) if recordings else []
+    standing, folder = moving.write(), moving.folder
+    count = sum(1 for _ in lines(folder.answers))
+    out.show(
+        f"{folder.path}: {', '.join(_there(folder))}; {count:,} answers recorded", *(f"  {one}" for one in standing)
+    )
+    if folder.job.exists():
+        out.show(f"  next: cd {folder.path} and read README.md")
+    return {
+        "job": moving.past.id, "folder": str(folder.path), "answers": count, "unanswered": faults, "standing": standing,
+        "files": folder.known.get("files", {}), "cases": folder.known.get("cases", {}),
+        "job_file": str(folder.job) if folder.job.exists() else None,
+    }  # fmt: skip
 
 
 def _there(folder: Folder) -> list[str]:
     files = (folder.train, folder.validation, folder.cases, folder.grader, folder.job, folder.settings)
     return [path.name for path in files if path.exists()]
-
-
-def _within(charge: Any, max_cost: float | None) -> None:
-    from finetune_sdk.errors import BudgetError
-
-    if max_cost is None:
-        return
-    if charge.high is None:
-        raise BudgetError(
-            f"what recording costs is unknown ({charge.basis}), so --max-cost {max_cost:,.2f} cannot be kept.",
-            cure="give the prices in finetune.toml, or leave --max-cost out",
-        )
-    if charge.high > max_cost:
-        raise BudgetError(
-            f"recording may cost {charge}, and its high end is above --max-cost {max_cost:,.2f}; data and settings are fetched.",
-            cure="raise it, give fewer --cases, or lower --max-tokens",
-        )
 
 
 @migrate.command()

@@ -4,14 +4,10 @@ Whatever is written stands whole or not at all, so that a migration that was end
 in here knows a vendor: a place tells its past through the optional verb "history" of the contract.
 """
 
-from finetune_sdk.migration.cases import Cases, choose
-from finetune_sdk.migration.comparing import compare
-from finetune_sdk.migration.fetching import fetch
+from finetune_sdk.migration.comparing import Compared, compare
 from finetune_sdk.migration.folder import Folder
 from finetune_sdk.migration.listing import find, past_jobs
-from finetune_sdk.migration.recording import Recording, plan, record, recorded
-from finetune_sdk.migration.writing import write
+from finetune_sdk.migration.migration import Migration, within
+from finetune_sdk.migration.recording import Recording, recorded
 
-__all__ = [
-    "Cases", "Folder", "Recording", "choose", "compare", "fetch", "find", "past_jobs", "plan", "record", "recorded", "write"
-]  # fmt: skip
+__all__ = ["Compared", "Folder", "Migration", "Recording", "compare", "find", "past_jobs", "recorded", "within"]

@@ -16,6 +16,7 @@ from finetune_sdk.messages import ChatExample, Conversation, Example, Preference
 from finetune_sdk.migration.folder import Folder
 
 SEED = 0
+VALIDATION = "the job's validation rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def _source(folder: Folder, given: Path | None, hold_out: float | None) -> str:
         return f"the rows of {given.name} ({digest})"
     if hold_out is not None:
         return f"{hold_out:.0%} of the training rows"
-    return "the job's validation rows" if folder.validation.exists() else "none"
+    return VALIDATION if folder.validation.exists() else "none"
 
 
 def _made(folder: Folder, given: Path | None, hold_out: float | None, source: str, allow_leakage: bool) -> Cases:

@@ -18,7 +18,7 @@ from typing import Any
 
 from finetune_sdk.backend import Backend, PastJob
 from finetune_sdk.data.tokens import Counter
-from finetune_sdk.errors import BackendError, FinetuneError, InputError, UnsupportedError
+from finetune_sdk.errors import BackendError, FinetuneError, InputError, RefusedError, UnsupportedError
 from finetune_sdk.estimate import Price, Range
 from finetune_sdk.messages import ChatExample, Conversation, TaskExample, ToolCall
 from finetune_sdk.migration.cases import Cases, as_cases, conversations, key_of, training_rows
@@ -35,7 +35,7 @@ _INEXACT = (0.65, 2.0)
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What is still to be asked of one model, and what that may cost. `high` counts every answer at its full length."""
+    """What is still to be asked of one model, and what that may cost at most: every answer at its full length."""
 
     role: str
     model: str
@@ -141,11 +141,15 @@ def record(
 ) -> list[str]:
     """Asks what is left and keeps each answer as it comes. Returns what went wrong, question by question.
 
-    After five failures in a row nothing more is asked. Raises NotFoundError where the model is gone.
+    After five failures in a row that are not of one question nothing more is asked. Raises NotFoundError where the model
+    is gone.
     """
     model = backend.model(recording.model)
     _whole_lines(folder.answers)
     faults, row, done, lock = list[str](), [0], [0], Lock()
+    rows = training_rows(folder)
+    learnt = as_cases(rows) if rows is not None else None
+    trained = {key_of(question) for question in conversations(learnt)} if learnt is not None else set()
 
     def one(asked: Conversation) -> None:
         if row[0] >= _ENOUGH:
@@ -155,9 +159,9 @@ def record(
         except BackendError as fault:
             with lock:
                 faults.append(fault.message)
-                row[0] += 1
+                row[0] += _is_general(fault)
             return
-        line = _line(recording, asked, answer, sampling)
+        line = _line(recording, asked, answer, sampling) | {"trained_on": key_of(asked) in trained}
         with lock:
             _append(folder.answers, line)
             row[0] = 0
@@ -172,6 +176,11 @@ def record(
         workers.shutdown(wait=True, cancel_futures=True)  # what is under way is paid for, and kept
     missing = len(recording.left) - done[0] - len(faults)
     return [*faults, *([f"{missing:,} questions were not asked after {_ENOUGH} failures in a row"] if missing else [])]
+
+
+def _is_general(fault: BackendError) -> bool:
+    """Whether other questions would fail alike: all but what the place refuses one question for."""
+    return not isinstance(fault, RefusedError) or fault.code in ("401", "403", "invalid_api_key")
 
 
 def _answered(model: Model, asked: Conversation, sampling: Sampling) -> tuple[Answer, Sampling]:
@@ -215,7 +224,8 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
         try:
             found = json.loads(line)
             Conversation.from_canonical(found["asked"])
-            yield {**found, "answer": found["answer"], "key": found["key"], "role": found["role"]}
+            _answer(found["answer"])
+            yield {**found, "key": found["key"], "role": found["role"]}
         except (ValueError, KeyError, TypeError):
             raise InputError(
                 f"{path} line {number} is no recorded answer.", cure="remove that line; its question is asked again"

@@ -12,7 +12,7 @@ from finetune_sdk.backend import PastJob
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import FinetuneError
 from finetune_sdk.jobfile import JobFile
-from finetune_sdk.migration.cases import evaluators
+from finetune_sdk.migration.cases import VALIDATION, evaluators
 from finetune_sdk.migration.folder import Folder
 from finetune_sdk.migration.recording import lines
 
@@ -54,7 +54,7 @@ def _standing(past: PastJob, folder: Folder) -> Iterator[str]:
         yield "the place names no training file"
     if past.model is None:
         yield f"the job is {past.status} and has no model, so nothing can be recorded"
-    elif past.model_there is False or folder.known.get("model_gone"):
+    elif folder.known.get("model_gone"):
         yield f"the model {past.model} is not there any more, so no further answer can be recorded"
     if past.method not in _METHODS:
         what = "grader.json holds its grader whole; " if folder.grader.exists() else ""
@@ -94,7 +94,7 @@ def _job(past: PastJob, folder: Folder) -> str:
         f"name: {json.dumps(past.name or past.id, ensure_ascii=False)}",
         "",
         f"train: {train.name}",
-        *(["validation: validation.jsonl"] if folder.validation.exists() else []),
+        *_validation(folder, cases),
         *(["test: cases.jsonl"] if cases.get("rows") else []),
         "",
         f"method: {{{', '.join(f'{name}: {_number(value)}' for name, value in words.items())}}}",
@@ -107,6 +107,15 @@ def _job(past: PastJob, folder: Folder) -> str:
     if cases.get("rows"):
         text += _evaluation(folder, cases)
     return "\n".join(text) + "\n"
+
+
+def _validation(folder: Folder, cases: Mapping[str, Any]) -> Iterator[str]:
+    if not folder.validation.exists():
+        return
+    if cases.get("rows") and cases["source"] == VALIDATION:
+        yield "# validation: validation.jsonl   # these rows are the cases: no checkpoint is to be chosen by what judges it"
+    else:
+        yield "validation: validation.jsonl"
 
 
 def _evaluation(folder: Folder, cases: Mapping[str, Any]) -> Iterator[str]:
@@ -208,7 +217,10 @@ def _page(past: PastJob, folder: Folder, standing: list[str]) -> str:
             *(["$ finetune migrate compare . --backend local"] if answers else []),
             "```", "",
         ]  # fmt: skip
-    parts += [f"Whatever is missing is fetched, and asked, by the same `finetune migrate {place}` once more.", ""]
+    parts += [
+        f"Whatever is missing is fetched, and asked, by `finetune migrate {place} {past.id} --to ..` from here.",
+        "",
+    ]
     return "\n".join(parts)
 
 
