@@ -53,14 +53,14 @@ class Folder:
 
     @classmethod
     def opened(cls, path: Path) -> Folder:
-        """A folder that was migrated. Raises InputError where none was."""
-        folder = cls(path)
+        """A migrated job's folder, or the one above it where it is alone there. Raises InputError where there is none."""
+        inside = sorted(one.parent for one in path.glob(f"*/{STATE}")) if path.is_dir() else []
+        folder = cls(inside[0] if len(inside) == 1 and not (path / STATE).exists() else path)
         if folder.known:
             return folder
-        inside = sorted(one.parent.name for one in path.glob(f"*/{STATE}")) if path.is_dir() else []
         raise InputError(
-            f"{path} holds no migrated job.",
-            cure=f"name the folder of one: {', '.join(str(path / name) for name in inside[:5])}"
+            f"{path} holds {len(inside)} migrated jobs." if inside else f"{path} holds no migrated job.",
+            cure=f"name the folder of one: {', '.join(map(str, inside[:5]))}"
             if inside
             else "migrate one first: finetune migrate openai JOB --to FOLDER",
         )
