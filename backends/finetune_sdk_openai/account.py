@@ -56,7 +56,9 @@ class Account:
             dies=self._dies(job, models or {}),
             train=self._file(job.training_file, files),
             validation=self._file(job.validation_file, files),
-            portable={_PORTABLE[name]: value for name, value in words.items() if name in _PORTABLE and value != "auto"},
+            portable={
+                _PORTABLE[name]: value for name, value in words.items() if name in _PORTABLE and _is_number(value)
+            },
             own={**{name: value for name, value in words.items() if name not in _PORTABLE and value != "auto"}, **more},
             seed=job.seed,
             tokens=job.trained_tokens,
@@ -129,14 +131,12 @@ def _settings(job: FineTuningJob) -> tuple[str, dict[str, Any], dict[str, Any]]:
     assert isinstance(settings, dict)
     older = job.hyperparameters.model_dump(mode="json", exclude_none=True) if job.hyperparameters else {}
     words = settings.get("hyperparameters") or older
-    usable = {name: value for name, value in words.items() if _sane(value)}
+    usable = {str(name): value for name, value in words.items() if isinstance(value, str) or _is_number(value)}
     return _METHODS.get(kind, kind), usable, {name: of for name, of in settings.items() if name != "hyperparameters"}
 
 
-def _sane(value: object) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    )
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value > 0
 
 
 def _suffix(job: FineTuningJob) -> str | None:

@@ -60,7 +60,7 @@ def _fetched(backend: Backend, file: PastFile, path: Path) -> dict[str, Any]:
 
 
 def _as_large_as_told(file: PastFile, size: int) -> None:
-    if file.size not in (None, size):
+    if file.size and file.size != size:
         raise BackendError(
             f"the file {file.id} came with {size:,} bytes, and the place says that it has {file.size:,}.",
             cure="call this again; what came is not kept",

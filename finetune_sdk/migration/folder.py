@@ -92,10 +92,13 @@ class Folder:
     def suggest(self, path: Path, text: str) -> bool:
         """Writes a text, unless a person has changed what was written before; says whether it stands."""
         written: Mapping[str, str] = self.known.get("written", {})
-        if path.exists() and _digest(path.read_bytes()) != written.get(path.name):
-            return path.read_text("utf-8", "replace") == text
-        self.know(written={**written, path.name: _digest(text.encode("utf-8", "replace"))})
-        self.put(path, text)
+        digest = _digest(text.encode("utf-8", "replace"))
+        there = _digest(path.read_bytes()) if path.exists() else None
+        if there not in (None, digest, written.get(path.name)):
+            return False
+        if there != digest:
+            self.put(path, text)
+        self.know(written={**written, path.name: digest})
         return True
 
     @contextmanager

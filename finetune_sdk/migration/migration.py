@@ -83,7 +83,10 @@ class Migration:
         if self._cases is None or self._cases.data is None or self.past.model is None or self._gone(self.past.model):
             return []
         plans = plan(self._client.backend, self.past, self.folder, self._cases, self._max_tokens, base=self._with_base)
-        return [one for one in plans if one.left]
+        left = [one for one in plans if one.left]
+        if not left:
+            self.folder.know(unanswered=[])
+        return left
 
     def _gone(self, model: str) -> bool:
         """Whether a model that the place does not list is truly not there: some do not list what was tuned."""

@@ -89,7 +89,7 @@ def _job(past: PastJob, folder: Folder) -> str:
     train = folder.rest if cases.get("held_out") and folder.rest.exists() else folder.train
     words = {"kind": past.method, **past.portable}
     text = [
-        f"# The job {past.id}, trained by {past.method} from {past.base}, for any backend to train anew.",
+        f"# The job {_line(past.id)}, trained by {_line(past.method)} from {_line(past.base)}, for any backend to train anew.",
         "# Which base, which adapter and which learning rate is for the settings to say: see finetune.toml.",
         f"name: {json.dumps(past.name or past.id, ensure_ascii=False)}",
         "",
@@ -99,7 +99,7 @@ def _job(past: PastJob, folder: Folder) -> str:
         "",
         f"method: {{{', '.join(f'{name}: {_number(value)}' for name, value in words.items())}}}",
         *(
-            f"# {name} = {json.dumps(value)} there; its own word, which is no learning rate"
+            f"# {_line(name)} = {json.dumps(value)} there; its own word, which is no learning rate"
             for name, value in _own(past)
         ),
         *([f"seed: {past.seed}"] if past.seed is not None and 0 <= past.seed < 2**31 else []),
@@ -138,9 +138,14 @@ def _own(past: PastJob) -> Iterator[tuple[str, Any]]:
 
 
 def _number(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}" if value != int(value) else str(int(value))
+    if isinstance(value, float) and value == int(value):
+        return str(int(value))
     return str(value)
+
+
+def _line(text: str) -> str:
+    """A place's word as part of one line, whatever it holds."""
+    return " ".join(str(text).split())
 
 
 def _settings(past: PastJob, folder: Folder, place: Mapping[str, Any]) -> str:
@@ -166,7 +171,11 @@ def _settings(past: PastJob, folder: Folder, place: Mapping[str, Any]) -> str:
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else json.dumps(name)
+    return (
+        name
+        if re.fullmatch(r"[\w-]+", name, re.ASCII)
+        else json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
+    )
 
 
 def _toml(value: Any) -> str:
@@ -180,7 +189,7 @@ def _toml(value: Any) -> str:
             return f"{{ {inner} }}"
         case list() | tuple():
             return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(str(value))
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _page(past: PastJob, folder: Folder, standing: list[str]) -> str:
@@ -190,7 +199,7 @@ def _page(past: PastJob, folder: Folder, standing: list[str]) -> str:
     answers = list(lines(folder.answers))
     dies = f"It dies on {past.dies}, and with it every answer that was not recorded." if past.dies else ""
     parts = [
-        f"# {past.name or past.id}",
+        f"# {_line(past.name or past.id)}",
         "",
         f"The job {past.id} of {made} at {known['address']}: {past.base} by {past.method}, {past.status}"
         + (f", {past.tokens:,} tokens billed." if past.tokens is not None else "."),

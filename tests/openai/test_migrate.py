@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -11,15 +12,21 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from openai.types.fine_tuning import FineTuningJob
 
 import finetune_sdk as ft
 import finetune_sdk.cli
+from finetune_sdk.errors import BackendError
+from finetune_sdk_openai.account import Account
+from finetune_sdk_openai.addresses import Address
+from finetune_sdk_openai.options import Options
 from opened import VARIABLE
 from protocol_data import pairs
 from provider import BASE, KEY, Provider
@@ -114,25 +121,33 @@ def test_the_jobs_of_an_account_are_listed_over_all_pages(provider: Provider, fi
     assert "train gone" in shown
 
 
-def test_openais_own_calendar_says_when_a_model_dies(home: Path) -> None:
-    from datetime import date
+class Known:
+    """An account at OpenAI with one job, where nothing else is told."""
 
-    from openai.types.fine_tuning import FineTuningJob
+    address = Address.read(Options.read(ft.Place("openai", {}, Path())), "openai")
 
-    from finetune_sdk_openai.account import Account
-    from finetune_sdk_openai.addresses import Address
-    from finetune_sdk_openai.connecting import Connection
-    from finetune_sdk_openai.options import Options
+    def every(self) -> list[FineTuningJob]:
+        words: dict[str, Any] = {
+            "id": "ftjob-1", "object": "fine_tuning.job", "model": "gpt-4o-mini-2024-07-18", "created_at": 1,
+            "status": "succeeded", "fine_tuned_model": "ft:gpt-4o-mini-2024-07-18:acme:triage:abc", "seed": 1,
+            "hyperparameters": {"n_epochs": 3, "batch_size": "auto"}, "training_file": "file-1", "result_files": [],
+            "organization_id": "org-1",
+        }  # fmt: skip
+        return [FineTuningJob.construct(**words)]
 
-    options = Options.read(ft.Place("openai", {}, home))
-    account = Account(Connection(Address.read(options, "openai"), 1, 1), None, options, date.today)  # type: ignore[arg-type]
-    job = FineTuningJob.model_construct(id="ftjob-1", model="gpt-4o-mini-2024-07-18", created_at=1, status="succeeded")
-    for name in ("method", "hyperparameters", "fine_tuned_model", "training_file", "validation_file", "metadata"):
-        setattr(job, name, None)
-    job.trained_tokens, job.seed = None, 1
-    past = account._past(job, {}, {})
-    assert past.dies == date(2027, 1, 14)
+    def all_files(self) -> list[Any]:
+        raise BackendError("not today")
+
+    def asked(self, *_: Any) -> Any:
+        raise BackendError("not today")
+
+
+def test_openais_own_calendar_and_prices_count_at_openai() -> None:
+    known: Any = Known()
+    (past,) = Account(known, known, Options(), date.today).history()
+    assert (past.dies, past.name, past.portable) == (date(2027, 1, 14), "triage", {"epochs": 3})
     assert [price.usd for price in past.prices] == [0.3, 1.2]
+    assert (past.model_there, past.train and past.train.there) == (None, None)
 
 
 def test_a_supervised_job_is_taken_along_with_its_answers(
@@ -479,3 +494,63 @@ def test_two_processes_do_not_record_into_one_folder(provider: Provider, finetun
         ended = finetune("migrate", "mine", job.id, "--to", "out")
     assert ended.status == 1
     assert "another process is migrating" in ended.err
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_as_if_it_never_was(
+    provider: Provider, finetune: Finetune, tmp_path: Path
+) -> None:
+    held, drawn, kills = first("tickets_heldout.jsonl", 60), random.Random(7), 0
+    job = provider.past(TRAIN, held)
+    provider.answers_after = 0.05
+    here = migrated(tmp_path, job.id)
+    for _ in range(8):
+        process = begun(tmp_path, "migrate", "mine", job.id, "--to", "out", "--yes")
+        try:
+            process.wait(0.7 + drawn.random())
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+            kills += 1
+        time.sleep(0.1)
+    provider.answers_after = 0.0
+    (done,) = finetune("migrate", "mine", job.id, "--to", "out", "--yes", "--json").value["jobs"]
+    assert ((here / "train.jsonl").read_bytes(), (here / "validation.jsonl").read_bytes()) == (TRAIN, held)
+    assert done["answers"] == done["cases"]["rows"]
+    assert done["standing"] == []
+    keys = [line["key"] for line in lines(here / "recorded.jsonl")]
+    assert len(keys) == len(set(keys))
+    assert len(asked(provider)) <= len(keys) + 8 * kills
+    assert list(here.glob(".*.part")) == []
+    assert ft.JobFile.load(here / "job.yaml").evaluation() is not None
+
+
+def test_a_model_that_is_not_listed_is_asked_for_by_its_name(
+    provider: Provider, finetune: Finetune, tmp_path: Path
+) -> None:
+    """At Azure, where a tuned model is asked by its deployment."""
+    job = provider.past(TRAIN, HELDOUT)
+    provider.bases["triage-deployed"] = None
+    options = {"kind": "azure", "metadata": False}
+    told(tmp_path, provider, **options)
+    text = (tmp_path / "finetune.toml").read_text()
+    (tmp_path / "finetune.toml").write_text(f'{text}deployments = {{ "{job.model}" = "triage-deployed" }}\n')
+    ended = finetune("migrate", "mine", job.id, "--to", "out", "--json")
+    assert ended.status == 0, ended.err
+    assert ended.value["jobs"][0]["answers"] == HELD
+    assert {seen.body["model"] for seen in provider.posts("/chat/completions")} == {"triage-deployed"}
+    kept = ft.Settings.load(file=migrated(tmp_path, job.id) / "finetune.toml").places["mine"]
+    assert kept["deployments"] == {job.model: "triage-deployed"}
+
+
+def test_a_place_that_writes_lines_into_its_words_writes_none_into_a_job(
+    provider: Provider, finetune: Finetune, tmp_path: Path
+) -> None:
+    evil = 'x"\nadapter: {kind: full}\n# \U0001f600'
+    provider.bases[evil] = None
+    job = provider.past(TRAIN, HELDOUT, model=evil, suffix=f"a:{evil}")
+    ended = finetune("migrate", "mine", job.id, "--to", "out", "--json")
+    assert ended.status == 0, ended.err
+    here = migrated(tmp_path, job.id)
+    assert ft.JobFile.load(here / "job.yaml").table.adapter is None
+    assert ft.Settings.load(file=here / "finetune.toml").places["mine"]["base"] == evil
