@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from finetune_sdk.backend import PastJob
+from finetune_sdk.data.checks.near import MOST_ROWS
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import FinetuneError
 from finetune_sdk.jobfile import JobFile
@@ -78,9 +79,19 @@ def _refused(folder: Folder) -> Iterator[str]:
         file = JobFile.load(folder.job)
         file.job()
         file.evaluation()
+        train, validation, _ = file.datasets()
+        small = validation is not None and len(train) + len(validation) <= MOST_ROWS
+        leaks = validation.leaks(train) if validation is not None and small else ()
     except FinetuneError as fault:
         cure = f" ({fault.cure})" if fault.cure else ""
         yield f"job.yaml does not run as it stands: {fault.message.splitlines()[0]}{cure}"
+        return
+    for one in leaks:
+        if one.severity == "error":
+            yield (
+                f"validation.jsonl: {one.message} `finetune run job.yaml --allow-leakage` trains all the same; better, take "
+                "those rows out"
+            )
 
 
 def _job(past: PastJob, folder: Folder) -> str:

@@ -282,6 +282,17 @@ def test_rows_that_were_trained_on_are_not_held_out(provider: Provider, finetune
     assert yaml.safe_load((migrated(tmp_path, other.id) / "job.yaml").read_text())["evaluation"]["allow_leakage"]
 
 
+def test_validation_rows_that_a_backend_would_refuse_are_told(
+    provider: Provider, finetune: Finetune, tmp_path: Path
+) -> None:
+    job = provider.past(TRAIN, HELDOUT + TRAIN.splitlines(keepends=True)[0])
+    (tmp_path / "unseen.jsonl").write_bytes(HELDOUT)
+    ended = finetune("migrate", "mine", job.id, "--to", "out", "--cases", "unseen.jsonl", "--json")
+    assert any("--allow-leakage" in one for one in ended.value["jobs"][0]["standing"])
+    file = yaml.safe_load((migrated(tmp_path, job.id) / "job.yaml").read_text())
+    assert (file["validation"], file["test"]) == ("validation.jsonl", "cases.jsonl")
+
+
 def test_a_share_of_the_training_rows_is_marked_and_the_replacement_does_not_see_it(
     provider: Provider, finetune: Finetune, tmp_path: Path
 ) -> None:
