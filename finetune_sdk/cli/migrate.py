@@ -95,8 +95,14 @@ def place(
         with waiting(f"listing the jobs at {client.name}"):
             past = past_jobs(client)
         if not jobs and not every:
-            if to is not None:
-                raise InputError("--to is for jobs, and none is named.", cure="name some by their ids, or give --all")
+            named = {
+                "--to": to, "--cases": cases, "--hold-out": hold_out, "--with-base": with_base, "--max-tokens": max_tokens,
+                "--no-answers": no_answers, "--allow-leakage": allow_leakage, "--max-cost": max_cost, "--yes": yes,
+            }  # fmt: skip
+            if given := [name for name, value in named.items() if value not in (None, False)]:
+                raise InputError(
+                    f"{given[0]} is for jobs, and none is named.", cure="name some by their ids, or give --all"
+                )
             _list(client, past, out)
             return
         if to is None:

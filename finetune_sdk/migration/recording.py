@@ -175,7 +175,7 @@ def record(
     finally:
         workers.shutdown(wait=True, cancel_futures=True)  # what is under way is paid for, and kept
     missing = len(recording.left) - done[0] - len(faults)
-    return [*faults, *([f"{missing:,} questions were not asked after {_ENOUGH} failures in a row"] if missing else [])]
+    return [*faults, *[f"not asked, after {_ENOUGH} failures in a row"] * missing]
 
 
 def _is_general(fault: BackendError) -> bool:
@@ -202,9 +202,14 @@ def _line(recording: Recording, asked: Conversation, answer: Answer, sampling: S
 def _append(path: Path, line: Mapping[str, Any]) -> None:
     text = json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
     with path.open("ab", buffering=0) as file:
-        while text:
-            text = text[file.write(text) :]
-        os.fsync(file.fileno())
+        before = file.tell()
+        try:
+            while text:
+                text = text[file.write(text) :]
+            os.fsync(file.fileno())
+        except OSError:  # a full disk: no half line may stay before the next one
+            file.truncate(before)
+            raise
 
 
 def _whole_lines(path: Path) -> None:

@@ -492,6 +492,8 @@ def test_an_unknown_job_and_a_place_without_a_past_are_said(provider: Provider, 
     here = finetune("migrate", "local")
     assert here.status == 1
     assert re.search("has no 'history': .*already", here.err)
+    for option in (("--max-cost", "5"), ("--hold-out", "0.1"), ("--yes",)):
+        assert "none is named" in finetune("migrate", "mine", *option).err
     nothing = finetune("migrate", "compare", "out")
     assert nothing.status == 1
     assert "holds no migrated job" in nothing.err
@@ -565,3 +567,19 @@ def test_a_place_that_writes_lines_into_its_words_writes_none_into_a_job(
     here = migrated(tmp_path, job.id)
     assert ft.JobFile.load(here / "job.yaml").table.adapter is None
     assert ft.Settings.load(file=here / "finetune.toml").places["mine"]["base"] == evil
+
+
+def test_a_place_that_fails_again_and_again_is_left_alone(
+    provider: Provider, finetune: Finetune, tmp_path: Path
+) -> None:
+    job = provider.past(TRAIN, first("tickets_heldout.jsonl", 60))
+    provider.fault = lambda verb, path: "500" if path == "/chat/completions" else None
+    text = (tmp_path / "finetune.toml").read_text().replace("patience = 5.0", "patience = 0.1")
+    (tmp_path / "finetune.toml").write_text(text)
+    (told_of,) = finetune("migrate", "mine", job.id, "--to", "out", "--json").value["jobs"]
+    assert told_of["answers"] == 0
+    assert len(told_of["unanswered"]) == told_of["cases"]["rows"]
+    assert len(set(asked(provider))) < told_of["cases"]["rows"]
+    provider.fault = lambda verb, path: None
+    (told_of,) = finetune("migrate", "mine", job.id, "--to", "out", "--json").value["jobs"]
+    assert told_of["answers"] == told_of["cases"]["rows"]
