@@ -63,7 +63,7 @@ class Account:
             seed=job.seed,
             tokens=job.trained_tokens,
             prices=tuple(self._prices(job.model)),
-            whole=job.model_dump(mode="json"),
+            whole=job.model_dump(mode="json", warnings=False),
         )
 
     def _models(self) -> dict[str, date | None] | None:
@@ -125,11 +125,13 @@ class Account:
 
 def _settings(job: FineTuningJob) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """The method, its hyperparameters, and what it has besides, such as a grader. Old jobs have no `method`."""
-    method = job.method.model_dump(mode="json", exclude_none=True) if job.method else {}
+    method = job.method.model_dump(mode="json", exclude_none=True, warnings=False) if job.method else {}
     kind = str(method.get("type") or "supervised")
     settings = method.get(kind) if isinstance(method.get(kind), dict) else {}
     assert isinstance(settings, dict)
-    older = job.hyperparameters.model_dump(mode="json", exclude_none=True) if job.hyperparameters else {}
+    older = (
+        job.hyperparameters.model_dump(mode="json", exclude_none=True, warnings=False) if job.hyperparameters else {}
+    )
     words = settings.get("hyperparameters") or older
     usable = {str(name): value for name, value in words.items() if isinstance(value, str) or _is_number(value)}
     return _METHODS.get(kind, kind), usable, {name: of for name, of in settings.items() if name != "hyperparameters"}

@@ -106,6 +106,7 @@ def test_the_jobs_of_an_account_are_listed_over_all_pages(provider: Provider, fi
     provider.files.pop(made[1].asked["training_file"])
     provider.deleted.add(made[2].model)
     provider.bases[BASE] = "2027-01-14"
+    made[3].status, made[4].status = "paused", "polishing"
     rows = {row["job"]: row for row in finetune("migrate", "mine", "--json").value["jobs"]}
     assert rows.keys() == {job.id for job in made}
     row = rows[made[0].id]
@@ -116,6 +117,8 @@ def test_the_jobs_of_an_account_are_listed_over_all_pages(provider: Provider, fi
     assert rows[made[1].id]["train"]["there"] is False
     assert rows[made[1].id]["validation"]["there"] is True
     assert rows[made[2].id]["model_there"] is False
+    assert [rows[job.id]["status"] for job in made[3:]] == ["paused", "polishing"]
+    assert rows[made[4].id]["model"] is None
     shown = finetune("migrate", "mine").out
     assert all(job.id in shown for job in made)
     assert "train gone" in shown
