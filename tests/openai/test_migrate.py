@@ -92,8 +92,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def asked(provider: Provider) -> list[str]:
-    """What every question ended with, in order."""
-    return [seen.body["messages"][-1]["content"] for seen in provider.posts("/chat/completions")]
+    """What every question ended with, in order; one that a kill cut in the middle was none."""
+    return [seen.body["messages"][-1]["content"] for seen in provider.posts("/chat/completions") if seen.body]
 
 
 def downloads(provider: Provider) -> list[str]:
