@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
@@ -22,8 +23,10 @@ from finetune_sdk.job import Adapter, Job, Method, digest, table
 from finetune_sdk.model import Model
 
 GROUP = "finetune_sdk.backends"
-Optional = Literal["list", "checkpoints", "pause", "resume", "deploy", "export", "render"]
-OPTIONAL: frozenset[str] = frozenset({"list", "checkpoints", "pause", "resume", "deploy", "export", "render"})
+Optional = Literal["list", "checkpoints", "pause", "resume", "deploy", "export", "render", "history"]
+OPTIONAL: frozenset[str] = frozenset(
+    {"list", "checkpoints", "pause", "resume", "deploy", "export", "render", "history"}
+)
 
 
 class Status(str):
@@ -84,6 +87,45 @@ class Result:
     model: str
     actual: Mapping[str, float] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PastFile:
+    """A data file of a past job. `there` is None where the place does not say; `why` says what became of one that is gone."""
+
+    id: str
+    name: str = ""
+    size: int | None = None
+    there: bool | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PastJob:
+    """A job of the account, whoever submitted it: what another place needs to train its replacement.
+
+    `method` is "sft", "dpo", "rft", or the place's word. `portable` holds its hyperparameters by a Job's names, `own` those
+    that only this place has words for, `whole` all that the place tells. `tokens` is what was billed, `prices` what asking
+    the tuned `model` costs ("input" and "output"), where that is known; it can be asked before the day on which it `dies`.
+    """
+
+    id: str
+    base: str
+    method: str
+    status: Status
+    created: float
+    name: str | None = None
+    model: str | None = None
+    model_there: bool | None = None
+    dies: date | None = None
+    train: PastFile | None = None
+    validation: PastFile | None = None
+    portable: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    tokens: int | None = None
+    prices: tuple[Price, ...] = ()
+    whole: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +312,17 @@ class Backend(Protocol):
 
     def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:
         """Optional: token ids of an example and which of them are trained: {"ids", "trained", "text", "spans"}."""
+        ...
+
+    def history(self) -> Sequence[PastJob]:
+        """Optional: every job of the account, the newest first, whoever submitted it."""
+        ...
+
+    def fetch(self, file: str, into: BinaryIO) -> None:
+        """Optional, with "history": writes what a file of a past job holds, from the start of `into`, byte by byte as it is.
+
+        Raises NotFoundError for one that is gone.
+        """
         ...
 
 

@@ -252,6 +252,9 @@ class Recorded:
         self.origin = origin or Origin(backend="recorded", base=name)
         self._said = {_key(Conversation.of(asked)): answer for asked, answer in said}
 
+    def __contains__(self, asked: Asked) -> bool:
+        return _key(Conversation.of(asked)) in self._said
+
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         conversation = Conversation.of(asked)
         kept = self._said.get(_key(conversation))

@@ -46,6 +46,7 @@ CAPABILITIES = Capabilities(
         "pause": "a local run is ended with cancel and goes on with resume, which loses nothing",
         "deploy": "a local model answers as soon as it is asked",
         "export": "not built yet: the adapter in the run's folder is in peft's own format",
+        "history": "what was trained here is on this machine already, with its data; `finetune runs` lists it",
     },
 )
 

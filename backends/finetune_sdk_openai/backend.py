@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, BinaryIO
 
-from finetune_sdk.backend import Capabilities, Checkpoint, Event, Place, Resolved, Result, Status
+from finetune_sdk.backend import Capabilities, Checkpoint, Event, PastJob, Place, Resolved, Result, Status
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter
@@ -15,6 +15,7 @@ from finetune_sdk.estimate import Estimate, Price
 from finetune_sdk.job import Job
 from finetune_sdk.model import Model, Origin
 from finetune_sdk_openai import defaults, estimates, known, rules, submission, wire
+from finetune_sdk_openai.account import Account
 from finetune_sdk_openai.addresses import Address
 from finetune_sdk_openai.azure import Deployments
 from finetune_sdk_openai.connecting import Connection, needed
@@ -42,6 +43,7 @@ class OpenAIBackend:
         self._jobs = Jobs(self._connection)
         self._files = Files(self._connection, self._jobs, self._options)
         self._history = History(self._connection, self._jobs, self._files)
+        self._account = Account(self._connection, self._jobs, self._options, today)
         self._volumes: dict[tuple[str, str], estimates.Volume] = {}
         self._bases: set[str] = set()
 
@@ -212,6 +214,12 @@ class OpenAIBackend:
 
     def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:
         raise UnsupportedError(f"{self._place.name} has no 'render': {self._capabilities.gaps['render']}.")
+
+    def history(self) -> Sequence[PastJob]:
+        return self._account.history()
+
+    def fetch(self, file: str, into: BinaryIO) -> None:
+        self._account.fetch(file, into)
 
     def doctor(self) -> Mapping[str, str]:
         """What of this place is set, in words; the key is never shown."""

@@ -34,7 +34,7 @@ def capabilities(options: Options, address: Address) -> Capabilities:
         methods=frozenset({"sft", "dpo", "rft"}),
         adapters=frozenset(),
         hyperparameters=frozenset({"epochs", "batch_size", "beta", "graders"}),
-        verbs=frozenset({"list", "checkpoints", "pause"} | ({"deploy"} if deploys else set())),
+        verbs=frozenset({"list", "checkpoints", "pause", "history"} | ({"deploy"} if deploys else set())),
         gaps=gaps,
         visible_within=options.visible_within,
     )

@@ -60,7 +60,7 @@ class Options(BaseModel):
     The key is read from the variable that `api_key_env` names, and from nowhere else. A run shows up in the place's list
     within `visible_within` seconds; one request may take `timeout`, and one call with its repetitions `patience`.
     `at_once` conversations are asked together. `usd_per_million` trained tokens, `priced` on a day, goes before any price
-    that is known.
+    that is known, and so do `input_usd_per_million` and `output_usd_per_million` for what asking a model costs.
     """
 
     model_config = _TABLE
@@ -80,6 +80,8 @@ class Options(BaseModel):
     patience: PositiveFloat = 300.0
     at_once: Annotated[int, Field(ge=1, le=1024)] = 64
     usd_per_million: NonNegativeFloat | None = None
+    input_usd_per_million: NonNegativeFloat | None = None
+    output_usd_per_million: NonNegativeFloat | None = None
     priced: date | None = None
     sft: Words = Words()
     dpo: DPOWords = DPOWords()
@@ -114,10 +116,10 @@ class Options(BaseModel):
             options = cls.model_validate(given)
         except ValidationError as faults:
             raise _refused(table, faults) from None
-        if options.usd_per_million is not None and options.priced is None and options.usd_per_million > 0:
-            raise SettingsError(
-                f"{table}: usd_per_million has no date.", cure="say of which day it is: priced = 2026-11-22"
-            )
+        prices = ("usd_per_million", "input_usd_per_million", "output_usd_per_million")
+        undated = next((name for name in prices if getattr(options, name)), None) if options.priced is None else None
+        if undated is not None:
+            raise SettingsError(f"{table}: {undated} has no date.", cure="say of which day it is: priced = 2026-11-22")
         return options
 
     def words(self, method: str) -> Words:

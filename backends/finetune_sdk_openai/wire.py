@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TOKEN = "finetune_token"
 DEFINITION = "finetune_job"
+NAME = "finetune_name"
 _METHODS = {"sft": "supervised", "dpo": "dpo", "rft": "reinforcement"}
 _WORDS = (
     "n_epochs", "batch_size", "learning_rate_multiplier", "beta", "compute_multiplier", "eval_interval", "eval_samples",
@@ -48,7 +49,7 @@ def request(
     if options.wandb is not None:
         asked["integrations"] = [{"type": "wandb", "wandb": options.wandb.model_dump(exclude_none=True)}]
     if address.metadata:
-        asked["metadata"] = {TOKEN: token, DEFINITION: job.fingerprint, "finetune_name": job.name[:512]}
+        asked["metadata"] = {TOKEN: token, DEFINITION: job.fingerprint, NAME: job.name[:512]}
     if address.extra:
         asked["extra_body"] = dict(address.extra)
     return {name: value for name, value in asked.items() if value is not None}

@@ -17,6 +17,7 @@ from finetune_sdk.cli.drafts import drafts
 from finetune_sdk.cli.estimate import estimate
 from finetune_sdk.cli.evaluate import evaluate
 from finetune_sdk.cli.faults import tell
+from finetune_sdk.cli.migrate import migrate
 from finetune_sdk.cli.report import report
 from finetune_sdk.cli.resume import resume
 from finetune_sdk.cli.run import run
@@ -37,6 +38,7 @@ for _panel, _commands in (
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(drafts, name="drafts", rich_help_panel=_DEFINE)
 app.add_typer(serve, name="serve", rich_help_panel=_LOOK)
+app.add_typer(migrate, name="migrate", rich_help_panel=_FOLLOW)
 
 
 def _version(asked: bool) -> None:

@@ -55,7 +55,7 @@ def submit(client: Client, job: Job, terms: Terms, out: Screen) -> Submission:
         out.say(*findings_shown(findings), f"{job.name} at {client.name}", *estimate_shown(estimate))
     going = status is not None and (status == "succeeded" or not status.terminal)
     if not (going or wrong or terms.yes or _too_dear(estimate, terms.max_cost)):
-        _ask(out)
+        ask(out)
     run = client.submit(job, max_cost=terms.max_cost, again=terms.again, allow_leakage=terms.allow_leakage)
     same = known is not None and run.id == known.id
     if same:
@@ -71,8 +71,9 @@ def _too_dear(estimate: Estimate, max_cost: float | None) -> bool:
     return max_cost is not None and (estimate.charge.high is None or estimate.charge.high > max_cost)
 
 
-def _ask(out: Screen) -> None:
+def ask(out: Screen, to: str = "to this job", cure: str = "--yes to submit without asking") -> None:
+    """Asks a person. Raises InputError where nobody is there, Exit where they say no."""
     if out.for_a_program or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InputError("nobody is at the terminal to say yes to this job.", cure="add --yes to submit without asking")
+        raise InputError(f"nobody is at the terminal to say yes {to}.", cure=f"add {cure}")
     if not typer.confirm("Proceed?", err=True):
         raise typer.Exit(1)

@@ -10,14 +10,27 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from finetune_sdk.backend import OPTIONAL, Capabilities, Checkpoint, Event, Place, Resolved, Result, Status
+from finetune_sdk.backend import (
+    OPTIONAL,
+    Capabilities,
+    Checkpoint,
+    Event,
+    PastFile,
+    PastJob,
+    Place,
+    Resolved,
+    Result,
+    Status,
+)
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter
-from finetune_sdk.errors import BackendError, NotFoundError, RunError
+from finetune_sdk.errors import BackendError, DatasetError, NotFoundError, RunError
 from finetune_sdk.estimate import Estimate, Price, Range
 from finetune_sdk.job import SFT, Job, Method
 from finetune_sdk.model import Model, Origin
@@ -47,6 +60,7 @@ _GAPS = {
     "export": "it has no weights to hand out",
 }
 _TAKEN = "its settings take this away (`without`)"
+_PORTABLE = ("epochs", "batch_size", "beta")
 _MEMORY = 1_000_000.0
 
 
@@ -170,7 +184,12 @@ class FakeBackend:
         actual = {"time": options.seconds, "memory": _MEMORY, "tokens": total, "trained_tokens": trained}
         if estimate.charge.expected is not None:
             actual["charge"] = estimate.charge.expected
-        manifest = {"place": "fake", "rows": len(job.train), "steps": steps, "seed": job.seed}
+        manifest = {
+            "place": "fake", "rows": len(job.train), "steps": steps, "seed": job.seed, "name": job.name,
+            "train": self._keep(job.train), "validation": self._keep(job.validation), "portable": {
+                name: value for name, value in _fields(method).items() if name in _PORTABLE and value is not None
+            },
+        }  # fmt: skip
         return Record(plan, resolved.base, known, otherwise, actual, manifest)
 
     def find(self, token: str) -> Sequence[str]:
@@ -257,6 +276,66 @@ class FakeBackend:
             if is_learnt:
                 spans.append((start, len(text)))
         return {"ids": ids, "trained": trained, "text": text, "spans": spans}
+
+    def _keep(self, data: Dataset | None) -> str | None:
+        """The id of a data file: it is called after its content, and is written once."""
+        if data is None:
+            return None
+        path = self._file(data.fingerprint)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(DatasetError):  # a row that only another format can hold
+                data.save(path, marks=False)
+        return data.fingerprint
+
+    def _file(self, name: str) -> Path:
+        return self._records.path.parent / "files" / f"{Path(name).name}.jsonl"
+
+    def history(self) -> Sequence[PastJob]:
+        return [self._past(run) for run in self._records.ids()]
+
+    def _past(self, run: str) -> PastJob:
+        record, legs = self._records.read(run)
+        made, status = record.manifest, clock.status(record.plan, legs, time.time())
+        usd, dated = self._options.usd_per_million, self._options.priced
+        asking = () if usd is None else (usd, usd)
+        return PastJob(
+            id=run,
+            base=record.base,
+            method=record.plan.method,
+            status=status,
+            created=legs[0].began,
+            name=made.get("name"),
+            model=f"fake/{run}" if status == "succeeded" else None,
+            model_there=True if status == "succeeded" else None,
+            train=self._past_file(made.get("train")),
+            validation=self._past_file(made.get("validation")),
+            portable=made.get("portable", {}),
+            seed=record.plan.seed,
+            tokens=round(record.actual["tokens"]),
+            prices=tuple(
+                Price(record.base, kind, each, "1M tokens", dated, "finetune.toml")
+                for kind, each in zip(("input", "output"), asking, strict=False)
+            ),
+            whole=dict(made),
+        )
+
+    def _past_file(self, name: str | None) -> PastFile | None:
+        if name is None:
+            return None
+        path = self._file(name)
+        if not path.exists():
+            return PastFile(name, there=False, why="it was taken away")
+        return PastFile(name, path.name, path.stat().st_size, there=True)
+
+    def fetch(self, file: str, into: BinaryIO) -> None:
+        try:
+            content = self._file(file).read_bytes()
+        except FileNotFoundError:
+            raise NotFoundError(f"the fake place has no file {file!r}.", cure="check the id") from None
+        into.seek(0)
+        into.truncate()
+        into.write(content)
 
     def _known(self, base: str) -> None:
         if base not in BASES:

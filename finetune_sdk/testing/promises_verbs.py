@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import pytest
 
 from finetune_sdk.backend import Backend, Optional, Resolved
 from finetune_sdk.client import Client
-from finetune_sdk.errors import InputError, RunError, UnsupportedError
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.errors import InputError, NotFoundError, RunError, UnsupportedError
 from finetune_sdk.job import Job
 from finetune_sdk.messages import ChatExample, Example, PreferenceExample, RatedExample, TaskExample
 from finetune_sdk.run import Run
@@ -84,6 +88,39 @@ class OfVerbs:
         with suppress(RunError, InputError):
             finished.resume()
         assert finished.status == "succeeded"
+
+    def test_history_tells_what_a_replacement_needs(self, backend: Backend, finished: Run, job: Job) -> None:
+        _needs(backend, "history")
+        last = time.monotonic() + backend.capabilities.visible_within + MOMENT
+        while (past := next((one for one in backend.history() if one.id == finished.key), None)) is None:
+            assert time.monotonic() < last, "`history` does not show a new run within `visible_within`"
+            time.sleep(0.02)
+        assert past.status == "succeeded"
+        assert past.method == job.method.kind
+        assert past.model
+        assert backend.model(past.model).answer("Hello?").text is not None
+        json.dumps(dict(past.whole))
+
+    def test_history_has_the_newest_first(self, backend: Backend, finished: Run, cancelled: Run) -> None:
+        _needs(backend, "history")
+        made = [past.created for past in backend.history()]
+        assert made == sorted(made, reverse=True)
+
+    def test_fetch_writes_the_rows_that_were_trained_from_the_start(
+        self, backend: Backend, finished: Run, job: Job, tmp_path: Path
+    ) -> None:
+        _needs(backend, "history")
+        past = next(one for one in backend.history() if one.id == finished.key)
+        assert past.train is not None
+        with (tmp_path / "rows.jsonl").open("wb") as file:
+            file.write(b"what a try before this one left" * 10_000)
+            backend.fetch(past.train.id, file)
+        assert Dataset.load(tmp_path / "rows.jsonl").fingerprint == job.train.fingerprint
+
+    def test_a_file_that_is_gone_is_not_found(self, backend: Backend) -> None:
+        _needs(backend, "history")
+        with pytest.raises(NotFoundError):
+            backend.fetch("file-that-nobody-sent", BytesIO())
 
     def test_render_marks_the_answer_and_not_the_question(self, backend: Backend, resolved: Resolved, job: Job) -> None:
         _needs(backend, "render")

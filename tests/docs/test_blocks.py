@@ -69,8 +69,9 @@ def a_finetune_command(block: Block, rest: list[str]) -> None:
     word = "finetune"
     while (commands := getattr(command, "commands", None)) is not None:
         word, *rest = rest
-        assert word in commands, f"{block.where}: finetune {word}"
-        command = commands[word]
+        known = commands.get(word) or command.get_command(typer.Context(command), word)
+        assert known is not None, f"{block.where}: finetune {word}"
+        command = known
     command.make_context(word, rest)
 
 

@@ -56,6 +56,7 @@ class Provider:
     reports_metrics: bool = True
     answers_after: float = 0.0
     page: int = 1000
+    deleted: set[str] = field(default_factory=set)
     bases: dict[str, str | None] = field(default_factory=lambda: {BASE: None})
     jobs: dict[str, Training] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -79,6 +80,21 @@ class Provider:
             server.server_close()
 
     # -- what tests ask --------------------------------------------------------------------------------------------------
+
+    def past(
+        self, rows: bytes, validation: bytes | None = None, *, method: dict[str, Any] | None = None, **asked: Any
+    ) -> Training:
+        """A job of long ago, which some other client made and which has ended well."""
+        asked |= {"training_file": self._keep("train.jsonl", rows)["id"]}
+        if validation is not None:
+            asked["validation_file"] = self._keep("held.jsonl", validation)["id"]
+        words = {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 1.8}
+        said = method or {"type": "supervised", "supervised": {"hyperparameters": words}}
+        _, shown = self._make({"model": BASE, "suffix": "triage", "method": said, **asked})
+        job = self.jobs[shown["id"]]
+        job.seconds, job.looked = 0.0, job.looked - 1.0
+        job.tick()
+        return job
 
     def live(self, token: str | None = None) -> list[Training]:
         """The jobs that were not cancelled, of one token or all."""
@@ -174,7 +190,7 @@ class Provider:
             job.tick()
         done = [job for job in self.jobs.values() if job.status == "succeeded"]
         saved = [one["fine_tuned_model_checkpoint"] for job in self.jobs.values() for one in job.checkpoints]
-        return {*self.bases, *(job.model for job in done), *saved}
+        return {*self.bases, *(job.model for job in done), *saved} - self.deleted
 
     def _model(self, name: str) -> dict[str, Any]:
         return {
@@ -372,7 +388,7 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
 
         def _cut(self, answer: Any) -> None:
             """Half of the body, and in every second case a length that says that this is all."""
-            body = json.dumps(answer).encode()
+            body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             half = body[: len(body) // 2]
             self.send_response(200)
             self.send_header("content-type", "application/json")
