@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from finetune_sdk.backend import Backend, Capabilities, Checkpoint, Event, Place, Resolved, Result, Status
+    from finetune_sdk.backend import Backend, Capabilities, Checkpoint, Event, Export, Place, Resolved, Result, Status
     from finetune_sdk.client import Client
     from finetune_sdk.data.checks import Finding
     from finetune_sdk.data.dataset import Dataset
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "backend": "Backend Capabilities Checkpoint Event Place Resolved Result Status",
+    "backend": "Backend Capabilities Checkpoint Event Export Place Resolved Result Status",
     "client": "Client",
     "data.checks": "Finding",
     "data.dataset": "Dataset",
@@ -97,6 +97,7 @@ __all__ = [
     "EvaluationError",
     "Event",
     "ExactMatch",
+    "Export",
     "FieldMatch",
     "Finding",
     "FinetuneError",
