@@ -33,6 +33,11 @@ def export(run: RunFolder, to: Path, kind: str, device: Device, manifest: Mappin
     about = json.loads((run.model / "finetune.json").read_text())
     said: dict[str, Any] = {"run": run.id, "kind": kind, "base": about["base"], "weights": about["weights"]}
     notes = list[str]()
+    template = run.model / "chat_template.jinja"
+    if template.is_file() and "enable_thinking" in template.read_text("utf-8"):
+        notes.append(
+            'the template can think, and was trained not to: ask with "chat_template_kwargs": {"enable_thinking": false}'
+        )
     try:
         with whole_folder(to) as folder:
             if about["full"]:

@@ -123,6 +123,14 @@ def test_the_lines_that_serve_a_folder_name_it(run: ft.Run, merged: ft.Export, t
     )
 
 
+def test_a_template_that_can_think_is_said_to_be_asked_not_to(place: ft.Client, run: ft.Run, tmp_path: Path) -> None:
+    thinking, model = like(place, run, "thinking")
+    template = model / "chat_template.jinja"
+    template.write_text(template.read_text() + "{% if enable_thinking %}{% endif %}")
+    assert not run.export(tmp_path / "plain").notes
+    assert any('{"enable_thinking": false}' in note for note in thinking.export(tmp_path / "thinking").notes)
+
+
 def test_an_adapter_that_rounding_swallows_is_not_merged(place: ft.Client, run: ft.Run, tmp_path: Path) -> None:
     """A few small steps change weights by less than bfloat16 can hold: merged, they would be the base again."""
     from safetensors.torch import load_file, save_file
