@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         Capabilities,
         Checkpoint,
         Event,
+        Export,
         PastFile,
         PastJob,
         Place,
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "backend": "Backend Capabilities Checkpoint Event PastFile PastJob Place Resolved Result Status",
+    "backend": "Backend Capabilities Checkpoint Event Export PastFile PastJob Place Resolved Result Status",
     "client": "Client",
     "data.checks": "Finding",
     "data.dataset": "Dataset",
@@ -108,6 +109,7 @@ __all__ = [
     "EvaluationError",
     "Event",
     "ExactMatch",
+    "Export",
     "FieldMatch",
     "Finding",
     "FinetuneError",

@@ -129,12 +129,32 @@ class PastJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Export:
+    """What an export left in `folder`. `manifest`, which lies there too, says what it was made of and what was measured.
+
+    `notes` are words for whoever uses it; `serving` has, by the name of a server, the line that serves the folder.
+    """
+
+    folder: Path
+    kind: str
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    serving: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "folder": str(self.folder), "kind": self.kind, "notes": list(self.notes), "serving": dict(self.serving),
+            "manifest": dict(self.manifest),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a place can do, as data: the client refuses by it, the conformance kit tests by it.
 
     `methods` and `adapters` are kinds ("sft", "lora"), no adapter where the place chooses one and tells nobody;
     `hyperparameters` the names that a job may set; `gaps` gives the reason in words for every optional verb that is not
-    in `verbs`. A run that was made shows up in `find` after at most
+    in `verbs`; `exports` the kinds of export that there are ("adapter", "merged"). A run that was made shows up in `find` after at most
     `visible_within` seconds: the time for which a submission in doubt is never sent again.
     """
 
@@ -144,6 +164,7 @@ class Capabilities:
     verbs: frozenset[str] = frozenset()
     gaps: Mapping[str, str] = field(default_factory=dict)
     visible_within: float = 0.0
+    exports: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         unknown = (self.verbs | self.gaps.keys()) - OPTIONAL
@@ -152,6 +173,8 @@ class Capabilities:
         silent = OPTIONAL - self.verbs - self.gaps.keys()
         if silent:
             raise SettingsError(f"the backend neither has {sorted(silent)[0]!r} nor says why not.")
+        if bool(self.exports) != ("export" in self.verbs):
+            raise SettingsError("the verb 'export' and the kinds of export (`exports`) are declared together.")
 
     def require(self, verb: Optional, place: str) -> None:
         """Raises UnsupportedError with the reason when the verb is not declared."""
@@ -308,6 +331,14 @@ class Backend(Protocol):
 
     def checkpoints(self, run: str) -> Sequence[Checkpoint]:
         """Optional."""
+        ...
+
+    def export(self, run: str, to: Path, kind: str) -> Export:
+        """Optional: the model of a run that succeeded as a folder, whole or not at all; `to` is absent or empty.
+
+        `kind` is one of `Capabilities.exports`. Raises RunError where the run has left no model, and where what would be
+        exported answers differently from it: the message says what was measured.
+        """
         ...
 
     def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:

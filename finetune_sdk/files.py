@@ -1,10 +1,11 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,3 +22,61 @@ def whole(target: Path) -> Iterator[BinaryIO]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the target's place, synced, once the block ends without an error.
+
+    The target is absent or empty. What is filled is a hidden neighbour, `.NAME.part`; an error or ctrl-C removes it, and one
+    that a killed process left behind is used again. Raises OSError, BlockingIOError where another process is at it.
+    """
+    made = [folder for folder in target.parents if not folder.exists()]
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        with _alone(part):
+            try:
+                _clear(part)
+                yield part
+                for path in (*part.rglob("*"), part):
+                    _sync(path)
+                part.rename(target)
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
+        _sync(target.parent)
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()  # of what was made on the way, all that stayed empty
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not folder.exists() or os.fstat(descriptor).st_ino != folder.stat().st_ino:
+            raise BlockingIOError(f"another process has just written {folder}")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from finetune_sdk.backend import Backend, Checkpoint, Event, Result, Status
-from finetune_sdk.errors import BackendError, NotFoundError, RunError
+from finetune_sdk.backend import Backend, Checkpoint, Event, Export, Result, Status
+from finetune_sdk.errors import BackendError, InputError, NotFoundError, RunError, UnsupportedError
 from finetune_sdk.estimate import Estimate
 from finetune_sdk.ledger import Entry, Ledger
 from finetune_sdk.model import Model, Origin, Tuned
@@ -168,6 +170,26 @@ class Run:
             sketch=frozenset(entry.sketch) if entry else frozenset(),
         )
         return Tuned(self._backend.model(result.model), name, origin)
+
+    def export(self, path: str | os.PathLike[str], kind: str = "adapter") -> Export:
+        """The tuned model as a folder, whole or not at all: its "adapter", or "merged" into the base.
+
+        Raises UnsupportedError for what the place cannot do, InputError where there is something at `path` already, and
+        RunError when the run has left no model, or when what would be exported answers differently from it.
+        """
+        able = self._backend.capabilities
+        able.require("export", self.place)
+        if kind not in able.exports:
+            raise UnsupportedError(
+                f"{self.place} has no export of kind {kind!r}.", cure=f"it has {', '.join(sorted(able.exports))}"
+            )
+        to = Path(path).expanduser().absolute()
+        if to.is_symlink() or (to.exists() and not (to.is_dir() and not any(to.iterdir()))):
+            raise InputError(
+                f"{to} is there already, and nothing is ever written over.", cure="name a new folder, or an empty one"
+            )
+        with self._asking():
+            return self._backend.export(self.key, to, kind)
 
     def base(self) -> Model:
         """The base that the run started from. Raises RunError for a run that was submitted elsewhere."""

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from finetune_sdk.backend import Capabilities, Checkpoint, Event, Place, Resolved, Result, Status
+from finetune_sdk.backend import Capabilities, Checkpoint, Event, Export, Place, Resolved, Result, Status
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter, TokenCount
@@ -41,13 +41,13 @@ CAPABILITIES = Capabilities(
     methods=frozenset({"sft", "dpo"}),
     adapters=frozenset({"lora", "qlora", "full"}),
     hyperparameters=frozenset({field.name for method in (SFT, DPO) for field in fields(method)} - {"kind"}),
-    verbs=frozenset({"list", "checkpoints", "resume", "render"}),
+    verbs=frozenset({"list", "checkpoints", "resume", "export", "render"}),
     gaps={
         "pause": "a local run is ended with cancel and goes on with resume, which loses nothing",
         "deploy": "a local model answers as soon as it is asked",
-        "export": "not built yet: the adapter in the run's folder is in peft's own format",
         "history": "what was trained here is on this machine already, with its data; `finetune runs` lists it",
     },
+    exports=frozenset({"adapter", "merged"}),
 )
 
 
@@ -232,6 +232,12 @@ class LocalBackend:
             Checkpoint(saved.folder.name, saved.step, curve.get(saved.step, {}))
             for saved in reversed(checkpoints.every(folder.checkpoints))
         ]
+
+    def export(self, run: str, to: Path, kind: str) -> Export:
+        from finetune_sdk_local import exporting
+
+        left = self.result(run)
+        return exporting.export(self._run(run), to, kind, self._device(), left.manifest)
 
     def model(self, name: str) -> Model:
         from finetune_sdk_local import models

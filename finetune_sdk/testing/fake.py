@@ -5,6 +5,7 @@ Its runs are in SQLite under the SDK's folder, so they survive SIGKILL and are t
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -20,6 +21,7 @@ from finetune_sdk.backend import (
     Capabilities,
     Checkpoint,
     Event,
+    Export,
     PastFile,
     PastJob,
     Place,
@@ -32,6 +34,7 @@ from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter
 from finetune_sdk.errors import BackendError, DatasetError, NotFoundError, RunError
 from finetune_sdk.estimate import Estimate, Price, Range
+from finetune_sdk.files import whole_folder
 from finetune_sdk.job import SFT, Job, Method
 from finetune_sdk.model import Model, Origin
 from finetune_sdk.testing import clock
@@ -57,7 +60,6 @@ _HYPERPARAMETERS = frozenset(
 _GAPS = {
     "pause": "a run here is a clock, and a clock cannot stand still",
     "deploy": "its models answer without it",
-    "export": "it has no weights to hand out",
 }
 _TAKEN = "its settings take this away (`without`)"
 _PORTABLE = ("epochs", "batch_size", "beta")
@@ -83,6 +85,7 @@ class FakeBackend:
             verbs=verbs,
             gaps={**_GAPS, **dict.fromkeys(OPTIONAL - verbs - _GAPS.keys(), _TAKEN)},
             visible_within=self._options.visible_after,
+            exports=frozenset({"adapter"} if "export" in verbs else ()),
         )
 
     @property
@@ -264,6 +267,15 @@ class FakeBackend:
     def checkpoints(self, run: str) -> Sequence[Checkpoint]:
         record, legs = self._records.read(run)
         return clock.checkpoints(record.plan, legs, time.time())
+
+    def export(self, run: str, to: Path, kind: str) -> Export:
+        left = self.result(run)
+        record, _ = self._records.read(run)
+        manifest = {**left.manifest, "run": run, "kind": kind, "base": record.base}
+        with whole_folder(to) as folder:
+            for name, value in (("answers", record.learnt), ("manifest", manifest)):
+                (folder / f"{name}.json").write_text(json.dumps(value, indent=1))
+        return Export(to, kind, manifest, ("the answers that a fake has learnt; no weights are among them",))
 
     def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:
         self._known(base)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -121,6 +122,35 @@ class OfVerbs:
         _needs(backend, "history")
         with pytest.raises(NotFoundError):
             backend.fetch("file-that-nobody-sent", BytesIO())
+
+    def test_an_export_is_a_folder_that_is_whole_and_says_what_it_is(
+        self, backend: Backend, finished: Run, tmp_path: Path
+    ) -> None:
+        _needs(backend, "export")
+        assert backend.capabilities.exports
+        for kind in sorted(backend.capabilities.exports):
+            made = finished.export(tmp_path / "exports" / kind, kind)
+            assert made.folder == tmp_path / "exports" / kind
+            assert made.kind
+            assert json.loads(json.dumps(made.to_dict())) == made.to_dict()
+            left = {path.name: path.read_bytes() for path in made.folder.iterdir() if path.is_file()}
+            assert left
+            with pytest.raises(InputError, match="there already"):
+                finished.export(made.folder, kind)
+            assert {path.name: path.read_bytes() for path in made.folder.iterdir() if path.is_file()} == left
+        assert {path.name for path in (tmp_path / "exports").iterdir()} == backend.capabilities.exports
+
+    def test_an_export_that_cannot_be_is_refused_and_leaves_nothing(
+        self, backend: Backend, finished: Run, cancelled: Run, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UnsupportedError) as caught:
+            finished.export(tmp_path / "out", "parchment")
+        assert backend.capabilities.gaps.get("export", "parchment") in caught.value.message
+        for kind in backend.capabilities.exports:
+            with suppress(RunError):  # a run that was cancelled may have left a model
+                cancelled.export(tmp_path / "kept", kind)
+                shutil.rmtree(tmp_path / "kept")
+        assert not list(tmp_path.iterdir())
 
     def test_render_marks_the_answer_and_not_the_question(self, backend: Backend, resolved: Resolved, job: Job) -> None:
         _needs(backend, "render")

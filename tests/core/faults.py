@@ -104,6 +104,11 @@ SHOWS_NO_SPANS = """
     def render(self, dataset, index, base):
         return {**super().render(dataset, index, base), "spans": []}
 """
+EXPORTS_ELSEWHERE = """
+    def export(self, run, to, kind):
+        to.parent.mkdir(parents=True, exist_ok=True)
+        return super().export(run, to.with_name(to.name + "-new"), kind)
+"""
 KEEPS_A_LOG = """
     def submit(self, resolved, token):
         logs = self._place.home / "logs"
@@ -180,6 +185,9 @@ FAULTS = {
     "a question that is trained": Fault(TRAINS_ALL, "render_marks_the_answer_and_not_the_question"),
     "an answer that is not shown as trained": Fault(SHOWS_NO_SPANS, "render_marks_the_answer_and_not_the_question"),
     "more tokens trained than counted": Fault(TRAINS_ALL_TOKENS, "render_trains_as_many_tokens_as_are_counted"),
+    "an export that is not where it was asked for": Fault(
+        EXPORTS_ELSEWHERE, "an_export_is_a_folder_that_is_whole_and_says_what_it_is"
+    ),
     "a secret in an address": Fault(TELLS_ITS_KEY, "no_secret_is_shown_or_kept", "api_key='sk-very-secret'"),
     "a secret in a file": Fault(KEEPS_A_LOG, "no_secret_is_shown_or_kept", "api_key='sk-very-secret'"),
 }

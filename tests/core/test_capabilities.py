@@ -31,3 +31,17 @@ def test_a_gap_without_a_reason_and_an_unknown_verb_are_refused() -> None:
         Capabilities(frozenset(), frozenset(), frozenset(), verbs=OPTIONAL - {"checkpoints"})
     with pytest.raises(SettingsError, match="'fly' is not an optional verb"):
         Capabilities(frozenset(), frozenset(), frozenset(), verbs=OPTIONAL | {"fly"})
+
+
+def test_export_and_its_kinds_are_declared_together() -> None:
+    gaps = {verb: reason for verb, reason in GAPS.items() if verb != "export"}
+    for verbs, kinds in ((ABLE | {"export"}, frozenset[str]()), (ABLE, frozenset({"adapter"}))):
+        with pytest.raises(SettingsError, match="declared together"):
+            Capabilities(
+                frozenset(),
+                frozenset(),
+                frozenset(),
+                verbs=verbs,
+                gaps=gaps if "export" in verbs else GAPS,
+                exports=kinds,
+            )

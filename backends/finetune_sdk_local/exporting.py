@@ -1,0 +1,213 @@
+"""What leaves this machine: a run's adapter as it is, or merged into the weights of its base; whole or not at all.
+
+Merged are the base's own weights as they are stored: 16 bits for most, never what QLoRA held in 4. Each changed weight is added
+to in float32 and rounded once; all others stay bit for bit. The folder takes its place only once the stored weights have
+been read again and agree with the adapter (`agreement`).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from finetune_sdk.backend import Export
+from finetune_sdk.errors import BackendError, RunError, UnsupportedError
+from finetune_sdk.files import whole_folder
+from finetune_sdk_local import agreement, bases, serving
+from finetune_sdk_local.agreement import Agreement, Golden
+from finetune_sdk_local.devices import Device
+from finetune_sdk_local.rendering import Renderer
+from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.tables import adapter_of
+
+MANIFEST = "manifest.json"
+
+
+def export(run: RunFolder, to: Path, kind: str, device: Device, manifest: Mapping[str, Any]) -> Export:
+    """The model of a run that succeeded, as a folder at `to`. Raises RunError when merged weights do not agree."""
+    bases.quiet()
+    about = json.loads((run.model / "finetune.json").read_text())
+    said: dict[str, Any] = {"run": run.id, "kind": kind, "base": about["base"], "weights": about["weights"]}
+    notes = list[str]()
+    template = run.model / "chat_template.jinja"
+    if template.is_file() and "enable_thinking" in template.read_text("utf-8"):
+        notes.append(
+            'the template can think, and was trained not to: ask with "chat_template_kwargs": {"enable_thinking": false}'
+        )
+    try:
+        with whole_folder(to) as folder:
+            if about["full"]:
+                said |= {"kind": "full", "adapter": about["adapter"]}
+                notes.append("all weights were trained, so there is no adapter: they are exported as they are")
+                _room(to, sum(file.stat().st_size for file in run.model.iterdir()))
+                shutil.copytree(run.model, folder, dirs_exist_ok=True)
+            elif kind == "adapter":
+                said |= {"adapter": about["adapter"]}
+                shutil.copytree(run.model, folder, dirs_exist_ok=True)
+            else:
+                said |= {"adapter": about["adapter"], **_merged(run, about, folder, to, device, notes)}
+            said |= {"files": _files(folder), "made": dict(manifest)}
+            (folder / MANIFEST).write_text(json.dumps(said, indent=1))
+    except BlockingIOError:
+        raise BackendError(
+            f"another export into {to} is going on.", cure="wait for it, or name another folder"
+        ) from None
+    except OSError as fault:
+        raise BackendError(
+            f"{to} could not be written, and nothing of it is there: {fault.strerror or fault}.",
+            cure="free some disk, or name a folder that can be written",
+            retryable=True,
+        ) from None
+    return Export(to, str(said["kind"]), said, tuple(notes), serving.lines(to, said))
+
+
+def _merged(
+    run: RunFolder, about: Mapping[str, Any], folder: Path, to: Path, device: Device, notes: list[str]
+) -> dict[str, Any]:
+    """Fills the folder with the merged model, and gives what the manifest is to say of it."""
+    import torch
+
+    where = bases.pinned(str(about["base"]), about["weights"])
+    if getattr(bases.config(where), "quantization_config", None) is not None:
+        raise UnsupportedError(
+            f"the base {about['base']!r} is stored quantised, so there are no 16-bit weights to merge into.",
+            cure='export kind="adapter"',
+        )
+    tokenizer = bases.tokenizer_in(run.model)
+    renderer = Renderer(str(about["base"]), tokenizer)
+    ends = bases.ends(where)
+    asked = agreement.prompts(renderer, [run.dataset("validation"), run.dataset("train")], bases.context(where))
+    merged, layers = _added(where, run.model)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in merged.parameters())
+    _room(to, size)
+    dtype = next(merged.parameters()).dtype
+    _write(merged, tokenizer, ends, folder)
+    del merged
+    golden, base, adapter = _spoken(where, run.model, asked, ends, _float32(device, 4 * size))
+    model = bases.load(str(folder), _float32(device, 4 * size)).eval()
+    found = agreement.measure(
+        golden, base, adapter, agreement.logits(model, golden), roundoff=torch.finfo(dtype).eps / 2, layers=layers
+    )
+    del model
+    _require(found, run)
+    if found.flips:
+        notes.append(
+            f"{len(found.flips)} of {found.prompts} greedy answers change a token, where the adapter held both nearly as likely "
+            f"(within {max(flip.margin for flip in found.flips):.2g} nats)"
+        )
+    into = f"the weights of {about['base']} as they are stored, {_name(dtype)}"
+    said = {
+        "merged_into": into,
+        "dtype": _name(dtype),
+        "agreement": found.to_dict(),
+    }
+    if about["adapter"]["kind"] == "qlora":
+        said["merged_into"] = f"{into}; it was trained beside the same weights in 4 bits (NF4)"
+        beside = _beside_four_bits(where, run.model, about, device, golden, found, adapter)
+        notes.append(
+            "the adapter was trained beside its base in 4 bits, and is merged into the weights before they were quantised: "
+            f"{beside['answers']} of {beside['prompts']} greedy answers are those of the run, and the logits are off by "
+            f"{beside['off']:.2g} (the adapter moves them by {found.moved:.2g}); evaluate the folder as a model of its own"
+        )
+        return {"beside_four_bits": beside, **said}
+    return said
+
+
+def _beside_four_bits(
+    where: str,
+    adapter: Path,
+    about: Mapping[str, Any],
+    device: Device,
+    golden: list[Golden],
+    found: Agreement,
+    logits: list[Any],
+) -> dict[str, Any]:
+    """What merging into 16 bits changes of a model that was trained, and has answered, beside 4: measured, not bounded."""
+    from peft import PeftModel
+
+    with bases.peft_hints_off():
+        model = PeftModel.from_pretrained(bases.load(where, device, adapter_of(about["adapter"])), adapter).eval()
+    held = agreement.logits(model, golden)
+    beside = agreement.measure(golden, held, held, logits, roundoff=0.0, layers=found.layers)
+    return {name: getattr(beside, name) for name in ("off", "size", "prompts", "answers", "positions")}
+
+
+def _added(where: str, adapter: Path) -> tuple[Any, int]:
+    """The base in the dtypes that it is stored in, with the adapter added to its layers; and how many those are."""
+    from peft import PeftModel
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from transformers import AutoModelForCausalLM
+
+    bases.causal(where)
+    bases.safe(where)
+    model = AutoModelForCausalLM.from_pretrained(
+        where, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
+    )
+    with bases.peft_hints_off():
+        adapted = PeftModel.from_pretrained(model, adapter)  # the adapter in float32, so each sum is rounded once
+        layers = sum(isinstance(module, BaseTunerLayer) for module in adapted.modules())
+        return adapted.merge_and_unload(), layers
+
+
+def _write(merged: Any, tokenizer: Any, ends: list[int], folder: Path) -> None:
+    merged.generation_config.eos_token_id = ends  # a server stops where answers here do
+    merged.config.use_cache = True
+    merged.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _spoken(
+    where: str, adapter: Path, asked: list[tuple[int, ...]], ends: list[int], device: Device
+) -> tuple[list[Golden], list[Any], list[Any]]:
+    """The golden texts, and their logits by the base and by the adapter on it."""
+    from peft import PeftModel
+
+    with bases.peft_hints_off():
+        model = PeftModel.from_pretrained(bases.load(where, device), adapter).eval()
+    golden = agreement.answered(model, asked, ends)
+    with model.disable_adapter():
+        base = agreement.logits(model, golden)
+    return golden, base, agreement.logits(model, golden)
+
+
+def _float32(device: Device, needed: int) -> Device:
+    """The device in float32; the CPU where the card has no room for that."""
+    kind = device.kind if device.kind != "cuda" or device.free > needed else "cpu"
+    return Device(kind, device.name, "float32", device.memory, device.free)
+
+
+def _require(found: Agreement, run: RunFolder) -> None:
+    if found.fault is not None:
+        raise RunError(
+            f"merged, {run.id} would answer otherwise than its adapter: {found.fault}. Nothing was exported.",
+            cure='export kind="adapter", which is exact',
+        )
+
+
+def _room(to: Path, needed: int) -> None:
+    free = shutil.disk_usage(next(folder for folder in to.parents if folder.exists())).free
+    if free < needed * 1.02:
+        raise BackendError(
+            f"{to} needs {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free.",
+            cure="free some disk, or name a folder with room",
+        )
+
+
+def _files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and hash of each file, so that who copies the folder can tell that it is whole."""
+    found = {}
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest = sha256()
+        with file.open("rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+        found[str(file.relative_to(folder))] = {"bytes": file.stat().st_size, "sha256": digest.hexdigest()}
+    return found
+
+
+def _name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")

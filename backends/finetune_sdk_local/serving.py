@@ -1,0 +1,40 @@
+"""The command lines that serve an exported folder elsewhere: vLLM and TGI read it as it is, Ollama once it is converted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from finetune_sdk_local import bases
+
+# The ranks that vLLM makes room for.
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+
+
+def lines(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """By the name of a server, what to run."""
+    where, name = quote(str(folder)), quote(folder.name)
+    if manifest["kind"] != "adapter":
+        gguf = quote(f"{folder}.gguf")
+        return {
+            "vllm": f"vllm serve {where} --served-model-name {name}",
+            "tgi": f"text-generation-launcher --model-id {where}",
+            "ollama": f"python convert_hf_to_gguf.py {where} --outfile {gguf}  # llama.cpp's; then `FROM {gguf}` in a Modelfile, "
+            "with a TEMPLATE of Ollama's own that writes what chat_template.jinja does",
+        }
+    base = _base(manifest)
+    rank = int(manifest["adapter"]["rank"])
+    room = next((size for size in _RANKS if size >= rank), rank)
+    return {
+        "vllm": f"vllm serve {base} --enable-lora --max-lora-rank {room} --lora-modules {name}={where}",
+        "tgi": f"LORA_ADAPTERS={name}={where} text-generation-launcher --model-id {base}",
+        "ollama": "finetune export RUN --to FOLDER --kind merged  # then as that says: Ollama's own base would be another one",
+    }
+
+
+def _base(manifest: Mapping[str, Any]) -> str:
+    """The base, of a hub's model with its commit."""
+    where, commit = bases.locate(str(manifest["base"])), manifest["weights"]
+    return quote(where) if Path(where).is_dir() else f"{quote(where)} --revision {quote(str(commit))}"

@@ -1,0 +1,34 @@
+"""finetune export: the model of a run as a folder, for other places to serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finetune_sdk.cli.options import AsJson, ConfigPath, RunId
+from finetune_sdk.cli.screen import screen
+
+
+def export(
+    run: RunId,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new folder, or an empty one.")],
+    kind: Annotated[
+        str, typer.Option("--kind", metavar="KIND", help="adapter, or merged: the adapter in the weights of its base.")
+    ] = "adapter",
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the model of a run into a folder, whole or not at all, and say what serves it."""
+    with screen(as_json) as out:
+        from finetune_sdk.client import Client
+
+        going = Client(config=config).get_run(run)
+        if kind != "adapter":
+            out.say("the merged weights are compared with the adapter before they are published…")
+        made = going.export(to, kind)
+        out.show(f"{going.id} is in {made.folder} ({made.kind})", *made.notes)
+        for server, line in made.serving.items():
+            out.show(f"\n{server}:", f"  {line}")
+        out.answer({"run": going.id, **made.to_dict()})
