@@ -126,6 +126,27 @@ class SFT(Optimisation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pretraining(Optimisation):
+    """Continued pretraining: every token of a text is learnt.
+
+    A text longer than `max_length` is not cut: it becomes several sequences, and each of them counts as an example of
+    `batch_size`. The rest is as in `Optimisation`.
+    """
+
+    kind: Literal["pretraining"] = "pretraining"
+    data: ClassVar[frozenset[str]] = frozenset({"text"})
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", ("pretraining",))
+        self._check_steps()
+        if self.max_length == 1:
+            raise JobError(
+                "Pretraining(max_length=1) makes no sense: a token is learnt from those before it.",
+                cure="give max_length 2 or more",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DPO(Optimisation):
     """Direct preference optimisation (Rafailov et al. 2023, eq. 7) of `chosen` over `rejected` answers.
 
@@ -168,7 +189,7 @@ class RFT(Optimisation):
         object.__setattr__(self, "graders", given)
 
 
-Method = SFT | DPO | RFT
+Method = SFT | Pretraining | DPO | RFT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +300,8 @@ class Job:
                 raise JobError(
                     f"{type(self.method).__name__} learns from {wanted} examples, and {side} holds {dataset.kind} ones "
                     f"({dataset.name}).",
-                    cure="give data of that kind, or use SFT for chats, DPO for preference pairs and RFT for tasks",
+                    cure="give data of that kind, or use SFT for chats, Pretraining for texts, DPO for preference pairs "
+                    "and RFT for tasks",
                 )
             if not len(dataset):
                 raise JobError(f"{side} has no rows.", cure="give at least one example")
@@ -296,7 +318,7 @@ class Job:
             ("name", str, "give it as text"),
             ("train", Dataset, "load it: Dataset.load(path)"),
             ("validation", Dataset | None, "load it: Dataset.load(path)"),
-            ("method", Method, "use SFT(…), DPO(…) or RFT(…)"),
+            ("method", Method, "use SFT(…), Pretraining(…), DPO(…) or RFT(…)"),
             ("adapter", Adapter | None, "use LoRA(…), QLoRA(…) or Full()"),
             ("base", str | None, 'give the name of a model or the path of its folder, such as "tiny"'),
             ("seed", int, "give a whole number"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.errors import JobError
-from finetune_sdk.job import DPO, Adapter, Full, Job, LoRA, Method, table
+from finetune_sdk.job import DPO, SFT, Adapter, Full, Job, LoRA, Method, table
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.options import Options
@@ -66,7 +66,7 @@ def _method(
         defaults["epochs"] = EPOCHS
     if isinstance(method, DPO):
         defaults["beta"] = BETA
-    else:
+    if isinstance(method, SFT):
         defaults["loss_on"] = "completions"
     filled = {name: value for name, value in {**defaults, **set_here}.items() if getattr(method, name) is None}
     return replace(method, **filled), tuple(sorted(filled))

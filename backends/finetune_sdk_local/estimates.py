@@ -134,7 +134,8 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
     longest = np.sort(_longest(train, width))[::-1][: steps.batch_size]
     biggest = max(rows * length for rows, length in _padded(longest, width, machine.micro_tokens))
     per_token: float = shape.layers * (20 * shape.hidden + 6 * shape.intermediate) * bytes_each
-    logits = int(np.max(train.trained_counts)) * min(steps.batch_size * width, 64) * shape.vocabulary * 4 * 3
+    scored = min(biggest, int(np.max(train.trained_counts)) * min(steps.batch_size * width, 64))
+    logits = scored * shape.vocabulary * 4 * 3
     if isinstance(adapter, Full):
         per_token *= FULL_ACTIVATIONS
     process = PROCESS_BYTES if device.kind == "cpu" else 0.6e9
@@ -181,4 +182,7 @@ def _times(time: Range, factor: float, basis: str) -> Range:
 def _notes(train: Sequences, width: int, steps: Plan) -> tuple[str, ...]:
     cut = int((train.cut.reshape(-1, width).sum(1) > 0).sum())
     notes = [f"{cut} of {steps.examples} examples are longer than max_length and are cut at the end"] if cut else []
+    texts = int(train.sources[-1]) + 1
+    if width == 1 and texts < len(train):
+        notes.append(f"{texts} texts are {len(train)} sequences of at most max_length tokens; a step takes sequences")
     return tuple(notes)

@@ -8,8 +8,8 @@ from typing import Any
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError
-from finetune_sdk.job import DPO, SFT, Adapter, Method
-from finetune_sdk_local import bases
+from finetune_sdk.job import DPO, SFT, Adapter, Method, Pretraining
+from finetune_sdk_local import bases, texts
 from finetune_sdk_local.batches import plan
 from finetune_sdk_local.devices import Device, pick
 from finetune_sdk_local.rendering import Renderer
@@ -61,22 +61,24 @@ class RunJob:
         return self.method.max_length
 
 
-def sequences(renderer: Renderer, dataset: Dataset, method: Method, max_length: int) -> Sequences:
-    """A dataset as this method sees it."""
+def sequences(base: str, tokenizer: Any, dataset: Dataset, method: Method, max_length: int) -> Sequences:
+    """A dataset as this method sees it. Texts need no chat template, all else does."""
+    if isinstance(method, Pretraining):
+        return texts.tokenise(tokenizer, dataset, max_length)
     everything = isinstance(method, SFT) and method.loss_on == "all"
-    return tokenise(renderer, dataset, max_length, dataset.where, everything=everything)
+    return tokenise(Renderer(base, tokenizer), dataset, max_length, dataset.where, everything=everything)
 
 
 def data(run: RunFolder, job: RunJob) -> Data:
     """The run's token sequences. Raises DatasetError for a row of which nothing would be trained."""
-    renderer = Renderer(job.base, bases.tokenizer(job.where))
+    tokenizer = bases.tokenizer(job.where)
     sides = {}
     for side in ("train", "validation"):
         dataset = run.dataset(side)
         if dataset is None:
             continue
-        made = sequences(renderer, dataset, job.method, job.max_length)
-        untrained = untrained_rows(made, job.width)
+        made = sequences(job.base, tokenizer, dataset, job.method, job.max_length)
+        untrained = untrained_rows(made)
         if untrained:
             raise DatasetError(
                 f"row {untrained[0] + 1} of {side} ({len(untrained)} in all) has nothing left to train "
@@ -87,9 +89,9 @@ def data(run: RunFolder, job: RunJob) -> Data:
     return Data(sides["train"], sides.get("validation"), job.width)
 
 
-def untrained_rows(made: Sequences, width: int) -> list[int]:
-    """Examples of which no token would be trained: of a pair, either side."""
-    return sorted({int(row) // width for row in (made.trained_counts == 0).nonzero()[0]})
+def untrained_rows(made: Sequences) -> list[int]:
+    """Rows of which no token would be trained: of a pair, either side."""
+    return sorted(set(made.sources[made.trained_counts == 0].tolist()))
 
 
 def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable[[], bool]) -> Training:

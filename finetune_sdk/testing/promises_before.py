@@ -18,7 +18,7 @@ from finetune_sdk.client import Client
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import MissingDependencyError, NotFoundError, UnsupportedError
 from finetune_sdk.estimate import Estimate
-from finetune_sdk.job import DPO, RFT, SFT, Adapter, Full, Job, LoRA, Method, QLoRA
+from finetune_sdk.job import DPO, RFT, SFT, Adapter, Full, Job, LoRA, Method, Pretraining, QLoRA
 
 Opened = Callable[[Place], Backend]
 NO_SUCH = "no-such-thing-4711"
@@ -26,7 +26,7 @@ UNITS = {
     "tokens": "tokens", "trained_tokens": "tokens", "charge": "USD", "time": "s", "memory": "bytes", "disk": "bytes",
     "machine": "USD",
 }  # fmt: skip
-_METHODS: dict[str, type[Method]] = {"sft": SFT, "dpo": DPO, "rft": RFT}
+_METHODS: dict[str, type[Method]] = {"sft": SFT, "pretraining": Pretraining, "dpo": DPO, "rft": RFT}
 _ADAPTERS: tuple[Adapter, ...] = (LoRA(rank=4, alpha=12.0), QLoRA(rank=4, alpha=12.0), Full())
 VALUES: dict[str, Any] = {
     "beta": 0.25, "epochs": 2, "steps": 7, "batch_size": 3, "learning_rate": 3e-5, "schedule": "constant",
@@ -219,6 +219,7 @@ def _of_method(job: Job, kind: str) -> Job:
     asked = {"messages": [{"role": "user", "content": "yes?"}]}
     rows: dict[str, dict[str, Any]] = {
         "sft": {"messages": [*asked["messages"], good]},
+        "pretraining": {"text": "yes? yes"},
         "dpo": {"input": asked, "preferred_output": [good], "non_preferred_output": [bad]},
         "rft": {**asked, "reference": "yes"},
     }

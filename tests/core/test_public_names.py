@@ -12,7 +12,7 @@ NAMES = [
     "Checkpoint", "Client", "Conversation", "Dataset", "DatasetError", "Draft", "Drafts", "Estimate", "Evaluation", "EvaluationError",
     "Event", "ExactMatch", "FieldMatch", "Finding", "FinetuneError", "Full", "InputError", "JSONSchema", "Job",
     "JobError", "JobFile", "Length", "LoRA", "Log", "Message", "MissingDependencyError", "Model", "NotFoundError",
-    "Observed", "Origin", "Place", "PreferenceExample", "Price", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "RefusedError", "Report", "Resolved",
+    "Observed", "Origin", "Place", "PreferenceExample", "Pretraining", "Price", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "RefusedError", "Report", "Resolved",
     "Result", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample",
     "TextExample", "ToolCall", "UnsupportedError", "judged_pairs", "rated_pairs",
 ]  # fmt: skip

@@ -22,6 +22,15 @@ def chats(count: int, first: int = 0) -> ft.Dataset:
     return ft.Dataset.of(rows, name="colours")
 
 
+def texts(count: int, first: int = 0) -> ft.Dataset:
+    """Sentences of varied length."""
+    rows = [
+        {"text": f"Case {i} is {LABELS[i % 3]}. " + "More words follow. " * (i % 4)}
+        for i in range(first, first + count)
+    ]
+    return ft.Dataset.of(rows, name="texts")
+
+
 def pairs(count: int, first: int = 0) -> ft.Dataset:
     rows = [
         {
