@@ -25,7 +25,7 @@ from finetune_sdk.errors import (
     RunError,
 )
 from finetune_sdk.estimate import Estimate, Price
-from finetune_sdk.job import DPO, SFT, Job, Pretraining
+from finetune_sdk.job import DPO, KTO, SFT, Job, Pretraining
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
@@ -112,7 +112,7 @@ class LocalBackend:
         return self._sequences[key]
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
-        from finetune_sdk_local import bases, estimates
+        from finetune_sdk_local import bases, estimates, ratings
         from finetune_sdk_local.checks import endings, lengths, room, splits
 
         job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
@@ -120,6 +120,8 @@ class LocalBackend:
         found = list(lengths(job.train, tokens, width, resolved.method.max_length or 0))
         if isinstance(job.method, SFT):
             found += endings(job.train, tokens, bases.ends(resolved.base), bases.tokenizer(resolved.base))
+        if isinstance(resolved.method, KTO):
+            found += ratings.findings(job.train, resolved.method)
         if isinstance(job.method, Pretraining):
             found += splits(job.train, tokens, resolved.method.max_length or 0)
         if job.validation is not None:

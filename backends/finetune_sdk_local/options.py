@@ -35,6 +35,7 @@ class Options(BaseModel):
     sft: dict[str, Any] = {}
     pretraining: dict[str, Any] = {}
     dpo: dict[str, Any] = {}
+    kto: dict[str, Any] = {}
 
     @classmethod
     def read(cls, place: Place) -> Options:

@@ -6,7 +6,7 @@ import pytest
 
 import finetune_sdk as ft
 from finetune_sdk.testing import BackendConformance
-from local_data import chats, pairs, texts
+from local_data import chats, pairs, rated, texts
 
 
 class TestSFT(BackendConformance):
@@ -56,3 +56,15 @@ class TestPretraining(TestDPO):
     @classmethod
     def long_job(cls) -> ft.Job:
         return ft.Job(name="long", train=texts(16), method=ft.Pretraining(steps=20_000, batch_size=8))
+
+
+class TestKTO(TestDPO):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def job(cls) -> ft.Job:
+        return ft.Job(name="ratings", train=rated(16), method=ft.KTO(epochs=1, batch_size=8, learning_rate=1e-2))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def long_job(cls) -> ft.Job:
+        return ft.Job(name="long", train=rated(16), method=ft.KTO(steps=20_000, batch_size=8, learning_rate=1e-3))
