@@ -30,7 +30,6 @@ def ours(case: Case, model: Any, folder: Path, stepped: Stepped) -> Loop:
     from finetune_sdk_local.backend import MICRO_TOKENS
     from finetune_sdk_local.batches import plan
     from finetune_sdk_local.prepare import sequences
-    from finetune_sdk_local.rendering import Renderer
     from finetune_sdk_local.training import Data, Options, Training
 
     losses: list[float] = []
@@ -45,7 +44,7 @@ def ours(case: Case, model: Any, folder: Path, stepped: Stepped) -> Loop:
 
     tokenizer = bases.tokenizer("tiny")
     rows = ft.Dataset.of(in_plan_order(case))
-    made = sequences(Renderer("tiny", tokenizer), rows, case.method, MAX_LENGTH)
+    made = sequences("tiny", tokenizer, rows, case.method, MAX_LENGTH)
     folder.mkdir(parents=True, exist_ok=True)
     loop = Training(
         model=model,

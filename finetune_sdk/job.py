@@ -126,6 +126,27 @@ class SFT(Optimisation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pretraining(Optimisation):
+    """Continued pretraining: every token of a text is learnt.
+
+    A text longer than `max_length` is not cut: it becomes several sequences, and each of them counts as an example of
+    `batch_size`. The rest is as in `Optimisation`.
+    """
+
+    kind: Literal["pretraining"] = "pretraining"
+    data: ClassVar[frozenset[str]] = frozenset({"text"})
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", ("pretraining",))
+        self._check_steps()
+        if self.max_length == 1:
+            raise JobError(
+                "Pretraining(max_length=1) makes no sense: a token is learnt from those before it.",
+                cure="give max_length 2 or more",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DPO(Optimisation):
     """Direct preference optimisation (Rafailov et al. 2023, eq. 7) of `chosen` over `rejected` answers.
 
@@ -140,6 +161,32 @@ class DPO(Optimisation):
         _one_of(self, "kind", ("dpo",))
         self._check_steps()
         _positive(self, "beta")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KTO(Optimisation):
+    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, eq. 7 and 8) of answers that were rated good or bad.
+
+    `beta` is the strength of the pull towards the reference, which is the base; the losses of good answers are weighted with
+    `desirable_weight`, those of bad ones with `undesirable_weight`. Prompts with another answer of their batch measure how
+    far the model has moved, so a step needs two examples or more. The rest is as in `Optimisation`.
+    """
+
+    kind: Literal["kto"] = "kto"
+    beta: float | None = None
+    desirable_weight: float | None = None
+    undesirable_weight: float | None = None
+    data: ClassVar[frozenset[str]] = frozenset({"rated"})
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", ("kto",))
+        self._check_steps()
+        _positive(self, "beta", "desirable_weight", "undesirable_weight")
+        if self.batch_size == 1:
+            raise JobError(
+                "KTO(batch_size=1) makes no sense: each prompt is also asked with another answer of its batch.",
+                cure="give batch_size 2 or more",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +215,7 @@ class RFT(Optimisation):
         object.__setattr__(self, "graders", given)
 
 
-Method = SFT | DPO | RFT
+Method = SFT | Pretraining | DPO | KTO | RFT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,10 +326,16 @@ class Job:
                 raise JobError(
                     f"{type(self.method).__name__} learns from {wanted} examples, and {side} holds {dataset.kind} ones "
                     f"({dataset.name}).",
-                    cure="give data of that kind, or use SFT for chats, DPO for preference pairs and RFT for tasks",
+                    cure="give data of that kind, or use SFT for chats, Pretraining for texts, DPO for preference pairs, "
+                    "KTO for rated answers and RFT for tasks",
                 )
             if not len(dataset):
                 raise JobError(f"{side} has no rows.", cure="give at least one example")
+            if isinstance(self.method, KTO) and len(dataset) == 1:
+                raise JobError(
+                    f"{side} holds one row, and KTO asks each prompt with another row's answer too.",
+                    cure="give at least two examples",
+                )
         for name in ("early_stopping", "validate_every"):
             if self.validation is None and getattr(self.method, name) is not None:
                 raise JobError(
@@ -296,7 +349,7 @@ class Job:
             ("name", str, "give it as text"),
             ("train", Dataset, "load it: Dataset.load(path)"),
             ("validation", Dataset | None, "load it: Dataset.load(path)"),
-            ("method", Method, "use SFT(…), DPO(…) or RFT(…)"),
+            ("method", Method, "use SFT(…), Pretraining(…), DPO(…), KTO(…) or RFT(…)"),
             ("adapter", Adapter | None, "use LoRA(…), QLoRA(…) or Full()"),
             ("base", str | None, 'give the name of a model or the path of its folder, such as "tiny"'),
             ("seed", int, "give a whole number"),

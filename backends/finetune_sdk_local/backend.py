@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ from finetune_sdk.errors import (
     RunError,
 )
 from finetune_sdk.estimate import Estimate, Price
-from finetune_sdk.job import DPO, SFT, Job
+from finetune_sdk.job import DPO, KTO, SFT, Job, Pretraining
 from finetune_sdk.machine import cores
-from finetune_sdk.messages import Example
+from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
 from finetune_sdk_local.options import Options
 from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.tables import METHODS
 
 NEEDED = ("torch", "transformers", "peft", "safetensors", "psutil")
 CANCEL_SECONDS = 8.0
@@ -38,9 +40,9 @@ KILL_SECONDS = 30.0
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 MICRO_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
 CAPABILITIES = Capabilities(
-    methods=frozenset({"sft", "dpo"}),
+    methods=frozenset(METHODS),
     adapters=frozenset({"lora", "qlora", "full"}),
-    hyperparameters=frozenset({field.name for method in (SFT, DPO) for field in fields(method)} - {"kind"}),
+    hyperparameters=frozenset({field.name for method in METHODS.values() for field in fields(method)} - {"kind"}),
     verbs=frozenset({"list", "checkpoints", "resume", "export", "render"}),
     gaps={
         "pause": "a local run is ended with cancel and goes on with resume, which loses nothing",
@@ -98,28 +100,31 @@ class LocalBackend:
     def _tokens(self, resolved: Resolved, dataset: Dataset) -> Any:
         """The dataset as token sequences; made once for a job, whoever asks."""
         from finetune_sdk_local import bases, prepare
-        from finetune_sdk_local.rendering import Renderer
 
         method = resolved.method
         assert method.max_length is not None
-        mode = str(getattr(method, "loss_on", None))
+        mode = f"{method.kind} {getattr(method, 'loss_on', None)}"
         key = (dataset.fingerprint, resolved.base, mode, method.max_length)
         if key not in self._sequences:
             while len(self._sequences) >= 4:
                 del self._sequences[next(iter(self._sequences))]
-            renderer = Renderer(resolved.base, bases.tokenizer(resolved.base))
-            self._sequences[key] = prepare.sequences(renderer, dataset, method, method.max_length)
+            tokenizer = bases.tokenizer(resolved.base)
+            self._sequences[key] = prepare.sequences(resolved.base, tokenizer, dataset, method, method.max_length)
         return self._sequences[key]
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
-        from finetune_sdk_local import bases, estimates
-        from finetune_sdk_local.checks import endings, lengths, room
+        from finetune_sdk_local import bases, estimates, ratings
+        from finetune_sdk_local.checks import endings, lengths, room, splits
 
         job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
         width = 2 if isinstance(job.method, DPO) else 1
         found = list(lengths(job.train, tokens, width, resolved.method.max_length or 0))
         if isinstance(job.method, SFT):
             found += endings(job.train, tokens, bases.ends(resolved.base), bases.tokenizer(resolved.base))
+        if isinstance(resolved.method, KTO):
+            found += ratings.findings(job.train, resolved.method)
+        if isinstance(job.method, Pretraining):
+            found += splits(job.train, tokens, resolved.method.max_length or 0)
         if job.validation is not None:
             made = self._tokens(resolved, job.validation)
             found += lengths(job.validation, made, width, resolved.method.max_length or 0)
@@ -249,24 +254,29 @@ class LocalBackend:
 
     def counter(self, base: str) -> Counter:
         from finetune_sdk_local import bases
-        from finetune_sdk_local.rendering import Renderer
 
         bases.quiet()
-        return LocalCounter(Renderer(base, bases.tokenizer(base)), base)
+        return LocalCounter(base, bases.tokenizer(base))
 
     def prices(self) -> Sequence[Price]:
         return ()
 
     def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:
-        from finetune_sdk_local import bases
+        from finetune_sdk_local import bases, texts
         from finetune_sdk_local.rendering import Renderer, TemplateError
         from finetune_sdk_local.tokenising import encoded
         from finetune_sdk_local.units import Unit
 
         bases.quiet()
-        renderer = Renderer(base, bases.tokenizer(base))
+        example, tokenizer = dataset.row(index), bases.tokenizer(base)
+        if "text" in example:
+            (ids,) = texts.encoded(tokenizer, [example["text"]])
+            text = texts.ended(tokenizer, example["text"])
+            trained = [False] + [True] * (len(ids) - 1)
+            return {"ids": ids.tolist(), "trained": trained, "text": text, "spans": [(0, len(text))]}
+        renderer = Renderer(base, tokenizer)
         try:
-            text, spans = renderer.texts(dataset.row(index))[0]
+            text, spans = renderer.texts(example)[0]
         except TemplateError as fault:
             raise DatasetError(f"{dataset.where(index)}: {fault.message}", cure=fault.cure) from None
         (tokens,) = encoded(renderer, [Unit(text, tuple(spans))])
@@ -281,20 +291,31 @@ class LocalBackend:
 
 
 class LocalCounter:
-    """Counts with the base's own tokenizer and template: exactly what training sees."""
+    """Counts with the base's own tokenizer and template: exactly what training sees. Texts need no template."""
 
     exact = True
 
-    def __init__(self, renderer: Any, base: str) -> None:
-        self._renderer = renderer
+    def __init__(self, base: str, tokenizer: Any) -> None:
+        self._base = base
+        self._tokenizer = tokenizer
         self.basis = f"the tokenizer and chat template of {base}"
 
+    @cached_property
+    def _renderer(self) -> Any:
+        from finetune_sdk_local.rendering import Renderer
+
+        return Renderer(self._base, self._tokenizer)
+
     def count(self, example: Example) -> TokenCount:
+        from finetune_sdk_local import texts
         from finetune_sdk_local.tokenising import encoded
         from finetune_sdk_local.units import Unit
 
-        texts = self._renderer.texts(example.canonical())
-        made = encoded(self._renderer, [Unit(text, tuple(spans)) for text, spans in texts])
+        if isinstance(example, TextExample):
+            (ids,) = texts.encoded(self._tokenizer, [example.text])
+            return TokenCount(len(ids), len(ids) - 1)
+        rendered = self._renderer.texts(example.canonical())
+        made = encoded(self._renderer, [Unit(text, tuple(spans)) for text, spans in rendered])
         return TokenCount(sum(len(each.trained) for each in made), sum(each.trained.count(1, 1) for each in made))
 
 

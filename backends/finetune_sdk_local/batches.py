@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many steps a run has. `per_epoch` steps pass over all examples once; the last one of an epoch may be smaller."""
+    """How many steps a run has. `per_epoch` steps pass over all examples once; the last one of an epoch may be smaller.
+
+    With `together`, the examples of a step stay together: epochs take the same steps, each in an order of its own.
+    """
 
     examples: int
     batch_size: int
     steps: int
     seed: int
+    together: bool = False
 
     @property
     def per_epoch(self) -> int:
@@ -34,20 +38,25 @@ class Plan:
     def rows(self, step: int) -> NDArray[np.int64]:
         """The examples of step `step`, counted from 0: each epoch is its own seeded shuffle of all."""
         epoch, at = divmod(step, self.per_epoch)
+        if self.together:
+            at = int(_order(self.per_epoch, self.seed, epoch)[at]) if epoch else at
+            epoch = 0
         return _order(self.examples, self.seed, epoch)[at * self.batch_size : (at + 1) * self.batch_size]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _order(examples: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(examples)
 
 
-def plan(examples: int, batch_size: int, seed: int, epochs: float | None, steps: int | None) -> Plan:
+def plan(
+    examples: int, batch_size: int, seed: int, epochs: float | None, steps: int | None, *, together: bool = False
+) -> Plan:
     """The steps of `epochs` passes (a fraction is rounded up to a whole step), or `steps` of them."""
     size = min(batch_size, examples)
     per_epoch = -(-examples // size)
     count = steps if steps is not None else int(np.ceil((epochs or 1) * per_epoch - 1e-9))
-    return Plan(examples, size, max(1, count), seed)
+    return Plan(examples, size, max(1, count), seed, together)
 
 
 def grouped(lengths: Sequence[int] | NDArray[np.int64], budget: int) -> list[list[int]]:

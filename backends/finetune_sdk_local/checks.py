@@ -21,7 +21,7 @@ SHOWN = 20
 
 def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> Iterator[Finding]:
     """Rows that train nothing (an error) and rows that lose tokens at the end (a warning), each by its line."""
-    untrained = untrained_rows(made, width)
+    untrained = untrained_rows(made)
     if untrained:
         yield Finding(
             "untrained",
@@ -47,6 +47,23 @@ def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> I
             "raise max_length if the base allows it, or shorten the rows",
             tuple(dataset.line(row) for row in rows[:SHOWN]),
             len(rows),
+            unit=dataset.unit,
+        )
+
+
+def splits(dataset: Dataset, made: Sequences, max_length: int) -> Iterator[Finding]:
+    """A note on texts that become several sequences."""
+    rows, counts = np.unique(made.sources, return_counts=True)
+    split = [int(row) for row in rows[counts > 1]]
+    if split:
+        yield Finding(
+            "split",
+            "note",
+            f"{len(split)} {'text of' if len(split) == 1 else 'texts of'} {dataset.name} {'is' if len(split) == 1 else 'are'} "
+            f"longer than {max_length} tokens and split into {int(counts[counts > 1].sum())} sequences: no token is lost.",
+            "raise max_length if the base allows it, to keep texts whole",
+            tuple(dataset.line(row) for row in split[:SHOWN]),
+            len(split),
             unit=dataset.unit,
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.errors import JobError
-from finetune_sdk.job import DPO, Adapter, Full, Job, LoRA, Method, table
+from finetune_sdk.job import DPO, KTO, SFT, Adapter, Full, Job, LoRA, Method, table
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.options import Options
@@ -64,9 +64,11 @@ def _method(
     }
     if method.steps is None and "steps" not in set_here:
         defaults["epochs"] = EPOCHS
-    if isinstance(method, DPO):
+    if isinstance(method, DPO | KTO):
         defaults["beta"] = BETA
-    else:
+    if isinstance(method, KTO):
+        defaults |= {"desirable_weight": 1.0, "undesirable_weight": 1.0}
+    if isinstance(method, SFT):
         defaults["loss_on"] = "completions"
     filled = {name: value for name, value in {**defaults, **set_here}.items() if getattr(method, name) is None}
     return replace(method, **filled), tuple(sorted(filled))
@@ -76,12 +78,12 @@ def learning_rate(base: str, method: Method, adapter: Adapter) -> float:
     """A rate that suits the base's width: `5e-4 * (2000 / hidden) ** 0.781` for LoRA, a tenth of it for all weights.
 
     The formula and its exponent are those that "LoRA Without Regret" (Schulman et al. 2025) fitted on Llama models, as
-    Tinker's cookbook has them. DPO takes a twentieth, as its objective moves further for the same rate.
+    Tinker's cookbook has them. DPO and KTO take a twentieth, as their objective moves further for the same rate.
     """
     hidden = int(getattr(bases.config(base).get_text_config(), "hidden_size", 2000))
     rate = 5e-4 * (2000 / hidden) ** 0.781
     if isinstance(adapter, Full):
         rate /= 10
-    if isinstance(method, DPO):
+    if isinstance(method, DPO | KTO):
         rate *= DPO_SHARE
     return float(f"{rate:.3g}")

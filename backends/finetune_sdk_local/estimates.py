@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.estimate import Estimate, Range
-from finetune_sdk.job import DPO, Full, LoRA, Method, QLoRA
-from finetune_sdk_local.batches import Plan, grouped, plan
+from finetune_sdk.job import DPO, KTO, Full, LoRA, Method, QLoRA
+from finetune_sdk_local.batches import Plan, grouped
 from finetune_sdk_local.devices import Device
+from finetune_sdk_local.prepare import steps as planned
 from finetune_sdk_local.probe import Probe
 from finetune_sdk_local.shapes import Shape
 from finetune_sdk_local.tokenising import Sequences
@@ -39,7 +40,7 @@ def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None,
     """The whole estimate. `charge` is exactly $0: nobody bills for one's own hardware."""
     job, method, shape = resolved.job, resolved.method, Shape.of(resolved.base)
     width = 2 if isinstance(method, DPO) else 1
-    steps = plan(len(train) // width, method.batch_size or 1, job.seed, method.epochs, method.steps)
+    steps = planned(method, job.seed, len(train) // width)
     tokens, trained = _tokens(train, steps, width)
     least = _tokens(train, replace(steps, steps=_fewest(steps, method)), width)
     time = _time(resolved, train, validation, steps, width, machine)
@@ -90,14 +91,21 @@ def _time(
     longest, micro = _longest(train, width), machine.micro_tokens
     sample = [_padded(longest[steps.rows(step)], width, micro) for step in range(min(8, steps.steps))]
     per_step = float(np.mean([sum(machine.probe.seconds(rows, length) for rows, length in step) for step in sample]))
+    forward = machine.probe.forward
+    if isinstance(resolved.method, KTO):
+        per_step *= 1 + forward  # a batch's mismatched answers are as many tokens, and are only scored
     tried = _padded(np.sort(longest)[::-1][: steps.batch_size], width, micro)
     training = per_step * steps.steps + sum(machine.probe.seconds(rows, length) for rows, length in tried)
     if isinstance(resolved.method, DPO):
-        training += machine.probe.forward * per_step * steps.per_epoch
+        training += forward * per_step * steps.per_epoch
+    if isinstance(resolved.method, KTO):
+        training += 2 * forward / (1 + forward) * per_step * steps.per_epoch
     if validation is not None:
         every = resolved.method.validate_every or steps.per_epoch
         rows = _padded(_longest(validation, width), width, micro)
-        once = machine.probe.forward * sum(machine.probe.seconds(count, length) for count, length in rows)
+        once = forward * sum(machine.probe.seconds(count, length) for count, length in rows)
+        if isinstance(resolved.method, KTO):
+            once *= 2
         training += once * (2 + steps.steps // every)
     reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
     low, expected, high = START_SECONDS
@@ -134,7 +142,8 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
     longest = np.sort(_longest(train, width))[::-1][: steps.batch_size]
     biggest = max(rows * length for rows, length in _padded(longest, width, machine.micro_tokens))
     per_token: float = shape.layers * (20 * shape.hidden + 6 * shape.intermediate) * bytes_each
-    logits = int(np.max(train.trained_counts)) * min(steps.batch_size * width, 64) * shape.vocabulary * 4 * 3
+    scored = min(biggest, int(np.max(train.trained_counts)) * min(steps.batch_size * width, 64))
+    logits = scored * shape.vocabulary * 4 * 3
     if isinstance(adapter, Full):
         per_token *= FULL_ACTIVATIONS
     process = PROCESS_BYTES if device.kind == "cpu" else 0.6e9
@@ -181,4 +190,7 @@ def _times(time: Range, factor: float, basis: str) -> Range:
 def _notes(train: Sequences, width: int, steps: Plan) -> tuple[str, ...]:
     cut = int((train.cut.reshape(-1, width).sum(1) > 0).sum())
     notes = [f"{cut} of {steps.examples} examples are longer than max_length and are cut at the end"] if cut else []
+    texts = int(train.sources[-1]) + 1
+    if width == 1 and texts < len(train):
+        notes.append(f"{texts} texts are {len(train)} sequences of at most max_length tokens; a step takes sequences")
     return tuple(notes)

@@ -106,6 +106,26 @@ def dpo(logits: Logits, batch: Batch, reference: Tensor, beta: float) -> Sums:
     return Sums(-logsigmoid(margins).sum(), len(margins), figures)
 
 
+def kto(
+    logits: Logits,
+    batch: Batch,
+    reference: Tensor,
+    good: Tensor,
+    moved: float,
+    beta: float,
+    weights: tuple[float, float],
+) -> Sums:
+    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, eq. 7 and 8), summed over rated answers.
+
+    `reference` (rows,) are the answers' scores under the reference, `good` (rows,) their ratings, `moved` is how far the
+    model has moved from the reference on the step's mismatched answers, and `weights` are those of good and bad answers.
+    """
+    ratios = row_scores(logits, batch) - reference
+    gains = torch.where(good, ratios - moved, moved - ratios)
+    each = torch.where(good, *weights) * (1 - torch.sigmoid(beta * gains))
+    return Sums(each.sum(), len(gains), {"accuracy": float((gains > 0).sum()), "kl": moved * len(gains)})
+
+
 def precision(device: str, dtype: torch.dtype) -> Any:
     """Mixed precision where weights are 16-bit: products in that dtype, the adapter and the loss in float32."""
     if dtype == torch.float32:

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 from finetune_sdk.backend import Place
 from finetune_sdk.errors import JobError, SettingsError
 from finetune_sdk.job import Adapter
-from finetune_sdk_local.tables import adapter_of, method_of
+from finetune_sdk_local.tables import METHODS, adapter_of, method_of
 
 
 class Options(BaseModel):
-    """`base` and `adapter` for jobs that name none; `sft` and `dpo` hold hyperparameters that jobs leave open.
+    """`base` and `adapter` for jobs that name none; the table of a method, as `sft`, holds hyperparameters that
+    jobs leave open.
 
     `micro_tokens` go through the model at once; a checkpoint is written every `checkpoint_every` steps; `usd_per_hour`
     is what the machine costs.
@@ -32,7 +33,9 @@ class Options(BaseModel):
     checkpoint_every: PositiveInt | None = None
     usd_per_hour: NonNegativeFloat | None = None
     sft: dict[str, Any] = {}
+    pretraining: dict[str, Any] = {}
     dpo: dict[str, Any] = {}
+    kto: dict[str, Any] = {}
 
     @classmethod
     def read(cls, place: Place) -> Options:
@@ -44,7 +47,7 @@ class Options(BaseModel):
             raise _refused(table, faults) from None
         try:
             options.adapter_or_none()
-            for kind in ("sft", "dpo"):
+            for kind in METHODS:
                 method_of({"kind": kind, **getattr(options, kind)})
         except JobError as fault:
             raise SettingsError(f"{table}: {fault.message}", cure=fault.cure) from None

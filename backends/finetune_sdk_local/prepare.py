@@ -8,10 +8,11 @@ from typing import Any
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError
-from finetune_sdk.job import DPO, SFT, Adapter, Method
-from finetune_sdk_local import bases
-from finetune_sdk_local.batches import plan
+from finetune_sdk.job import DPO, KTO, SFT, Adapter, Method, Pretraining
+from finetune_sdk_local import bases, ratings, texts
+from finetune_sdk_local.batches import Plan, plan
 from finetune_sdk_local.devices import Device, pick
+from finetune_sdk_local.ratings import Rated
 from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.tables import adapter_of, method_of
@@ -61,22 +62,24 @@ class RunJob:
         return self.method.max_length
 
 
-def sequences(renderer: Renderer, dataset: Dataset, method: Method, max_length: int) -> Sequences:
-    """A dataset as this method sees it."""
+def sequences(base: str, tokenizer: Any, dataset: Dataset, method: Method, max_length: int) -> Sequences:
+    """A dataset as this method sees it. Texts need no chat template, all else does."""
+    if isinstance(method, Pretraining):
+        return texts.tokenise(tokenizer, dataset, max_length)
     everything = isinstance(method, SFT) and method.loss_on == "all"
-    return tokenise(renderer, dataset, max_length, dataset.where, everything=everything)
+    return tokenise(Renderer(base, tokenizer), dataset, max_length, dataset.where, everything=everything)
 
 
 def data(run: RunFolder, job: RunJob) -> Data:
     """The run's token sequences. Raises DatasetError for a row of which nothing would be trained."""
-    renderer = Renderer(job.base, bases.tokenizer(job.where))
-    sides = {}
+    tokenizer = bases.tokenizer(job.where)
+    sides, rated = dict[str, Sequences](), dict[str, Rated]()
     for side in ("train", "validation"):
         dataset = run.dataset(side)
         if dataset is None:
             continue
-        made = sequences(renderer, dataset, job.method, job.max_length)
-        untrained = untrained_rows(made, job.width)
+        made = sequences(job.base, tokenizer, dataset, job.method, job.max_length)
+        untrained = untrained_rows(made)
         if untrained:
             raise DatasetError(
                 f"row {untrained[0] + 1} of {side} ({len(untrained)} in all) has nothing left to train "
@@ -84,29 +87,47 @@ def data(run: RunFolder, job: RunJob) -> Data:
                 cure="raise max_length, or remove the row",
             )
         sides[side] = made
-    return Data(sides["train"], sides.get("validation"), job.width)
+        if isinstance(job.method, KTO):
+            rated[side] = _rated(dataset, made, job, side)
+    return Data(sides["train"], sides.get("validation"), job.width, rated)
 
 
-def untrained_rows(made: Sequences, width: int) -> list[int]:
-    """Examples of which no token would be trained: of a pair, either side."""
-    return sorted({int(row) // width for row in (made.trained_counts == 0).nonzero()[0]})
+def _rated(dataset: Dataset, made: Sequences, job: RunJob, side: str) -> Rated:
+    if side == "train":
+        ratings.require_both(dataset)
+        batches = ratings.batches(steps(job.method, job.seed, len(made)))
+    else:
+        assert job.method.batch_size is not None
+        batches = ratings.in_order(len(made), job.method.batch_size)
+    return ratings.of(dataset, made, batches, job.max_length)
+
+
+def steps(method: Method, seed: int, examples: int) -> Plan:
+    """The steps of a run. What KTO takes in one step stays together, so that its mismatched answers stay the same."""
+    assert method.batch_size is not None
+    together = isinstance(method, KTO)
+    return plan(examples, method.batch_size, seed, method.epochs, method.steps, together=together)
+
+
+def untrained_rows(made: Sequences) -> list[int]:
+    """Rows of which no token would be trained: of a pair, either side."""
+    return sorted(set(made.sources[made.trained_counts == 0].tolist()))
 
 
 def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable[[], bool]) -> Training:
     tokenizer = bases.tokenizer(job.where)
     method = job.method
-    assert method.batch_size is not None
-    steps = plan(len(data.train) // data.width, method.batch_size, job.seed, method.epochs, method.steps)
+    taken = steps(method, job.seed, len(data.train) // data.width)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     return Training(
         model=model,
         data=data,
-        plan=steps,
+        plan=taken,
         method=method,
         device=job.device,
         options=Options(
             job.micro_tokens,
-            job.checkpoint_every or max(1, min(50, steps.per_epoch)),
+            job.checkpoint_every or max(1, min(50, taken.per_epoch)),
             max_gradient_norm=job.table["own"]["max_gradient_norm"],
         ),
         folder=run.path,

@@ -150,8 +150,6 @@ class Renderer:
 
     def texts(self, row: Row, *, everything: bool = False) -> list[tuple[str, list[Span]]]:
         """The sequences that an example becomes, one or two for a pair, each with its trained spans."""
-        if "text" in row:
-            return [(row["text"], [(0, len(row["text"]))])]
         if "reference" in row:
             return [(self._prompt(row["prompt"]), [])]
         return [self.rendered(talk) for talk in talks(row, everything=everything)]

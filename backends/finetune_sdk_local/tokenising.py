@@ -34,8 +34,8 @@ TRIED = 128
 class Sequences:
     """Token sequences one after another. Row i is `ids[starts[i]:starts[i + 1]]`; `trained` marks what is learnt of it.
 
-    `cut[i]` counts the tokens lost at the end, `lost[i]` those of them that would have been trained. A preference pair is
-    two sequences: chosen, then rejected.
+    `cut[i]` counts the tokens lost at the end, `lost[i]` those of them that would have been trained; `sources[i]` is the
+    dataset's row that it is of. A preference pair is two sequences: chosen, then rejected.
     """
 
     ids: NDArray[np.int32]
@@ -43,6 +43,7 @@ class Sequences:
     starts: NDArray[np.int64]
     cut: NDArray[np.int64]
     lost: NDArray[np.int64]
+    sources: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -140,6 +141,7 @@ class _Pass:
     starts: list[int] = field(default_factory=lambda: [0])
     cut: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
+    rows: int = 0
     known: dict[Unit, Tokens] = field(default_factory=dict)
 
     def through(self, rows: Iterable[Row], where: Callable[[int], str]) -> Sequences:
@@ -162,6 +164,7 @@ class _Pass:
             np.asarray(self.starts, np.int64),
             np.asarray(self.cut, np.int64),
             np.asarray(self.lost, np.int64),
+            np.arange(len(self.cut)) * self.rows // max(1, len(self.cut)),
         )
 
     def _batches(self, cut: Iterator[Cut]) -> Iterator[Batch]:
@@ -171,8 +174,9 @@ class _Pass:
     def _cut(self, rows: Iterable[Row], where: Callable[[int], str]) -> Iterator[Cut]:
         """The units of each sequence."""
         for index, row in enumerate(rows):
+            self.rows += 1
             try:
-                if "text" in row or "reference" in row:
+                if "reference" in row:
                     yield from (Cut([Unit(text, tuple(spans))]) for text, spans in self.renderer.texts(row))
                 else:
                     yield from [self._units(talk) for talk in talks(row, everything=self.everything)]

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from finetune_sdk.errors import BackendError
-from finetune_sdk.job import DPO, Method
+from finetune_sdk.job import DPO, KTO, Method
 from finetune_sdk_local import bases, checkpoints, objectives
 from finetune_sdk_local.batches import Batch, Plan, batch, grouped
 from finetune_sdk_local.checkpoints import Saved
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.memory import peak_bytes
+from finetune_sdk_local.ratings import Rated, in_order
 from finetune_sdk_local.tokenising import Sequences
 
 Report = Callable[[str, str, Mapping[str, Any]], None]
@@ -35,11 +36,21 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Sequences to learn from and, if there are any, to validate on; `width` of them make one example (a pair has 2)."""
+    """Sequences to learn from and, if there are any, to validate on; `width` of them make one example (a pair has 2).
+
+    `rated` has the ratings of a side where the method learns from them.
+    """
 
     train: Sequences
     validation: Sequences | None
     width: int
+    rated: Mapping[str, Rated] = field(default_factory=dict)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence that passes through the model."""
+        made = (self.train, *(rated.mismatched for rated in self.rated.values()))
+        return max(int(sequences.lengths.max()) for sequences in made)
 
     def of(self, sequences: Sequences, examples: Sequence[int]) -> list[int]:
         return [example * self.width + side for example in examples for side in range(self.width)]
@@ -143,14 +154,14 @@ class Training:
         by_length = np.argsort(-longest, kind="stable")
         shortest = self._batch(self.data.train, self.data.of(self.data.train, [int(by_length[-1])]))
         self.logits, _ = objectives.exact_logits(self.model, shortest)
-        if isinstance(self.method, DPO):
+        if isinstance(self.method, DPO | KTO):
             self._within_memory(self._score_reference)
         self._within_memory(lambda: self._backward(by_length[: self.plan.batch_size].tolist()))
         _set_random_state(before, self.device)
 
     def _within_memory(self, attempt: Callable[[], object]) -> None:
         """Halves the tokens at once until the attempt fits. Raises BackendError when one example alone is too big."""
-        longest = int(self.data.train.lengths.max())
+        longest = self.data.longest
         while not self._fits(attempt):
             if self.micro_tokens <= longest * self.data.width:
                 raise _too_big(longest)
@@ -174,13 +185,35 @@ class Training:
     def _batch(self, sequences: Sequences, rows: Sequence[int]) -> Batch:
         return batch(sequences, rows, self.pad, self.device.kind)
 
-    def _sums(self, sequences: Sequences, rows: Sequence[int], side: str) -> objectives.Sums:
-        block = self._batch(sequences, rows)
+    def _sums(self, sequences: Sequences, rows: Sequence[int], side: str, moved: float) -> objectives.Sums:
+        block, method = self._batch(sequences, rows), self.method
         with objectives.precision(self.device.kind, self.device.torch_dtype):
-            if isinstance(self.method, DPO):
+            if isinstance(method, DPO | KTO):
                 reference = self.reference[side][list(rows)].to(self.device.kind)
-                return objectives.dpo(self.logits, block, reference, self.method.beta or 0.1)
+            if isinstance(method, DPO):
+                return objectives.dpo(self.logits, block, reference, method.beta or 0.1)
+            if isinstance(method, KTO):
+                good = torch.from_numpy(self.data.rated[side].good[list(rows)]).to(self.device.kind)
+                weights = (method.desirable_weight or 1.0, method.undesirable_weight or 1.0)
+                return objectives.kto(self.logits, block, reference, good, moved, method.beta or 0.1, weights)
             return objectives.sft(self.logits, block)
+
+    def _moved(self, side: str, examples: Sequence[int]) -> float:
+        """How far the model is from the reference: the mean log-ratio of the examples' mismatched answers, at least 0."""
+        if not isinstance(self.method, KTO):
+            return 0.0
+        sequences, reference = self.data.rated[side].mismatched, self.reference[f"{side}.mismatched"]
+        with torch.no_grad():
+            total = sum(
+                float((self._scores(sequences, rows) - reference[rows]).sum())
+                for rows in self._groups(sequences, examples)
+            )
+        return max(0.0, total / len(examples))
+
+    def _scores(self, sequences: Sequences, rows: Sequence[int]) -> Tensor:
+        """The log-probabilities of the rows' trained tokens, on the CPU."""
+        with objectives.precision(self.device.kind, self.device.torch_dtype):
+            return objectives.row_scores(self.logits, self._batch(sequences, rows)).float().cpu()
 
     def _groups(self, sequences: Sequences, examples: Sequence[int]) -> list[list[int]]:
         """Sequences of the examples in micro-batches of like length; the two sides of a pair stay together."""
@@ -190,8 +223,8 @@ class Training:
         return [self.data.of(sequences, [int(examples[at]) for at in group]) for group in groups]
 
     def _count(self, sequences: Sequences, examples: Sequence[int]) -> int:
-        """What a loss is divided by: trained tokens, or pairs."""
-        if isinstance(self.method, DPO):
+        """What a loss is divided by: trained tokens, or pairs, or rated answers."""
+        if isinstance(self.method, DPO | KTO):
             return len(examples)
         return int(sequences.trained_counts[self.data.of(sequences, examples)].sum())
 
@@ -200,8 +233,9 @@ class Training:
         train = self.data.train
         count = self._count(train, examples)
         totals = {"loss": 0.0}
+        moved = self._moved("train", examples)
         for rows in self._groups(train, examples):
-            sums = self._sums(train, rows, "train")
+            sums = self._sums(train, rows, "train", moved)
             (sums.loss / count).backward()  # type: ignore[no-untyped-call]
             totals["loss"] += float(sums.loss.detach())
             for name, value in sums.figures.items():
@@ -253,13 +287,16 @@ class Training:
         assert sequences is not None
         examples = list(range(len(sequences) // self.data.width))
         totals, count = {"loss": 0.0}, self._count(sequences, examples)
+        size = (self.method.batch_size if isinstance(self.method, KTO) else None) or len(examples)
         self.model.eval()
         with torch.no_grad():
-            for rows in self._groups(sequences, examples):
-                sums = self._sums(sequences, rows, "validation")
-                totals["loss"] += float(sums.loss)
-                for name, value in sums.figures.items():
-                    totals[name] = totals.get(name, 0.0) + value
+            for part in in_order(len(examples), size):
+                moved = self._moved("validation", part.tolist())
+                for rows in self._groups(sequences, part.tolist()):
+                    sums = self._sums(sequences, rows, "validation", moved)
+                    totals["loss"] += float(sums.loss)
+                    for name, value in sums.figures.items():
+                        totals[name] = totals.get(name, 0.0) + value
         self.model.train()
         figures = {f"validation_{name}": total / count for name, total in totals.items()}
         if not math.isfinite(figures["validation_loss"]):
@@ -279,8 +316,9 @@ class Training:
         return patience is not None and self.progress.waited >= patience
 
     def _score_reference(self) -> None:
-        """The scores of all pairs under the reference, which is the model before its first step: taken once, kept."""
+        """The scores of all answers under the reference, which is the model before its first step: taken once, kept."""
         sides = {"train": self.data.train, "validation": self.data.validation}
+        sides |= {f"{side}.mismatched": rated.mismatched for side, rated in self.data.rated.items()}
         kept = self.folder / "reference.safetensors"
         if kept.exists():
             from safetensors.torch import load_file
@@ -288,13 +326,13 @@ class Training:
             self.reference = load_file(kept)
             return
         self.model.eval()
-        with torch.no_grad(), objectives.precision(self.device.kind, self.device.torch_dtype):
+        with torch.no_grad():
             for side, sequences in sides.items():
                 if sequences is None:
                     continue
                 scores = torch.zeros(len(sequences))
                 for rows in self._groups(sequences, range(len(sequences) // self.data.width)):
-                    scores[rows] = objectives.row_scores(self.logits, self._batch(sequences, rows)).float().cpu()
+                    scores[rows] = self._scores(sequences, rows)
                 self.reference[side] = scores
         self.model.train()
         checkpoints.write_tensors(kept, self.reference)

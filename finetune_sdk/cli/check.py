@@ -137,9 +137,9 @@ def _rules(found: Checked, backend: str, config: Path | None, base: str | None) 
     """What the place would reject in these rows, asked with the usual method for their kind; base None is its own."""
     from finetune_sdk.data.checks import Finding
     from finetune_sdk.errors import DatasetError, InputError, MissingDependencyError, UnsupportedError
-    from finetune_sdk.job import DPO, SFT, Job
+    from finetune_sdk.job import DPO, KTO, SFT, Job, Pretraining
 
-    methods = {"chat": SFT, "preference": DPO}
+    methods = {"chat": SFT, "preference": DPO, "rated": KTO, "text": Pretraining}
     data = found.data
     if data.kind not in methods:
         raise InputError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.errors import JobError
-from finetune_sdk.job import DPO, SFT, Full, LoRA, QLoRA
+from finetune_sdk.job import DPO, KTO, SFT, Full, LoRA, Pretraining, QLoRA
 from finetune_sdk.jobfile.tables import (
     DataFile,
     EvaluationTable,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from finetune_sdk.jobfile.yaml12 import Where
 
-_METHODS: dict[str, Any] = {kind.kind: type(kind) for kind in (SFT(), DPO())}
+_METHODS: dict[str, Any] = {kind.kind: type(kind) for kind in (SFT(), Pretraining(), DPO(), KTO())}
 _RFT = {"rft": frozenset(RFTTable.model_fields)}
 _ADAPTERS: dict[str, Any] = {kind.kind: type(kind) for kind in (LoRA(), QLoRA(), Full())}
 _EVALUATORS: dict[str, Any] = {
@@ -46,7 +46,7 @@ _KEYS: dict[str, frozenset[str]] = {
     **_RFT,
     **{name: frozenset(field.name for field in fields(kind)) for name, kind in (_METHODS | _ADAPTERS).items()},
 }
-_HOMES = {"sft": "method", "dpo": "method", "rft": "method", "lora": "adapter", "qlora": "adapter", "full": "adapter",
+_HOMES = {**dict.fromkeys(_METHODS, "method"), "rft": "method", "lora": "adapter", "qlora": "adapter", "full": "adapter",
           **dict.fromkeys(_EVALUATORS, "evaluation.evaluators"), "prompted": "evaluation.prompted", "DataFile": "data"}  # fmt: skip
 _PLAIN = {
     "string_type": "text", "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",

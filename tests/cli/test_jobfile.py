@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from finetune_sdk import DPO, RFT, SFT, ExactMatch, Full, JobError, JobFile, LoRA
+from finetune_sdk import DPO, KTO, RFT, SFT, ExactMatch, Full, JobError, JobFile, LoRA, Pretraining
 
 ROOT = Path(__file__).parents[2]
 ROW = '{"messages": [{"role": "user", "content": "%d?"}, {"role": "assistant", "content": "%d"}]}\n'
@@ -113,7 +113,7 @@ def test_the_base_behind_a_prompt_shows_examples_from_the_training_data(folder: 
         ("name: a\ndata: rows.jsonl\nepochs: 3\n", 3, "belongs under `method`", "`method`"),
         ("name: a\ndata: rows.jsonl\nadapter:\n  kind: lorra\n", 3, "'lorra'", "kind: lora"),
         ("name: a\ndata: rows.jsonl\nmethod: sft\n", 3, "the text 'sft'", "{kind: sft}"),
-        ("name: a\ndata: rows.jsonl\nmethod: {epochs: 3}\n", 3, "has no `kind`", "dpo, rft, sft"),
+        ("name: a\ndata: rows.jsonl\nmethod: {epochs: 3}\n", 3, "has no `kind`", "dpo, kto, pretraining, rft, sft"),
         ("name: a\ndata: rows.jsonl\nmethod:\n  kind: sft\n  epochs: three\n", 5, "the text 'three'", "a number"),
         ("name: a\ndata: rows.jsonl\nmethod: {kind: sft, steps: 2.5}\n", 3, "the number 2.5", "a whole number"),
         ("name: a\ndata: rows.jsonl\nmethod: {kind: sft, schedule: cosin}\n", 3, "'cosin'", "'cosine'"),
@@ -212,10 +212,23 @@ def test_the_schema_and_the_reader_agree(folder: Path) -> None:
     for held in ({}, {"path": 3}, {"path": "rows.jsonl", "columns": {}}, {"path": "rows.jsonl", "columns": ["a"]}, 3):
         assert not schema.is_valid({"name": "a", "data": held})
         fault(folder, json.dumps({"name": "a", "data": held}))
-    for right in (SFT(epochs=2), DPO(beta=0.1)):
+    for right in (SFT(epochs=2), DPO(beta=0.1), KTO(desirable_weight=1.2)):
         row = {"name": "a", "data": "rows.jsonl", "method": {"kind": right.kind}, "adapter": {"kind": Full().kind}}
         assert schema.is_valid(row)
         load(folder, json.dumps(row))
+
+
+def test_rated_answers_are_learnt_from(folder: Path) -> None:
+    rows = [{"prompt": f"{n}?", "completion": "yes", "label": n % 2 == 0} for n in range(12)]
+    (folder / "rated.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = "name: a\ntrain: rated.jsonl\nmethod: {kind: kto, beta: 0.2, desirable_weight: 1.3}\n"
+    assert load(folder, text).job().method == KTO(beta=0.2, desirable_weight=1.3)
+
+
+def test_texts_are_pretrained_on(folder: Path) -> None:
+    (folder / "texts.jsonl").write_text("".join(json.dumps({"text": f"Text {n}."}) + "\n" for n in range(12)))
+    job = load(folder, "name: a\ntrain: texts.jsonl\nmethod: {kind: pretraining, epochs: 2}\n").job()
+    assert job.method == Pretraining(epochs=2)
 
 
 def test_reinforcement_is_graded_by_evaluators_or_by_the_place(folder: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
 from finetune_sdk.evaluation.evaluators import ExactMatch
-from finetune_sdk.job import DPO, RFT, SFT, Full, Job, LoRA, QLoRA, table
+from finetune_sdk.job import DPO, KTO, RFT, SFT, Full, Job, LoRA, Pretraining, QLoRA, table
 
 
 @pytest.fixture
@@ -76,6 +76,11 @@ NONSENSE: list[tuple[type[Any], dict[str, Any]]] = [
     (SFT, {"max_length": 0}),
     (SFT, {"schedule": "cosin"}),
     (SFT, {"loss_on": "answers"}),
+    (Pretraining, {"max_length": 1}),
+    (Pretraining, {"kind": "sft"}),
+    (KTO, {"batch_size": 1}),
+    (KTO, {"desirable_weight": 0}),
+    (KTO, {"undesirable_weight": -1}),
     (DPO, {"beta": 0}),
     (DPO, {"schedule": "square"}),
     (LoRA, {"rank": 0}),

@@ -6,7 +6,7 @@ import pytest
 
 import finetune_sdk as ft
 from finetune_sdk.testing import BackendConformance
-from local_data import chats, pairs
+from local_data import chats, pairs, rated, texts
 
 
 class TestSFT(BackendConformance):
@@ -44,3 +44,27 @@ class TestDPO(TestSFT):
     test_an_unfinished_run_has_no_result = None
     test_cancel_ends_an_active_run = None
     test_cancelling_twice_changes_nothing = None
+
+
+class TestPretraining(TestDPO):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def job(cls) -> ft.Job:
+        return ft.Job(name="texts", train=texts(16), method=ft.Pretraining(epochs=1, batch_size=8, learning_rate=1e-2))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def long_job(cls) -> ft.Job:
+        return ft.Job(name="long", train=texts(16), method=ft.Pretraining(steps=20_000, batch_size=8))
+
+
+class TestKTO(TestDPO):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def job(cls) -> ft.Job:
+        return ft.Job(name="ratings", train=rated(16), method=ft.KTO(epochs=1, batch_size=8, learning_rate=1e-2))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def long_job(cls) -> ft.Job:
+        return ft.Job(name="long", train=rated(16), method=ft.KTO(steps=20_000, batch_size=8, learning_rate=1e-3))

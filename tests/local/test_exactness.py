@@ -11,26 +11,32 @@ import pytest
 import torch
 
 import finetune_sdk as ft
-from finetune_sdk_local import bases, objectives
+from finetune_sdk_local import bases, objectives, ratings
 from finetune_sdk_local.batches import batch, grouped, plan
 from finetune_sdk_local.devices import Device
-from finetune_sdk_local.prepare import sequences
+from finetune_sdk_local.prepare import sequences, steps
 from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.tokenising import tokenise
 from finetune_sdk_local.training import Data, Options, Training, learning_rate
-from local_data import chats, pairs
+from local_data import chats, pairs, rated, texts
 
 CPU = Device("cpu", "test", "float32", 1, 1)
 ROWS, STEPS, RATE = 8, 4, 5e-3
+ATOL = 2e-6
 
 
-def training(base: str, method: ft.SFT | ft.DPO, folder: Path, model: Any, micro_tokens: int = 10_000) -> Training:
-    renderer = Renderer(base, bases.tokenizer(base))
-    dataset = pairs(ROWS) if isinstance(method, ft.DPO) else chats(ROWS)
-    made = sequences(renderer, dataset, method, 512)
-    width = 2 if isinstance(method, ft.DPO) else 1
+DATA = {"sft": chats, "pretraining": texts, "dpo": pairs, "kto": rated}
+
+
+def training(base: str, method: Any, folder: Path, model: Any, micro_tokens: int = 10_000) -> Training:
+    dataset = DATA[method.kind](ROWS)
+    made = sequences(base, bases.tokenizer(base), dataset, method, 512)
+    width, taken = 2 if isinstance(method, ft.DPO) else 1, steps(method, 0, ROWS)
+    ratings_of = {}
+    if isinstance(method, ft.KTO):
+        ratings_of = {"train": ratings.of(dataset, made, ratings.batches(taken), 512)}
     return Training(
-        model, Data(made, None, width), plan(ROWS, ROWS, 0, None, STEPS), method, CPU, Options(micro_tokens, 1000),
+        model, Data(made, None, width, ratings_of), taken, method, CPU, Options(micro_tokens, 1000),
         folder, 0, lambda kind, message, data: seen.append(dict(data)) if kind == "metrics" else None,
     )  # fmt: skip
 
@@ -38,8 +44,8 @@ def training(base: str, method: ft.SFT | ft.DPO, folder: Path, model: Any, micro
 seen: list[dict[str, Any]] = []
 
 
-def method(kind: type[ft.SFT] | type[ft.DPO], **options: Any) -> Any:
-    more = {"beta": 0.1} if kind is ft.DPO else {}
+def method(kind: Any, **options: Any) -> Any:
+    more = {"beta": 0.1} if kind in (ft.DPO, ft.KTO) else {}
     usual = {"steps": STEPS, "batch_size": ROWS, "learning_rate": RATE, "schedule": "constant", "max_length": 512}
     return kind(**{**usual, **more, **options})
 
@@ -49,7 +55,7 @@ def model(base: str, adapter: Any) -> Any:
 
 
 def run(
-    base: str, how: ft.SFT | ft.DPO, adapter: Any, folder: Path, micro_tokens: int = 10_000
+    base: str, how: Any, adapter: Any, folder: Path, micro_tokens: int = 10_000
 ) -> tuple[list[float], dict[str, Any]]:
     seen.clear()
     made = training(base, how, folder, model(base, adapter), micro_tokens)
@@ -57,17 +63,17 @@ def run(
     return [row["loss"] for row in seen], {n: p.detach().clone() for n, p in made.weights.items()}
 
 
-def trl_run(base: str, how: ft.SFT | ft.DPO, adapter: Any, folder: Path) -> tuple[list[float], dict[str, Any]]:
-    """The same steps by trl's SFTTrainer or DPOTrainer: one batch a step holds all rows, so their order is no matter."""
+def trl_run(base: str, how: Any, adapter: Any, folder: Path) -> tuple[list[float], dict[str, Any]]:
+    """The same steps by trl's own trainer. One batch a step holds all rows, so their order matters to KTO alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from datasets import Dataset
-        from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+        from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
         paired = isinstance(how, ft.DPO)
-        rows = [example.canonical() for example in (pairs(ROWS) if paired else chats(ROWS))]
+        rows = [example.canonical() for example in DATA[how.kind](ROWS)]
         common: dict[str, Any] = {
-            "output_dir": str(folder), "max_steps": STEPS, "per_device_train_batch_size": ROWS, "learning_rate": RATE,
+            "output_dir": str(folder), "max_steps": how.steps, "per_device_train_batch_size": how.batch_size, "learning_rate": RATE,
             "lr_scheduler_type": how.schedule, "weight_decay": how.weight_decay or 0.0, "max_grad_norm": 1.0,
             "max_length": 512, "use_cpu": True, "gradient_checkpointing": False, "logging_steps": 1, "report_to": [],
             "save_strategy": "no", "bf16": False, "disable_tqdm": True,
@@ -76,29 +82,54 @@ def trl_run(base: str, how: ft.SFT | ft.DPO, adapter: Any, folder: Path) -> tupl
         tokenizer = bases.tokenizer(base)
         if paired:
             data = [{"prompt": r["prompt"]["messages"], "chosen": r["chosen"], "rejected": r["rejected"]} for r in rows]
-            trainer = DPOTrainer(
+            trainer = watched(DPOTrainer)(
                 wrapped,
                 args=DPOConfig(beta=0.1, **common),
                 train_dataset=Dataset.from_list(data),
                 processing_class=tokenizer,
             )
-        else:
-            whole = how.loss_on == "all"
+        elif isinstance(how, ft.KTO):
+            taken = steps(how, 0, ROWS)
+            order = [int(row) for step in range(taken.per_epoch) for row in taken.rows(step)]
             data = [
-                {"messages": r["messages"]}
-                if whole
-                else {"prompt": r["messages"][:-1], "completion": r["messages"][-1:]}
-                for r in rows
+                {"prompt": rows[at]["prompt"]["messages"], "completion": rows[at]["answer"], "label": rows[at]["good"]}
+                for at in order
             ]
-            trainer = SFTTrainer(
+            weights = {name: getattr(how, name) or 1.0 for name in ("desirable_weight", "undesirable_weight")}
+            trainer = watched(KTOTrainer)(
+                wrapped,
+                args=KTOConfig(beta=how.beta, train_sampling_strategy="sequential", **weights, **common),
+                train_dataset=Dataset.from_list(data),
+                processing_class=tokenizer,
+            )
+        else:
+            if isinstance(how, ft.Pretraining):
+                data = rows
+            elif how.loss_on == "all":
+                data = [{"messages": r["messages"]} for r in rows]
+            else:
+                data = [{"prompt": r["messages"][:-1], "completion": r["messages"][-1:]} for r in rows]
+            trainer = watched(SFTTrainer)(
                 wrapped, args=SFTConfig(**common), train_dataset=Dataset.from_list(data), processing_class=tokenizer
             )
         trainer.train()
-        losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    return losses, {n: p.detach().clone() for n, p in wrapped.named_parameters() if p.requires_grad}
+    return trainer.losses, {n: p.detach().clone() for n, p in wrapped.named_parameters() if p.requires_grad}
+
+
+def watched(trainer: Any) -> Any:
+    """The trainer, with the loss of each step kept as it is: what trl logs has four digits."""
+
+    class Watched(trainer):  # type: ignore[misc]
+        def compute_loss(self, *args: Any, **options: Any) -> Any:
+            loss = super().compute_loss(*args, **options)
+            self.losses = [*getattr(self, "losses", []), float(loss.detach())]
+            return loss
+
+    return Watched
 
 
 LORA = ft.LoRA(rank=4)
+KINDS = (ft.SFT, ft.Pretraining, ft.DPO, ft.KTO)
 
 
 @pytest.mark.slow
@@ -110,14 +141,19 @@ LORA = ft.LoRA(rank=4)
         pytest.param(method(ft.SFT, schedule="cosine", weight_decay=2.0), LORA, id="sft-cosine-decay"),
         pytest.param(method(ft.SFT, loss_on="all"), LORA, id="sft-every-token"),
         pytest.param(method(ft.SFT, weight_decay=2.0), ft.Full(), id="sft-all-weights-decay"),
+        pytest.param(method(ft.Pretraining), LORA, id="pretraining"),
+        pytest.param(method(ft.Pretraining), ft.Full(), id="pretraining-all-weights"),
         pytest.param(method(ft.DPO), LORA, id="dpo"),
+        pytest.param(method(ft.KTO), LORA, id="kto"),
+        pytest.param(method(ft.KTO, beta=0.3, desirable_weight=0.5, undesirable_weight=1.5), LORA, id="kto-weights"),
+        pytest.param(method(ft.KTO, batch_size=4, steps=2, schedule="linear"), LORA, id="kto-batches"),
         pytest.param(method(ft.DPO, schedule="cosine", weight_decay=2.0), LORA, id="dpo-cosine-decay"),
     ],
 )
 def test_losses_and_weights_are_those_of_trl(small: str, how: Any, adapter: Any, tmp_path: Path) -> None:
     losses, weights = run(small, how, adapter, tmp_path)
     theirs, reference = trl_run(small, how, adapter, tmp_path / "trl")
-    np.testing.assert_allclose(losses, theirs, rtol=2e-4, atol=1e-4)  # trl logs four digits
+    np.testing.assert_allclose(losses, theirs, rtol=0, atol=ATOL)
     assert weights.keys() == reference.keys()
     for name in weights:
         torch.testing.assert_close(weights[name], reference[name], rtol=2e-3, atol=2e-5)
@@ -146,7 +182,7 @@ def test_the_rate_of_each_of_four_steps(schedule: Any, warmup: float, shares: li
     assert rates == pytest.approx([3e-4 * share for share in shares], rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO], ids=["sft", "dpo"])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("adapter", [ft.LoRA(rank=4), ft.Full()], ids=["lora", "full"])
 def test_micro_batches_do_not_change_what_a_step_means(small: str, kind: Any, adapter: Any, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
@@ -158,7 +194,7 @@ def test_micro_batches_do_not_change_what_a_step_means(small: str, kind: Any, ad
         torch.testing.assert_close(weights[name], others[name], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO], ids=["sft", "dpo"])
+@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO, ft.KTO], ids=lambda kind: kind.__name__)
 def test_a_batch_too_big_for_the_memory_is_split_and_the_steps_stay_the_same(
     small: str, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +203,7 @@ def test_a_batch_too_big_for_the_memory_is_split_and_the_steps_stay_the_same(
     plain = training(small, method(kind), tmp_path / "a", model(small, ft.Full()))
     plain.run()
     squeezed = training(small, method(kind), tmp_path / "b", model(small, ft.Full()))
-    example = int(squeezed.data.train.lengths.max()) * squeezed.data.width
+    example = squeezed.data.longest * squeezed.data.width
     squeezed.micro_tokens = ROWS * example
     said = list[str]()
     squeezed.report = lambda kind, message, data: said.append(message) if kind == "message" else None
@@ -180,12 +216,12 @@ def test_a_batch_too_big_for_the_memory_is_split_and_the_steps_stay_the_same(
         torch.testing.assert_close(squeezed.weights[name], weight, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO], ids=["sft", "dpo"])
+@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO, ft.KTO], ids=lambda kind: kind.__name__)
 def test_a_sequence_too_big_for_the_memory_is_an_error_before_the_first_step(
     small: str, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = training(small, method(kind), tmp_path, model(small, LORA))
-    longest = int(made.data.train.lengths.max())
+    longest = made.data.longest
     only_fit(longest - 1, monkeypatch)
     with pytest.raises(ft.BackendError, match=f"no room for one sequence of {longest} tokens") as caught:
         made.run()
@@ -251,6 +287,14 @@ def test_groups_hold_every_row_once_within_the_budget() -> None:
     assert sorted(at for group in groups for at in group) == list(range(6))
     for group in groups:
         assert len(group) == 1 or len(group) * max(lengths[at] for at in group) <= 100
+
+
+def test_steps_that_stay_together_are_the_same_in_each_epoch_in_another_order() -> None:
+    taken = plan(20, 3, 3, 3, None, together=True)
+    epochs = [[taken.rows(7 * epoch + at).tolist() for at in range(7)] for epoch in range(3)]
+    assert sorted(row for rows in epochs[0] for row in rows) == list(range(20))
+    assert [sorted(epoch) for epoch in epochs] == [sorted(epochs[0])] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
 
 
 def test_an_epoch_takes_every_example_once_in_an_order_of_its_own() -> None:

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import finetune_sdk as ft
 from finetune_sdk_local import bases, checkpoints
-from local_data import chats, pairs
+from local_data import chats, pairs, rated, texts
 from watched import STARTUP, folder, kill, losses, saved_step, until, weights, went_on_from
 
 SUBMIT = """
@@ -124,16 +125,14 @@ def test_two_processes_that_submit_at_once_make_one_run(client: ft.Client, small
     client.get_run(ids.pop()).wait(progress=False)
 
 
-@pytest.mark.parametrize("method", ["sft", "dpo"])
+@pytest.mark.parametrize("method", [ft.SFT, ft.Pretraining, ft.DPO, ft.KTO], ids=lambda method: method.__name__)
 def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
-    client: ft.Client, dying: Callable[[int | None], None], method: str
+    client: ft.Client, dying: Callable[[int | None], None], method: Any
 ) -> None:
     more = {"batch_size": 4, "learning_rate": 1e-2, "epochs": 2.5, "validate_every": 5}
     adapter = ft.LoRA(rank=4, dropout=0.1)
-    if method == "sft":
-        job = ft.Job(name="a", train=chats(24), validation=chats(6, 50), method=ft.SFT(**more), adapter=adapter)
-    else:
-        job = ft.Job(name="a", train=pairs(24), validation=pairs(6, 50), method=ft.DPO(**more), adapter=adapter)
+    rows = {"sft": chats, "pretraining": texts, "dpo": pairs, "kto": rated}[method().kind]
+    job = ft.Job(name="a", train=rows(24), validation=rows(6, 50), method=method(**more), adapter=adapter)
     whole = client.submit(job)
     whole.wait(progress=False)
     moved = client.settings.home.with_name("other")
