@@ -136,7 +136,7 @@ def test_preparation(kind: str, one_thread: None) -> None:
     assert row["× trl"].count == 1
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_estimates() -> None:
     pytest.importorskip("torch")
     from benchmarks import estimates

@@ -46,6 +46,7 @@ class TestDPO(TestSFT):
     test_cancelling_twice_changes_nothing = None
 
 
+@pytest.mark.soak
 class TestPretraining(TestDPO):
     @pytest.fixture(scope="class")
     @classmethod
@@ -58,6 +59,7 @@ class TestPretraining(TestDPO):
         return ft.Job(name="long", train=texts(16), method=ft.Pretraining(steps=20_000, batch_size=8))
 
 
+@pytest.mark.soak
 class TestKTO(TestDPO):
     @pytest.fixture(scope="class")
     @classmethod

@@ -66,6 +66,7 @@ class TestPreferencesOverFake(TestOverFake):
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 class TestOverLocal(TestOverFake):
     patience = 300
     served_by: ClassVar[str] = 'backend = "local"\n[backends.local]\nbase = "tiny"\ndevice = "cpu"\nthreads = 1\n'

@@ -62,6 +62,7 @@ def test_the_example_runs_at_a_provider(folder: Path, provider: Provider) -> Non
     assert (folder / "anywhere.py").read_bytes() == (EXAMPLES / "anywhere.py").read_bytes()
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_the_example_runs_on_this_machine(folder: Path, provider: Provider) -> None:
     said = run(folder)

@@ -88,6 +88,7 @@ def test_it_uploads_in_parts(served: Served, tmp_path: Path) -> None:
     assert served.ended(served.tune(training_file=upload.file.id)).status == "succeeded"
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_it_tunes_the_small_base_on_this_machine_by_both_methods(home: Path) -> None:
     """SFT and DPO on `tiny`: uploads, follows, lists checkpoints, chats while another trains, and cancels."""
