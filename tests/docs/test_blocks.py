@@ -67,7 +67,7 @@ def a_finetune_command(block: Block, rest: list[str]) -> None:
 
     command: Any = typer.main.get_command(app)
     word = "finetune"
-    while (commands := getattr(command, "commands", None)) is not None:
+    while (commands := getattr(command, "commands", None)) is not None and rest and not rest[0].startswith("-"):
         word, *rest = rest
         known = commands.get(word) or command.get_command(typer.Context(command), word)
         assert known is not None, f"{block.where}: finetune {word}"
