@@ -194,9 +194,9 @@ def test_lines_that_are_all_faulty_are_told_with_the_first_ones_fault(finetune: 
     assert "not JSON lines" not in ended.err
 
 
-def test_a_place_is_not_asked_of_text_without_a_job(finetune: Shell) -> None:
-    finetune.write("text.jsonl", '{"text": "Once upon a time."}\n')
-    ended = finetune("check", "text.jsonl", "--backend", "fake", "--json")
+def test_a_place_is_not_asked_of_tasks_without_a_job(finetune: Shell) -> None:
+    finetune.write("tasks.jsonl", '{"messages": [{"role": "user", "content": "2 + 2?"}], "answer": 4}\n')
+    ended = finetune("check", "tasks.jsonl", "--backend", "fake", "--json")
     assert ended.status == 1
     assert "job.yaml" in ended.value["error"]["cure"]
 
