@@ -56,6 +56,8 @@ class Sequences:
     @cached_property
     def trained_counts(self) -> NDArray[np.int64]:
         """Trained tokens a sequence. The first token of a sequence is never predicted, so it does not count."""
+        if not len(self.trained):
+            return np.zeros(len(self), dtype=np.int64)
         total = np.concatenate(([0], np.cumsum(self.trained, dtype=np.int64)))
         first = np.where(self.lengths > 0, self.trained[np.minimum(self.starts[:-1], len(self.trained) - 1)], False)
         counts: NDArray[np.int64] = total[self.starts[1:]] - total[self.starts[:-1]] - first

@@ -1,4 +1,4 @@
-"""Canonical rows, written as JSON lines, CSV or Parquet: whole or not at all."""
+"""Canonical rows, written as JSON lines, CSV, TSV or Parquet: whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from gzip import GzipFile
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -55,6 +56,7 @@ class FileKind:
 
 LINES = FileKind("JSON lines", [form.name for form in FORMATS], DEFAULTS, write_lines)
 CSV = FileKind("CSV", [*TEXTS], CSV_DEFAULTS, write_csv)
+TSV = FileKind("TSV", [*TEXTS], CSV_DEFAULTS, partial(write_csv, between="\t"))
 PARQUET = FileKind("Parquet", [*TEXTS, *MESSAGES], PARQUET_DEFAULTS, write_parquet)
 
 
@@ -85,7 +87,8 @@ def _file_kind(target: Path) -> FileKind:
         raise DatasetError(f"{target} would be packed twice: Parquet is packed by itself.", cure="leave out the .gz")
     if name.endswith(".parquet"):
         return PARQUET
-    return CSV if name.removesuffix(".gz").endswith(".csv") else LINES
+    table = {".csv": CSV, ".tsv": TSV}
+    return table.get(Path(name.removesuffix(".gz")).suffix, LINES)
 
 
 def _packed(file: BinaryIO, target: Path) -> AbstractContextManager[BinaryIO]:

@@ -86,7 +86,7 @@ def labels(rows: Iterable[Mapping[str, Any]], kind: Kind, by: Literal["prompt", 
         elif by == "answer":
             value = _answer(row, kind)
         elif callable(by):
-            value = str(by(example(kind, row)))
+            value = str(by(example(kind, row))).encode("utf-8", "replace").decode()
         else:
             raise DatasetError(
                 f"rows cannot be told apart by {by!r}.", cure='use "prompt", "answer", or a function of an example'

@@ -47,6 +47,10 @@ GOOD: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "alpaca", {"system": "Add.", "instruction": "2 and 2?", "output": "4"},
         {"messages": [{"role": "system", "content": "Add."}, USER, ANSWER]},
     ),
+    "alpaca, only an input": (
+        "alpaca", {"system": "Add.", "instruction": "", "input": "2 and 2?", "output": "4"},
+        {"messages": [{"role": "system", "content": "Add."}, USER, ANSWER]},
+    ),
     "sharegpt": (
         "sharegpt",
         {"system": "Add.", "conversations": [{"from": "human", "value": "2 and 2?"}, {"from": "gpt", "value": "4"}]},

@@ -70,7 +70,7 @@ def same_again(dataset: Dataset, path: Path, form: str | None = None) -> None:
 
 
 @pytest.mark.parametrize("form", ["prompt-completion", "alpaca"])
-@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.parquet"])
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.tsv", "rows.tsv.gz", "rows.parquet"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=questions)
 @example(rows=[(None, "=cmd|' /C calc'!A0", '"'), ("x", "", "\r")])
@@ -117,6 +117,11 @@ def test_a_table_says_what_its_columns_are(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     Dataset.of([chat("a", "b")]).save(tmp_path / "rows.parquet")
     assert parquet.read_table(tmp_path / "rows.parquet").to_pylist() == [chat("a", "b")]
+
+
+def test_a_name_in_tsv_makes_a_table_with_tabs(tmp_path: Path) -> None:
+    Dataset.of([chat("a, b", "c")]).save(tmp_path / "rows.tsv")
+    assert (tmp_path / "rows.tsv").read_bytes() == b"prompt\tcompletion\r\na, b\tc\r\n"
 
 
 def test_many_rows_are_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,11 @@ def test_rows_of_a_group_fall_on_one_side(group: Any) -> None:
     assert sum(map(len, parts)) == 180
 
 
+def test_a_group_may_be_called_by_half_a_character() -> None:
+    parts = Dataset.of(families(60)).split(0.2, 0.2, group=lambda example: example.messages[-2].text + "\ud83d")  # type: ignore[union-attr]
+    assert sum(map(len, parts)) == 180
+
+
 def test_a_group_does_not_move_when_rows_are_added() -> None:
     small, grown = side_of(Dataset.of(families(40)), group="prompt"), side_of(Dataset.of(families(80)), group="prompt")
     assert {row: grown[row] for row in small} == small

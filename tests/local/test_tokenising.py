@@ -321,6 +321,12 @@ def assert_same(one: Sequences, other: Sequences) -> None:
         assert getattr(one, name).tolist() == getattr(other, name).tolist(), name
 
 
+def test_rows_that_are_cut_to_nothing_train_nothing() -> None:
+    made = tokenise(renderer(CHATML), list(talked(Random(1), 3)), 0)
+    assert made.lengths.sum() == 0
+    assert made.trained_counts.tolist() == [0] * len(made)
+
+
 def test_what_the_units_get_wrong_is_found_and_done_again_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """A base whose template or tokenizer the units would not do for, in a way that nobody thought of."""
     renders = renderer(CHATML)

@@ -12,7 +12,7 @@ from finetune_sdk.data.formats import trl
 def read_alpaca(row: Mapping[str, Any]) -> dict[str, Any]:
     """Instruction and input become the user's turn, a blank line between them; a `system` key the system's."""
     instruction, given, output = text(row, "instruction"), text(row, "input", ""), text(row, "output")
-    asked = f"{instruction}\n\n{given}" if given else instruction
+    asked = "\n\n".join(part for part in (instruction, given) if part)
     return _single_turn(text(row, "system", ""), asked, output)
 
 

@@ -42,23 +42,23 @@ _CALL = ("tool_calls", "weight")
 _NOT_FLAT = "this row is more than one question and one answer, which columns of text cannot hold."
 
 
-def write_csv(file: BinaryIO, rows: Again, writing: Writing) -> None:
+def write_csv(file: BinaryIO, rows: Again, writing: Writing, between: str = ",") -> None:
     """Cells hold the texts exactly: nothing is added to those that a spreadsheet would take for a formula."""
     names = [*TEXTS[writing.form.name], MARK]
     used = {key for _, row in _texts(rows, writing, "save it as JSON lines, or as Parquet") for key in row}
     names = [name for name in names if name in used or (not used and name not in ("system", MARK))]
-    file.write(_record(names))
+    file.write(_record(names, between))
     for where, row in _texts(rows, writing, "save it as JSON lines, or as Parquet"):
         cells = [row.get(name, "") for name in names]
-        record = _record(cells)
+        record = _record(cells, between)
         if len(record) >= LINE_BYTES or max(map(len, cells)) >= CELL_BYTES:
             raise DatasetError(f"{where}: the row is too long for CSV.", cure="save it as JSON lines, or as Parquet")
         file.write(record)
 
 
-def _record(cells: Sequence[str]) -> bytes:
+def _record(cells: Sequence[str], between: str) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text).writerow(cells)
+    csv.writer(text, delimiter=between).writerow(cells)
     return text.getvalue().encode()
 
 

@@ -82,7 +82,7 @@ def _read(path: Path) -> dict[str, Any]:
         schema = json.loads(path.read_text("utf-8"))
     except OSError as fault:
         raise EvaluationError(
-            f"the schema {shown(str(path))} cannot be read: {fault.strerror}.",
+            f"the schema {shown(str(path), 1000)} cannot be read: {fault.strerror}.",
             cure="give the path of a JSON file, or the schema itself as a dict",
         ) from None
     except (ValueError, RecursionError) as fault:
