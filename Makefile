@@ -20,9 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/finetune demo --out demo-out
 
-# Two files of tests at once: most of them wait for processes, not for a core.
+# Two tests at once: most of them wait for processes, not for a core.
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: install
 	$(BIN)/ruff format --check .

@@ -10,7 +10,7 @@ import pytest
 from pages import ROOT, Folder
 
 DEMO = ROOT / "finetune_sdk" / "demo"
-FEW = 48
+FEW = 32
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def test_the_quickstart_ends_in_a_verdict_and_a_report(tmp_path: Path) -> None:
         assert model in page
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_preferences_raise_the_held_out_margin(tmp_path: Path) -> None:
     said = run("preferences.py", tmp_path, {"preferences.jsonl": 48, "preferences_heldout.jsonl": 12})
     found = re.search(r"held-out margin: (\S+) before, (\S+) after", said)

@@ -125,7 +125,11 @@ def test_two_processes_that_submit_at_once_make_one_run(client: ft.Client, small
     client.get_run(ids.pop()).wait(progress=False)
 
 
-@pytest.mark.parametrize("method", [ft.SFT, ft.Pretraining, ft.DPO, ft.KTO], ids=lambda method: method.__name__)
+@pytest.mark.parametrize(
+    "method",
+    [ft.SFT, ft.DPO, *(pytest.param(each, marks=pytest.mark.soak) for each in (ft.Pretraining, ft.KTO))],
+    ids=lambda method: method.__name__,
+)
 def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
     client: ft.Client, dying: Callable[[int | None], None], method: Any
 ) -> None:

@@ -45,8 +45,11 @@ def header(file: BinaryIO) -> Header:
     line, lines, between = file.readline(_LONGEST_HEADER).removeprefix(BYTE_ORDER_MARK), 1, ""
     if (said := _SEPARATOR.fullmatch(line)) is not None:
         line, lines, between = file.readline(_LONGEST_HEADER), 2, said[1].decode()
-    while line.count(b'"') % 2 and len(line) < _LONGEST_HEADER and (more := file.readline(_LONGEST_HEADER)):
-        line, lines = line + more, lines + 1
+    parts, size, quotes = [line], len(line), line.count(b'"')
+    while quotes % 2 and size < _LONGEST_HEADER and (more := file.readline(_LONGEST_HEADER)):
+        parts.append(more)
+        lines, size, quotes = lines + 1, size + len(more), quotes + more.count(b'"')
+    line = b"".join(parts)
     text = line.decode("utf-8", "replace")
     between = between or max(",;\t", key=_QUOTED.sub("", text).count)
     try:
