@@ -24,8 +24,15 @@ WORDS = (  # noqa: SIM905 - a text reads better than a list
     "next week or write to me when your shop can change the bill since we paid more than the price on the page"
 ).split()
 
-Name = Literal["long shared prompt", "tickets", "toy"]
+Name = Literal["long shared prompt", "nothing shared", "everything trained", "tickets", "toy"]
 Kind = Literal["sft", "dpo"]
+SIZES: dict[str, tuple[int, tuple[int, int], tuple[int, int]]] = {
+    "long shared prompt": (200, (45, 75), (20, 40)),
+    "nothing shared": (0, (160, 240), (40, 60)),
+    "everything trained": (0, (160, 240), (40, 60)),
+    "toy": (20, (4, 12), (2, 6)),
+}
+"""Tokens of the system prompt that all rows share (none: no such message), of a question, of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,14 @@ class Case:
             "schedule": "constant",
             "max_length": MAX_LENGTH,
         }
-        return ft.DPO(beta=BETA, **common) if self.kind == "dpo" else ft.SFT(**common)
+        if self.kind == "dpo":
+            return ft.DPO(beta=BETA, **common)
+        return ft.SFT(loss_on="all" if self.everything else "completions", **common)
+
+    @property
+    def everything(self) -> bool:
+        """Whether all tokens are trained, and not the answers alone."""
+        return self.name == "everything trained"
 
     def model(self) -> Any:
         """The base with its adapter; a fresh one each time, always the same."""
@@ -60,11 +74,7 @@ class Case:
 def case(name: Name, kind: Kind, batch: int, steps: int) -> Case:
     """`steps` steps of the case. The rows come in the order of our own plan, so that both trainers see equal batches."""
     count = batch * steps
-    if name == "tickets":
-        rows = tickets(kind, count)
-    else:
-        sizes = (20, (4, 12), (2, 6)) if name == "toy" else (200, (45, 75), (20, 40))
-        rows = long_prompts(kind, count, *sizes)
+    rows = tickets(kind, count) if name == "tickets" else long_prompts(kind, count, *SIZES[name])
     order = plan(count, batch, SEED, None, steps)
     mixed = [rows[at] for step in range(steps) for at in order.rows(step)]
     return Case(name, kind, mixed, batch, steps)
@@ -135,7 +145,8 @@ def tickets(kind: Kind, count: int) -> list[dict[str, Any]]:
 
 
 def _row(kind: Kind, system: str, asked: str, answers: list[str]) -> dict[str, Any]:
-    prompt = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
+    prompt = [{"role": "system", "content": system}] if system else []
+    prompt.append({"role": "user", "content": asked})
     one, other = ({"role": "assistant", "content": answer} for answer in answers)
     if kind == "sft":
         return {"messages": [*prompt, one]}

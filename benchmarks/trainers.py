@@ -124,6 +124,8 @@ def as_trl_reads_it(case: Case, row: dict[str, Any]) -> dict[str, Any]:
             "chosen": row["preferred_output"],
             "rejected": row["non_preferred_output"],
         }
+    if case.everything:
+        return row
     return {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
 
 

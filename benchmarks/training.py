@@ -11,17 +11,20 @@ from benchmarks.child import call
 from benchmarks.figures import NOT_MEASURED, Row, Spread
 
 TITLE = "Training beside trl's own trainer"
-GOAL = "at least 1.0 × the speed of trl's trainer at the same settings, at its best (no gradient checkpointing)"
+GOAL = "the speed of trl's trainer at its best times the figure in each line, no more memory, equal losses"
 BATCH = {"sft": 16, "dpo": 8}
-CHUNK = {"long shared prompt": 1, "tickets": 5, "toy": 1}
+CHUNK = {"long shared prompt": 1, "nothing shared": 1, "everything trained": 1, "tickets": 5, "toy": 1}
 CASES = (
     ("long shared prompt", "sft", False),
     ("long shared prompt", "dpo", False),
     ("long shared prompt", "dpo", True),
+    ("nothing shared", "sft", False),
+    ("everything trained", "sft", False),
     ("tickets", "sft", False),
     ("tickets", "dpo", False),
     ("tickets", "dpo", True),
 )
+GOALS = {"long shared prompt": 4.5, "nothing shared": 2.0, "everything trained": 0.97}
 AGREE = 2e-3
 """trl logs four digits behind the point."""
 
@@ -42,7 +45,8 @@ def _row(name: str, kind: str, precompute: bool, pairs: int, repeats: int, alone
             found.append({"first": first, "peak": outcome.peak_bytes / 1e6})
     examples = BATCH[kind] * CHUNK[name]
     times = beside["seconds"]
-    ratio = Spread.of_ratios(times["trl"], times["ours"])
+    ratio, goal = Spread.of_ratios(times["trl"], times["ours"]), GOALS.get(name, 1.0)
+    peaks = {side: Spread.of([one["peak"] for one in found]) for side, found in lone.items()}
     return {
         "data": name,
         "method": kind.upper() + (", trl's reference precomputed" if precompute else ""),
@@ -53,11 +57,11 @@ def _row(name: str, kind: str, precompute: bool, pairs: int, repeats: int, alone
         "trl's": Spread.of([examples / seconds for seconds in times["trl"]]),
         "first step after s": Spread.of([found["first"] for found in lone["ours"]]),
         "trl's after": Spread.of([found["first"] for found in lone["trl"]]),
-        "peak MB": Spread.of([found["peak"] for found in lone["ours"]]),
-        "trl's peak": Spread.of([found["peak"] for found in lone["trl"]]),
+        "peak MB": peaks["ours"],
+        "trl's peak": peaks["trl"],
         "losses apart by": beside["losses_apart"],
-        "goal": "≥ 1.0 ×, equal losses",
-        "met": ratio.median >= 1.0 and beside["losses_apart"] <= AGREE,
+        "goal": f"≥ {goal} ×, no more memory, equal losses",
+        "met": ratio.median >= goal and peaks["ours"].median <= peaks["trl"].median and beside["losses_apart"] <= AGREE,
         "on a GPU": NOT_MEASURED,
     }
 

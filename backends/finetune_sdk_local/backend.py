@@ -86,6 +86,7 @@ class LocalBackend:
             "threads": options.threads or cores(),
             "micro_tokens": options.micro_tokens or MICRO_TOKENS[self._device().kind],
             "checkpoint_every": options.checkpoint_every,
+            "engine": options.engine,
         }
 
     def resolve(self, job: Job) -> Resolved:
@@ -145,6 +146,7 @@ class LocalBackend:
                 machine["micro_tokens"],
                 probe(resolved.base, resolved.adapter, device, machine["threads"], self._place.home),
                 self._options.usd_per_hour,
+                self._options.engine,
             ),
         )
 

@@ -5,9 +5,9 @@ goes on exactly where it was.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,32 +75,100 @@ def grouped(lengths: Sequence[int] | NDArray[np.int64], budget: int) -> list[lis
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What rows attend to beside themselves. `made` holds keys and values by turns, a pair a layer: (rows, heads, length,
+    width); `mask` (rows, length) marks what counts, the rest is padding.
+    """
+
+    made: Sequence[torch.Tensor]
+    mask: torch.Tensor
+
+    @property
+    def length(self) -> int:
+        return int(self.mask.shape[1])
+
+    @classmethod
+    def after(cls, batch: Batch, made: Sequence[torch.Tensor]) -> Past:
+        """A batch that has passed, for what goes on after it: with the last token of each row, which passes again."""
+        own = batch.mask.clone()
+        own[:, :-1] *= batch.mask[:, 1:]
+        own[:, -1] = 0
+        return cls(made, _joined(batch.past, own))
+
+    def of(self, rows: Sequence[int]) -> Past:
+        """The given rows; one that is taken several times is not copied."""
+        if len(self.mask) == 1:
+            return Past([t.expand(len(rows), -1, -1, -1) for t in self.made], self.mask.expand(len(rows), -1))
+        index = self.mask.new_tensor(rows)
+        return Past([tensor.index_select(0, index) for tensor in self.made], self.mask.index_select(0, index))
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Padded sequences. `ids` and `mask` are (rows, length); `trained` (rows, length) marks the tokens that are learnt.
 
-    Padding is on the right; the first token of a row is never trained, since nothing predicts it.
+    Padding is on the right; the first token of a row is never trained, since nothing predicts it. Rows that go on from a
+    `past` have the `positions` of their tokens, and `times` (rows, length) says how often a token is learnt.
     """
 
     ids: torch.Tensor
     mask: torch.Tensor
     trained: torch.Tensor
+    past: Past | None = None
+    positions: torch.Tensor | None = None
+    times: torch.Tensor | None = None
 
     @property
     def tokens(self) -> int:
         return int(self.trained.sum())
 
+    @property
+    def attended(self) -> torch.Tensor:
+        """The mask over past and own tokens."""
+        return _joined(self.past, self.mask)
+
+
+def _joined(past: Past | None, mask: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return mask if past is None else torch.cat((past.mask, mask), dim=1)
+
+
+class Span(NamedTuple):
+    """Tokens `start` to `end` of sequence `row`, which go on from row `after` of a past. `same` has all rows that hold them."""
+
+    row: int
+    start: int
+    end: int
+    after: int
+    same: Sequence[int] = ()
+
 
 def batch(sequences: Sequences, rows: Sequence[int], pad: int, device: str) -> Batch:
     """The given sequences as one batch on the device."""
+    return laid_out(sequences, [Span(row, 0, int(sequences.lengths[row]), 0) for row in rows], None, pad, device)
+
+
+def laid_out(sequences: Sequences, spans: Sequence[Span], past: Past | None, pad: int, device: str) -> Batch:
+    """The given spans as one batch on the device."""
     import torch
 
-    longest = int(max(sequences.lengths[row] for row in rows))
-    ids = np.full((len(rows), longest), pad, dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
-    trained = np.zeros((len(rows), longest), dtype=np.bool_)
-    for at, row in enumerate(rows):
-        tokens, marks = sequences.row(row)
-        ids[at, : len(tokens)] = tokens
-        mask[at, : len(tokens)] = 1
-        trained[at, 1 : len(tokens)] = marks[1:]
-    return Batch(*(torch.from_numpy(array).to(device) for array in (ids, mask, trained)))
+    longest = max(span.end - span.start for span in spans)
+    ids = np.full((len(spans), longest), pad, dtype=np.int64)
+    mask = np.zeros((len(spans), longest), dtype=np.int64)
+    times = np.zeros((len(spans), longest), dtype=np.int64)
+    for at, span in enumerate(spans):
+        within, length = slice(span.start, span.end), span.end - span.start
+        ids[at, :length] = sequences.row(span.row)[0][within]
+        mask[at, :length] = 1
+        for row in span.same or (span.row,):
+            times[at, 1:length] += sequences.row(row)[1][within][1:]
+    ids_there, mask_there, times_there = (torch.from_numpy(array).to(device) for array in (ids, mask, times))
+    block = Batch(ids_there, mask_there, times_there > 0)
+    if past is not None:
+        block = replace(block, past=past.of([span.after for span in spans]))
+    if past is None and not any(span.same for span in spans):
+        return block
+    starts = np.array([span.start for span in spans])
+    positions = torch.from_numpy(starts[:, None] + np.arange(longest)).to(device)
+    return replace(block, positions=positions, times=times_there)

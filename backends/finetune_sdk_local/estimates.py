@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from finetune_sdk.backend import Resolved
 from finetune_sdk.estimate import Estimate, Range
 from finetune_sdk.job import DPO, KTO, Full, LoRA, Method, QLoRA
+from finetune_sdk_local import bases, prefixes
 from finetune_sdk_local.batches import Plan, grouped
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.prepare import steps as planned
@@ -34,6 +37,7 @@ class Machine:
     micro_tokens: int
     probe: Probe
     usd_per_hour: float | None
+    engine: prefixes.Engine
 
 
 def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None, machine: Machine) -> Estimate:
@@ -89,21 +93,23 @@ def _time(
 ) -> Range:
     """Start, tokenising, steps and validations. Micro-batches are laid out as the run will, and the probe times them."""
     longest, micro = _longest(train, width), machine.micro_tokens
-    sample = [_padded(longest[steps.rows(step)], width, micro) for step in range(min(8, steps.steps))]
-    per_step = float(np.mean([sum(machine.probe.seconds(rows, length) for rows, length in step) for step in sample]))
+    sharing = _sharing(resolved, train, steps, width, machine)
+    seconds = machine.probe.seconds
+    sample = [_laid(train, steps.rows(step).tolist(), width, micro, sharing) for step in range(min(8, steps.steps))]
+    per_step = float(np.mean([sum(seconds(*each) for each in step) for step in sample]))
     forward = machine.probe.forward
     if isinstance(resolved.method, KTO):
         per_step *= 1 + forward  # a batch's mismatched answers are as many tokens, and are only scored
-    tried = _padded(np.sort(longest)[::-1][: steps.batch_size], width, micro)
-    training = per_step * steps.steps + sum(machine.probe.seconds(rows, length) for rows, length in tried)
+    tried = _laid(train, np.argsort(-longest)[: steps.batch_size].tolist(), width, micro, sharing)
+    training = per_step * steps.steps + sum(seconds(*each) for each in tried)
     if isinstance(resolved.method, DPO):
         training += forward * per_step * steps.per_epoch
     if isinstance(resolved.method, KTO):
         training += 2 * forward / (1 + forward) * per_step * steps.per_epoch
     if validation is not None:
         every = resolved.method.validate_every or steps.per_epoch
-        rows = _padded(_longest(validation, width), width, micro)
-        once = forward * sum(machine.probe.seconds(count, length) for count, length in rows)
+        held = _laid(validation, range(len(validation) // width), width, micro, sharing)
+        once = forward * sum(seconds(*each) for each in held)
         if isinstance(resolved.method, KTO):
             once *= 2
         training += once * (2 + steps.steps // every)
@@ -124,9 +130,27 @@ def _longest(made: Sequences, width: int) -> NDArray[np.int64]:
     return longest
 
 
-def _padded(longest: NDArray[np.int64], width: int, micro_tokens: int) -> list[tuple[int, int]]:
-    """The (rows, length) of each micro-batch that examples of these lengths make."""
-    return [(len(group) * width, int(longest[group[0]])) for group in grouped(longest, micro_tokens // width)]
+def _sharing(resolved: Resolved, train: Sequences, steps: Plan, width: int, machine: Machine) -> dict[str, Any] | None:
+    """How the run will share prefixes, or None where it will not."""
+    config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | KTO)
+    dropout = getattr(resolved.adapter, "dropout", 0.0)
+    if machine.engine == "separate" or prefixes.unfit(config) is not None or dropout:
+        return None
+    sample = [steps.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, steps.steps))]
+    if machine.engine == "auto" and prefixes.spared(train, sample, width, answers=answers) < prefixes.LEAST_SPARED:
+        return None
+    return {"answers": answers, "attended": Shape.of_config(config).attended}
+
+
+def _laid(
+    made: Sequences, examples: Sequence[int], width: int, micro_tokens: int, sharing: Mapping[str, Any] | None
+) -> list[tuple[int, int, int]]:
+    """The (rows, length, tokens attended to before) of each micro-batch that the examples make."""
+    if sharing is not None:
+        found = prefixes.passes(made, examples, width, micro_tokens, **sharing)
+        return [(len(each.spans), each.length, each.past) for top in found for each in top.every()]
+    longest = _longest(made, width)[list(examples)]
+    return [(len(group) * width, int(longest[group[0]]), 0) for group in grouped(longest, micro_tokens // width)]
 
 
 def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape: Shape, machine: Machine) -> Range:
@@ -139,8 +163,7 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
         weights = 4.0 * shape.parameters
     elif isinstance(adapter, QLoRA):
         weights = 0.53 * shape.linear + bytes_each * (shape.parameters - shape.linear)
-    longest = np.sort(_longest(train, width))[::-1][: steps.batch_size]
-    biggest = max(rows * length for rows, length in _padded(longest, width, machine.micro_tokens))
+    biggest = _at_once(resolved, train, steps, width, machine)
     per_token: float = shape.layers * (20 * shape.hidden + 6 * shape.intermediate) * bytes_each
     scored = min(biggest, int(np.max(train.trained_counts)) * min(steps.batch_size * width, 64))
     logits = scored * shape.vocabulary * 4 * 3
@@ -159,6 +182,20 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
         f"{shape.parameters / 1e6:.1f} M parameters in {device.dtype}, {moving / 1e6:.2f} M of them or beside them "
         f"trained, {biggest:,} tokens at once, on {device.kind}",
     )
+
+
+def _at_once(resolved: Resolved, train: Sequences, steps: Plan, width: int, machine: Machine) -> int:
+    """Tokens whose activations are held at once for the longest examples, which every run tries first."""
+    longest, sharing = _longest(train, width), _sharing(resolved, train, steps, width, machine)
+    examples = np.argsort(-longest)[: steps.batch_size].tolist()
+    if sharing is None:
+        return max(rows * length for rows, length, _ in _laid(train, examples, width, machine.micro_tokens, None))
+
+    def held(each: prefixes.Pass) -> float:
+        own: float = len(each.spans) * (each.length + each.past * sharing["attended"])
+        return own + max(map(held, each.below), default=0.0)
+
+    return round(max(map(held, prefixes.passes(train, examples, width, machine.micro_tokens, **sharing))))
 
 
 def _moving(resolved: Resolved, shape: Shape) -> int:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from finetune_sdk_local.batches import Batch
+from finetune_sdk_local.batches import Batch, Past
 
 Logits = Callable[[Batch], Tensor]
 """The logits that predict each trained token of a batch, in row-major order: (tokens, vocabulary)."""
@@ -41,19 +41,60 @@ def all_logits(model: Any) -> Logits:
     return logits
 
 
-def picked_logits(model: Any) -> Logits:
-    """The head at trained positions only. Raises AttributeError for a model that is not decoder plus head."""
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    decoder, head = causal.get_decoder(), causal.get_output_embeddings()
-    if decoder is None or head is None or decoder is causal:
-        raise AttributeError("no decoder or no head")
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A decoder and its head, so that the head can be asked at trained positions only."""
 
-    def logits(batch: Batch) -> Tensor:
-        hidden = decoder(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
-        picked: Tensor = head(hidden[:, :-1][batch.trained[:, 1:]])
+    decoder: Any
+    head: Any
+
+    @classmethod
+    def of(cls, model: Any) -> Parts:
+        """Raises AttributeError for a model that is not decoder plus head."""
+        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+        decoder, head = causal.get_decoder(), causal.get_output_embeddings()
+        if decoder is None or head is None or decoder is causal:
+            raise AttributeError("no decoder or no head")
+        return cls(decoder, head)
+
+    def hidden(self, batch: Batch, cache: Any = None) -> Tensor:
+        """(rows, length, hidden), of which each predicts the next token. Keys and values are added to the cache."""
+        if cache is None and batch.past is not None:
+            cache = _cache(batch.past)
+        states: Tensor = self.decoder(
+            input_ids=batch.ids,
+            attention_mask=batch.attended,
+            position_ids=batch.positions,
+            past_key_values=cache,
+            use_cache=False,
+        ).last_hidden_state
+        return states
+
+    def passed(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """The hidden states, and keys and values by turns, a pair a layer, those of the past included."""
+        cache = _cache(batch.past)
+        hidden = self.hidden(batch, cache)
+        return hidden, [made for layer in cache.layers for made in (layer.keys, layer.values)]
+
+    def logits(self, hidden: Tensor, batch: Batch) -> Tensor:
+        picked: Tensor = self.head(hidden[:, :-1][batch.trained[:, 1:]])
         return picked
 
-    return logits
+
+def _cache(past: Past | None) -> Any:
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    if past is not None:
+        for layer, (keys, values) in enumerate(zip(past.made[::2], past.made[1::2], strict=True)):
+            cache.update(keys, values, layer)
+    return cache
+
+
+def picked_logits(model: Any) -> Logits:
+    """The head at trained positions only. Raises AttributeError for a model that is not decoder plus head."""
+    parts = Parts.of(model)
+    return lambda batch: parts.logits(parts.hidden(batch), batch)
 
 
 def exact_logits(model: Any, batch: Batch) -> tuple[Logits, bool]:
@@ -77,13 +118,18 @@ def exact_logits(model: Any, batch: Batch) -> tuple[Logits, bool]:
 
 
 def token_losses(logits: Logits, batch: Batch) -> Tensor:
-    """Minus the log-probability of each trained token, float32."""
-    return cross_entropy(logits(batch).float(), batch.ids[batch.trained], reduction="none")
+    """Minus the log-probability of each trained token, in float32 at least."""
+    made = logits(batch)
+    return cross_entropy(
+        made.to(torch.promote_types(made.dtype, torch.float32)), batch.ids[batch.trained], reduction="none"
+    )
 
 
 def sft(logits: Logits, batch: Batch) -> Sums:
     """The negative log-likelihood of the trained tokens, summed over them."""
     losses = token_losses(logits, batch)
+    if batch.times is not None:
+        losses = losses * batch.times[batch.trained]
     return Sums(losses.sum(), batch.tokens, {})
 
 

@@ -18,7 +18,7 @@ class Options(BaseModel):
     jobs leave open.
 
     `micro_tokens` go through the model at once; a checkpoint is written every `checkpoint_every` steps; `usd_per_hour`
-    is what the machine costs.
+    is what the machine costs. `engine`: whether prefixes that examples share pass through the model once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -31,6 +31,7 @@ class Options(BaseModel):
     threads: PositiveInt | None = None
     micro_tokens: PositiveInt | None = None
     checkpoint_every: PositiveInt | None = None
+    engine: Literal["auto", "shared", "separate"] = "auto"
     usd_per_hour: NonNegativeFloat | None = None
     sft: dict[str, Any] = {}
     pretraining: dict[str, Any] = {}

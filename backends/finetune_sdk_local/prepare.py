@@ -12,6 +12,7 @@ from finetune_sdk.job import DPO, KTO, SFT, Adapter, Method, Pretraining
 from finetune_sdk_local import bases, ratings, texts
 from finetune_sdk_local.batches import Plan, plan
 from finetune_sdk_local.devices import Device, pick
+from finetune_sdk_local.prefixes import Engine
 from finetune_sdk_local.ratings import Rated
 from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.runs import RunFolder
@@ -33,6 +34,7 @@ class RunJob:
     threads: int
     micro_tokens: int
     checkpoint_every: int | None
+    engine: Engine
     table: Mapping[str, Any]
 
     @classmethod
@@ -49,6 +51,7 @@ class RunJob:
             threads=machine["threads"],
             micro_tokens=machine["micro_tokens"],
             checkpoint_every=machine["checkpoint_every"],
+            engine=machine.get("engine", "separate"),
             table=table,
         )
 
@@ -129,6 +132,7 @@ def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable
             job.micro_tokens,
             job.checkpoint_every or max(1, min(50, taken.per_epoch)),
             max_gradient_norm=job.table["own"]["max_gradient_norm"],
+            engine=job.engine,
         ),
         folder=run.path,
         pad=pad,

@@ -47,9 +47,10 @@ class Probe:
     basis: str
     load: float = 0.0
 
-    def seconds(self, rows: int, length: int) -> float:
+    def seconds(self, rows: int, length: int, past: int = 0) -> float:
+        """Of `past` tokens before its own a token attends to all, of its own to half."""
         tokens = rows * length
-        return max(1e-6, self.start + self.token * tokens + self.pair * tokens * length)
+        return max(1e-6, self.start + self.token * tokens + self.pair * tokens * (length + 2 * past))
 
 
 def probe(base: str, adapter: Adapter, device: Device, threads: int, home: Path) -> Probe:

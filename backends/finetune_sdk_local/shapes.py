@@ -18,6 +18,7 @@ class Shape:
     vocabulary: int
     parameters: int
     linear: int
+    keys: int
 
     @classmethod
     def of(cls, base: str) -> Shape:
@@ -35,7 +36,12 @@ class Shape:
         block = 2 * hidden * heads * width + 2 * hidden * keys + 3 * hidden * inner
         vocabulary = int(config.vocab_size)
         tables = vocabulary * hidden * (1 if config.tie_word_embeddings else 2)
-        return cls(layers, hidden, inner, vocabulary, layers * block + tables, layers * block)
+        return cls(layers, hidden, inner, vocabulary, layers * block + tables, layers * block, keys)
+
+    @property
+    def attended(self) -> float:
+        """The memory of a token whose keys and values are read, as a share of one that passes: both copied for each row."""
+        return 4 * self.keys / (10 * self.hidden + 4 * self.intermediate)
 
     def lora(self, rank: int) -> int:
         """Parameters of an adapter on every linear layer: rank * (in + out) of each, grouped attention aside."""

@@ -19,11 +19,13 @@ from torch import Tensor
 
 from finetune_sdk.errors import BackendError
 from finetune_sdk.job import DPO, KTO, Method
-from finetune_sdk_local import bases, checkpoints, objectives
-from finetune_sdk_local.batches import Batch, Plan, batch, grouped
+from finetune_sdk_local import bases, checkpoints, engines, objectives, prefixes
+from finetune_sdk_local.batches import Batch, Plan, batch
 from finetune_sdk_local.checkpoints import Saved
 from finetune_sdk_local.devices import Device
+from finetune_sdk_local.engines import Engine
 from finetune_sdk_local.memory import peak_bytes
+from finetune_sdk_local.objectives import Logits, Sums
 from finetune_sdk_local.ratings import Rated, in_order
 from finetune_sdk_local.tokenising import Sequences
 
@@ -64,6 +66,7 @@ class Options:
     checkpoint_every: int
     keep_checkpoints: int = 2
     max_gradient_norm: float = 1.0
+    engine: prefixes.Engine = "auto"
 
 
 @dataclass
@@ -118,7 +121,7 @@ class Training:
             betas=(0.9, 0.999),
             eps=1e-8,
         )
-        self.logits = objectives.all_logits(self.model)
+        self.engine: Engine = engines.separate(self._setting(), objectives.all_logits(self.model))
 
     def run(self, saved: Saved | None = None) -> Progress:
         """From the start, or from a checkpoint, to the end. Raises Stopped, or BackendError for a loss that is not finite."""
@@ -152,8 +155,7 @@ class Training:
         before = _random_state(self.device)
         longest = self.data.train.lengths.reshape(-1, self.data.width).max(1)
         by_length = np.argsort(-longest, kind="stable")
-        shortest = self._batch(self.data.train, self.data.of(self.data.train, [int(by_length[-1])]))
-        self.logits, _ = objectives.exact_logits(self.model, shortest)
+        self._choose_engine(int(by_length[-1]))
         if isinstance(self.method, DPO | KTO):
             self._within_memory(self._score_reference)
         self._within_memory(lambda: self._backward(by_length[: self.plan.batch_size].tolist()))
@@ -182,45 +184,51 @@ class Training:
             self.optimizer.zero_grad(set_to_none=True)
         return True
 
-    def _batch(self, sequences: Sequences, rows: Sequence[int]) -> Batch:
-        return batch(sequences, rows, self.pad, self.device.kind)
+    def _setting(self) -> engines.Setting:
+        answers = not isinstance(self.method, DPO | KTO)
+        return engines.Setting(self.model, self.data.width, self.pad, self.device, answers)
 
-    def _sums(self, sequences: Sequences, rows: Sequence[int], side: str, moved: float) -> objectives.Sums:
-        block, method = self._batch(sequences, rows), self.method
-        with objectives.precision(self.device.kind, self.device.torch_dtype):
-            if isinstance(method, DPO | KTO):
-                reference = self.reference[side][list(rows)].to(self.device.kind)
-            if isinstance(method, DPO):
-                return objectives.dpo(self.logits, block, reference, method.beta or 0.1)
-            if isinstance(method, KTO):
-                good = torch.from_numpy(self.data.rated[side].good[list(rows)]).to(self.device.kind)
-                weights = (method.desirable_weight or 1.0, method.undesirable_weight or 1.0)
-                return objectives.kto(self.logits, block, reference, good, moved, method.beta or 0.1, weights)
-            return objectives.sft(self.logits, block)
+    def _choose_engine(self, shortest: int) -> None:
+        train = self.data.train
+        block = batch(train, self.data.of(train, [shortest]), self.pad, self.device.kind)
+        logits, picks = objectives.exact_logits(self.model, block)
+        separate = engines.separate(self._setting(), logits)
+        steps = [self.plan.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, self.plan.steps))]
+        choice = engines.chosen(self.options.engine, self._setting(), separate, picks, train, steps)
+        self.engine = choice.engine
+        self.report("message", f"engine: {choice.why}", {})
+
+    def _sums(self, logits: Logits, block: Batch, rows: Sequence[int], side: str, moved: float) -> Sums:
+        method = self.method
+        if isinstance(method, DPO | KTO):
+            reference = self.reference[side][list(rows)].to(self.device.kind)
+        if isinstance(method, DPO):
+            return objectives.dpo(logits, block, reference, method.beta or 0.1)
+        if isinstance(method, KTO):
+            good = torch.from_numpy(self.data.rated[side].good[list(rows)]).to(self.device.kind)
+            weights = (method.desirable_weight or 1.0, method.undesirable_weight or 1.0)
+            return objectives.kto(logits, block, reference, good, moved, method.beta or 0.1, weights)
+        return objectives.sft(logits, block)
 
     def _moved(self, side: str, examples: Sequence[int]) -> float:
         """How far the model is from the reference: the mean log-ratio of the examples' mismatched answers, at least 0."""
         if not isinstance(self.method, KTO):
             return 0.0
         sequences, reference = self.data.rated[side].mismatched, self.reference[f"{side}.mismatched"]
+        scores = self._scores(sequences, examples)
+        rows = self.data.of(sequences, examples)
+        return max(0.0, float((scores[rows] - reference[rows]).sum()) / len(examples))
+
+    def _scores(self, sequences: Sequences, examples: Sequence[int]) -> Tensor:
+        """The log-probabilities of the examples' trained tokens, each at its row, on the CPU."""
+        scores = torch.zeros(len(sequences))
+
+        def score(logits: Logits, block: Batch, rows: Sequence[int]) -> None:
+            scores[list(rows)] = objectives.row_scores(logits, block).float().cpu()
+
         with torch.no_grad():
-            total = sum(
-                float((self._scores(sequences, rows) - reference[rows]).sum())
-                for rows in self._groups(sequences, examples)
-            )
-        return max(0.0, total / len(examples))
-
-    def _scores(self, sequences: Sequences, rows: Sequence[int]) -> Tensor:
-        """The log-probabilities of the rows' trained tokens, on the CPU."""
-        with objectives.precision(self.device.kind, self.device.torch_dtype):
-            return objectives.row_scores(self.logits, self._batch(sequences, rows)).float().cpu()
-
-    def _groups(self, sequences: Sequences, examples: Sequence[int]) -> list[list[int]]:
-        """Sequences of the examples in micro-batches of like length; the two sides of a pair stay together."""
-        lengths = sequences.lengths
-        longest = [max(int(lengths[row]) for row in self.data.of(sequences, [example])) for example in examples]
-        groups = grouped(longest, self.micro_tokens // self.data.width)
-        return [self.data.of(sequences, [int(examples[at]) for at in group]) for group in groups]
+            self.engine.each(sequences, examples, self.micro_tokens, score)
+        return scores
 
     def _count(self, sequences: Sequences, examples: Sequence[int]) -> int:
         """What a loss is divided by: trained tokens, or pairs, or rated answers."""
@@ -232,14 +240,15 @@ class Training:
         """Leaves the step's gradient in the weights; returns its mean loss and figures."""
         train = self.data.train
         count = self._count(train, examples)
-        totals = {"loss": 0.0}
+        totals = dict[str, float]()
         moved = self._moved("train", examples)
-        for rows in self._groups(train, examples):
-            sums = self._sums(train, rows, "train", moved)
-            (sums.loss / count).backward()  # type: ignore[no-untyped-call]
-            totals["loss"] += float(sums.loss.detach())
-            for name, value in sums.figures.items():
-                totals[name] = totals.get(name, 0.0) + value
+
+        def learn(logits: Logits, block: Batch, rows: Sequence[int]) -> Tensor:
+            sums = self._sums(logits, block, rows, "train", moved)
+            _add(totals, sums)
+            return sums.loss / count
+
+        self.engine.each(train, examples, self.micro_tokens, learn)
         return {name: total / count for name, total in totals.items()}
 
     def _step(self, step: int) -> dict[str, float]:
@@ -286,17 +295,17 @@ class Training:
         sequences = self.data.validation
         assert sequences is not None
         examples = list(range(len(sequences) // self.data.width))
-        totals, count = {"loss": 0.0}, self._count(sequences, examples)
+        totals, count = dict[str, float](), self._count(sequences, examples)
         size = (self.method.batch_size if isinstance(self.method, KTO) else None) or len(examples)
         self.model.eval()
         with torch.no_grad():
             for part in in_order(len(examples), size):
                 moved = self._moved("validation", part.tolist())
-                for rows in self._groups(sequences, part.tolist()):
-                    sums = self._sums(sequences, rows, "validation", moved)
-                    totals["loss"] += float(sums.loss)
-                    for name, value in sums.figures.items():
-                        totals[name] = totals.get(name, 0.0) + value
+
+                def look(logits: Logits, block: Batch, rows: Sequence[int], moved: float = moved) -> None:
+                    _add(totals, self._sums(logits, block, rows, "validation", moved))
+
+                self.engine.each(sequences, part.tolist(), self.micro_tokens, look)
         self.model.train()
         figures = {f"validation_{name}": total / count for name, total in totals.items()}
         if not math.isfinite(figures["validation_loss"]):
@@ -326,14 +335,9 @@ class Training:
             self.reference = load_file(kept)
             return
         self.model.eval()
-        with torch.no_grad():
-            for side, sequences in sides.items():
-                if sequences is None:
-                    continue
-                scores = torch.zeros(len(sequences))
-                for rows in self._groups(sequences, range(len(sequences) // self.data.width)):
-                    scores[rows] = self._scores(sequences, rows)
-                self.reference[side] = scores
+        for side, sequences in sides.items():
+            if sequences is not None:
+                self.reference[side] = self._scores(sequences, range(len(sequences) // self.data.width))
         self.model.train()
         checkpoints.write_tensors(kept, self.reference)
 
@@ -374,6 +378,11 @@ def _decaying(weights: Iterable[torch.nn.Parameter], decay: float) -> list[dict[
         {"params": [weight for weight in every if weight.ndim <= 1], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def _add(totals: dict[str, float], sums: Sums) -> None:
+    for name, value in {"loss": float(sums.loss.detach()), **sums.figures}.items():
+        totals[name] = totals.get(name, 0.0) + value
 
 
 def load_weights(weights: Mapping[str, torch.nn.Parameter], saved: Saved) -> None:

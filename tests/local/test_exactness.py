@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import finetune_sdk as ft
-from finetune_sdk_local import bases, objectives, ratings
+from finetune_sdk_local import bases, objectives, prefixes, ratings
 from finetune_sdk_local.batches import batch, grouped, plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.prepare import sequences, steps
@@ -28,7 +28,9 @@ ATOL = 2e-6
 DATA = {"sft": chats, "pretraining": texts, "dpo": pairs, "kto": rated}
 
 
-def training(base: str, method: Any, folder: Path, model: Any, micro_tokens: int = 10_000) -> Training:
+def training(
+    base: str, method: Any, folder: Path, model: Any, micro_tokens: int = 10_000, engine: prefixes.Engine = "auto"
+) -> Training:
     dataset = DATA[method.kind](ROWS)
     made = sequences(base, bases.tokenizer(base), dataset, method, 512)
     width, taken = 2 if isinstance(method, ft.DPO) else 1, steps(method, 0, ROWS)
@@ -36,7 +38,7 @@ def training(base: str, method: Any, folder: Path, model: Any, micro_tokens: int
     if isinstance(method, ft.KTO):
         ratings_of = {"train": ratings.of(dataset, made, ratings.batches(taken), 512)}
     return Training(
-        model, Data(made, None, width, ratings_of), taken, method, CPU, Options(micro_tokens, 1000),
+        model, Data(made, None, width, ratings_of), taken, method, CPU, Options(micro_tokens, 1000, engine=engine),
         folder, 0, lambda kind, message, data: seen.append(dict(data)) if kind == "metrics" else None,
     )  # fmt: skip
 
@@ -55,10 +57,10 @@ def model(base: str, adapter: Any) -> Any:
 
 
 def run(
-    base: str, how: Any, adapter: Any, folder: Path, micro_tokens: int = 10_000
+    base: str, how: Any, adapter: Any, folder: Path, micro_tokens: int = 10_000, engine: prefixes.Engine = "auto"
 ) -> tuple[list[float], dict[str, Any]]:
     seen.clear()
-    made = training(base, how, folder, model(base, adapter), micro_tokens)
+    made = training(base, how, folder, model(base, adapter), micro_tokens, engine)
     made.run()
     return [row["loss"] for row in seen], {n: p.detach().clone() for n, p in made.weights.items()}
 
@@ -150,13 +152,18 @@ KINDS = (ft.SFT, ft.Pretraining, ft.DPO, ft.KTO)
         pytest.param(method(ft.DPO, schedule="cosine", weight_decay=2.0), LORA, id="dpo-cosine-decay"),
     ],
 )
-def test_losses_and_weights_are_those_of_trl(small: str, how: Any, adapter: Any, tmp_path: Path) -> None:
-    losses, weights = run(small, how, adapter, tmp_path)
+def test_losses_and_weights_are_those_of_trl(
+    small: str, how: Any, adapter: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefixes, "WORTHWHILE", 1)
     theirs, reference = trl_run(small, how, adapter, tmp_path / "trl")
-    np.testing.assert_allclose(losses, theirs, rtol=0, atol=ATOL)
-    assert weights.keys() == reference.keys()
-    for name in weights:
-        torch.testing.assert_close(weights[name], reference[name], rtol=2e-3, atol=2e-5)
+    for engine in ("separate", "shared"):
+        (tmp_path / engine).mkdir()
+        losses, weights = run(small, how, adapter, tmp_path / engine, engine=engine)  # type: ignore[arg-type]
+        np.testing.assert_allclose(losses, theirs, rtol=0, atol=ATOL)
+        assert weights.keys() == reference.keys()
+        for name in weights:
+            torch.testing.assert_close(weights[name], reference[name], rtol=2e-3, atol=2e-5)
 
 
 @pytest.mark.parametrize(
