@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from finetune_sdk.errors import BackendError, FinetuneError
+from finetune_sdk.errors import AnswersError, BackendError, FinetuneError
 from finetune_sdk.messages import Conversation
 from finetune_sdk.model import Answer, Model, Sampling, Speaking
 from finetune_sdk.serve.errors import full
@@ -142,13 +142,28 @@ class Desk:
             if self._model is None:
                 self._model = self._open()
             answers = self._together(self._model, batch)
-        except Exception as fault:
+        except AnswersError as fault:
+            self._apart(batch, fault)
+            return
+        except Exception as fault:  # whatever a model raises: its desk goes on, for those who come after
             self._without(batch, fault)
             return
         at = 0
         for asker in batch:
             asker.done(answers[at : at + asker.count])
             at += asker.count
+
+    def _apart(self, batch: list[Asker], fault: AnswersError) -> None:
+        """Hands out what was answered; it was paid for, and nobody is asked again."""
+        at = 0
+        for asker in batch:
+            own = fault.outcomes[at : at + asker.count]
+            at += asker.count
+            failed = next((one for one in own if not isinstance(one, Answer)), None)
+            if failed is None:
+                asker.done([one for one in own if isinstance(one, Answer)])
+            else:
+                asker.done(failed if isinstance(failed, FinetuneError) else fault)
 
     def _without(self, batch: list[Asker], fault: Exception) -> None:
         """Answers each by itself: one that the model cannot answer must not be the others' loss."""

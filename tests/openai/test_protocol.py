@@ -16,6 +16,7 @@ import pytest
 
 import finetune_sdk as ft
 from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.model import Speaking
 from finetune_sdk_openai.errors import retry_after
 from opened import Opened
 from protocol_data import chat, chats, pairs, tasks
@@ -204,7 +205,9 @@ def test_every_request_is_valid_in_the_published_document(at: Opened, provider: 
     tools = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}]
     tuned = client.submit(replace(job, validation=chats(4, 90))).wait(20, progress=False)
     tuned.answer(ft.Conversation((ft.Message("system", "Be brief."), ft.Message("user", "hello")), tuple(tools)))
-    list(client.backend.model("tiny-test").stream("hello"))  # type: ignore[attr-defined]
+    model = client.backend.model("tiny-test")
+    assert isinstance(model, Speaking)
+    model.speak(["hello"], {0: lambda piece: True})
     provider.seconds = 60
     likes = client.submit(ft.Job(name="likes", train=pairs(12), method=ft.DPO(beta=0.5)))
     likes.pause()
