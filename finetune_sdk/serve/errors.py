@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_sdk.errors import BackendError, BudgetError, DatasetError, FinetuneError, InputError, NotFoundError
+from finetune_sdk.errors import (
+    BackendError,
+    BudgetError,
+    DatasetError,
+    FinetuneError,
+    InputError,
+    NotFoundError,
+    RefusedError,
+)
+
+_OURS = frozenset({"401", "403", "invalid_api_key", "insufficient_quota"})
+"""What a place says to the server's own key: nothing that the client could mend."""
 
 
 class ProtocolError(Exception):
@@ -81,6 +92,8 @@ def refusal(fault: FinetuneError) -> ProtocolError:
     message = f"{fault.message} Cure: {fault.cure}." if fault.cure else fault.message
     if isinstance(fault, NotFoundError):
         return ProtocolError(message, status=404, code=fault.code)
+    if isinstance(fault, RefusedError) and not fault.retryable and fault.code not in _OURS:
+        return ProtocolError(message, code=fault.code)
     if isinstance(fault, BackendError):
         return ProtocolError(message, status=503 if fault.retryable else 500, kind="server_error", code=fault.code)
     return ProtocolError(message, code=code_of(fault))

@@ -57,6 +57,7 @@ def part_object(part: Part) -> dict[str, Any]:
 def job_object(tuning: Tuning) -> dict[str, Any]:
     kind = str(tuning.method["type"])
     hyperparameters = {**tuning.method["hyperparameters"], **tuning.resolved}
+    graded = {"grader": tuning.method["grader"]} if "grader" in tuning.method else {}
     common = {name: hyperparameters[name] for name in hyperparameters if name != "beta"}
     return {
         "id": tuning.id,
@@ -77,7 +78,7 @@ def job_object(tuning: Tuning) -> dict[str, Any]:
         "estimated_finish": tuning.estimated if tuning.stage == "follow" else None,
         "integrations": [],
         "metadata": dict(tuning.metadata) if tuning.metadata is not None else None,
-        "method": {"type": kind, kind: {"hyperparameters": hyperparameters}},
+        "method": {"type": kind, kind: {**graded, "hyperparameters": hyperparameters}},
     }
 
 
