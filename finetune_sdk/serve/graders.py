@@ -46,7 +46,7 @@ def check_grader(where: str, grader: Any) -> None:
     if not isinstance(grader, Mapping):
         raise ProtocolError(f"Missing required parameter: '{where}'.", param=where, code="missing_required_parameter")
     kind = grader.get("type")
-    if kind not in _NEEDED:
+    if not isinstance(kind, str) or kind not in _NEEDED:
         raise invalid(f"{where}.type", f"it is one of {', '.join(_NEEDED)}, not {kind!r}.")
     for name in ("name", *_NEEDED[kind]):
         if not grader.get(name):
