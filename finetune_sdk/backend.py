@@ -69,11 +69,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A state of a run that a model can be made from. `metrics` as in Event."""
+    """A state of a run that a model can be made from. `metrics` as in Event.
+
+    `model` is the name for `Backend.model` where the checkpoint answers by itself, None where it does not.
+    """
 
     id: str
     step: int
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from finetune_sdk.backend import Checkpoint
 from finetune_sdk.serve.records import File, Happening, Part, Tuning, Upload
 
 TUNED = "fine-tune"
+CHECKPOINT = ":ckpt-step-"
 RESULTS = "fine-tune-results"
 
 
@@ -100,7 +101,7 @@ def checkpoint_object(tuning: Tuning, checkpoint: Checkpoint, at: int) -> dict[s
         "id": f"ftckpt-{tuning.id.removeprefix('ftjob-')}-{checkpoint.step}",
         "object": "fine_tuning.job.checkpoint",
         "created_at": at,
-        "fine_tuned_model_checkpoint": f"{model_name(tuning)}:ckpt-step-{checkpoint.step}",
+        "fine_tuned_model_checkpoint": f"{model_name(tuning)}{CHECKPOINT}{checkpoint.step}",
         "fine_tuning_job_id": tuning.id,
         "metrics": {
             "step": float(checkpoint.step),

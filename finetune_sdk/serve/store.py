@@ -263,6 +263,10 @@ class Store:
         found = self._tunings("tuned = ? AND owner = ? AND target IS NOT NULL", model, owner)
         return found[0] if found else None
 
+    def with_prefix(self, owner: str, prefix: str) -> list[Tuning]:
+        """The owner's tunings whose id begins so."""
+        return self._tunings("owner = ? AND substr(id, 1, ?) = ?", owner, len(prefix), prefix)
+
     def change(self, tuning: str, **values: Any) -> None:
         """Sets columns of a tuning."""
         self.move(tuning, None, **values)

@@ -102,6 +102,14 @@ def test_a_grader_is_handed_on_whole(over: Served, provider: Provider) -> None:
     assert over.client().models.retrieve(made.fine_tuned_model).id == made.fine_tuned_model
 
 
+def test_a_checkpoint_answers_there(over: Served, provider: Provider) -> None:
+    job = over.ended(over.tune(model=BASE))
+    names = [one.fine_tuned_model_checkpoint for one in over.client().fine_tuning.jobs.checkpoints.list(job.id)]
+    assert over.ask("POST", "/chat/completions", asked("What is 7?", model=names[0])).status == 200
+    (there,) = provider.jobs.values()
+    assert provider.posts("/chat/completions")[-1].body["model"] == f"{there.model}:ckpt-step-{names[0].split('-')[-1]}"
+
+
 def test_a_grader_that_reads_what_no_row_has_fails_the_job_before_anything_is_sent(
     over: Served, provider: Provider
 ) -> None:
