@@ -108,7 +108,8 @@ class PastFile:
 class PastJob:
     """A job of the account, whoever submitted it: what another place needs to train its replacement.
 
-    `method` is "sft", "dpo", "rft", or the place's word. `portable` holds its hyperparameters by a Job's names, `own` those
+    `method` is "sft", "dpo", "rft", or the place's word. `portable` holds its hyperparameters by a Job's names (and of a grader
+    that evaluators judge exactly like, their tables as `graders` and the row's key as `judged_by`), `own` those
     that only this place has words for, `whole` all that the place tells. `tokens` is what was billed, `prices` what asking
     the tuned `model` costs ("input" and "output"), where that is known; it can be asked before the day on which it `dies`.
     """
