@@ -63,6 +63,10 @@ class Desk:
         self._answering: list[Asker] = []
         self.busy = False
 
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
     def ask(self, asker: Asker) -> bool:
         """Puts it in the line; False when the desk has closed. Raises ProtocolError when the line is too long."""
         with self._news:
@@ -221,6 +225,12 @@ class Desks:
                 if self._desks[name].close_if_idle():
                     del self._desks[name]
             return self._desks[target]
+
+    @property
+    def waiting(self) -> int:
+        """How many requests are in a line and not being answered yet."""
+        with self._alone:
+            return sum(desk.waiting for desk in self._desks.values())
 
     @property
     def busy(self) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from finetune_sdk.errors import BackendError
@@ -16,7 +19,7 @@ from serving import Served
 class Scripted:
     """A model that says what it is told to, slowly where that is told; it notes what it was asked together.
 
-    "slow 0.5 …" takes so long, "fail …" cannot be answered, "say …" is answered with the rest.
+    "slow 0.5 …" takes so long, "hold" until it is released, "fail …" cannot be answered, "say …" is answered with the rest.
     """
 
     name = "echo"
@@ -25,6 +28,7 @@ class Scripted:
     def __init__(self) -> None:
         self.batches: list[tuple[list[str], Sampling]] = []
         self.read: list[Conversation] = []
+        self.released = threading.Event()
 
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         return self.answers([asked], sampling)[0]
@@ -45,6 +49,8 @@ class Scripted:
         for row, text in enumerate(texts):
             if text == "break":
                 raise ZeroDivisionError
+            if text == "hold":
+                assert self.released.wait(60)
             if text.startswith("slow"):
                 time.sleep(float(text.split()[1]))
             said, tokens = "", 0
@@ -71,3 +77,33 @@ def said(served: Served, text: str, **more: Any) -> str:
     answer = served.ask("POST", "/chat/completions", asked(text, **more))
     assert answer.status == 200, answer.body
     return str(answer.value["choices"][0]["message"]["content"])
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it does not come true"
+        time.sleep(0.005)
+
+
+@contextmanager
+def held(served: Served, model: Scripted) -> Iterator[Callable[[Callable[[], Any]], Future[Any]]]:
+    """A model in the midst of an answer. What is asked through the function that it gives stands in the line, one behind
+    the other, when that returns; at the end the model is released."""
+    assert served.service is not None
+    desks = served.service.desks
+    with ThreadPoolExecutor(40) as pool:
+        first = pool.submit(said, served, "hold")
+        until(lambda: bool(model.batches))
+
+        def ask(call: Callable[[], Any]) -> Future[Any]:
+            before = desks.waiting
+            asked = pool.submit(call)
+            until(lambda: desks.waiting > before or asked.done())
+            return asked
+
+        try:
+            yield ask
+        finally:
+            model.released.set()
+        assert first.result(30) == "hold"
