@@ -155,6 +155,11 @@ def test_a_choice_of_tools_is_kept_or_an_error(caller: tuple[Served, str]) -> No
         answer = served.ask("POST", "/chat/completions", asked("1?", model=model, tools=TOOLS, tool_choice=choice))
         assert (answer.status, answer.error["param"]) == (422, "tool_choice")
     assert said(served, "1?", model=model, tools=TOOLS, tool_choice="none") == "dry"
+    for mode, allowed in (("required", "rain"), ("sometimes", "sun"), ("auto", "snow")):
+        some = {"mode": mode, "tools": [{"type": "function", "function": {"name": allowed}}]}
+        choice = {"type": "allowed_tools", "allowed_tools": some}
+        answer = served.ask("POST", "/chat/completions", asked("1?", model=model, tools=TOOLS, tool_choice=choice))
+        assert (answer.status, answer.error["param"]) == (422 if mode == "required" else 400, "tool_choice")
     unknown = {"type": "function", "function": {"name": "snow"}}
     answer = served.ask("POST", "/chat/completions", asked("1?", model=model, tools=TOOLS, tool_choice=unknown))
     assert (answer.status, answer.error["param"]) == (400, "tool_choice")
@@ -164,4 +169,7 @@ def test_tools_reach_the_model_and_a_named_one_alone(scripted: tuple[Served, Scr
     served, model = scripted
     said(served, "hi", tools=TOOLS, parallel_tool_calls=False)
     said(served, "hi", tools=TOOLS, tool_choice="none")
-    assert [(one.tools, one.parallel_tool_calls) for one in model.read] == [(tuple(TOOLS), False), ((), None)]
+    sun = {"mode": "auto", "tools": [{"type": "function", "function": {"name": "sun"}}]}
+    said(served, "hi", tools=TOOLS, tool_choice={"type": "allowed_tools", "allowed_tools": sun})
+    offered = [(one.tools, one.parallel_tool_calls) for one in model.read]
+    assert offered == [(tuple(TOOLS), False), ((), None), ((TOOLS[0],), None)]
