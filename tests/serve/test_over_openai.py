@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,27 @@ def over(home: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def asked(text: str, **more: Any) -> dict[str, Any]:
     return {"model": BASE, "messages": [{"role": "user", "content": text}], **more}
+
+
+def test_the_servers_own_key_is_told_to_nobody(
+    over: Served, provider: Provider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not where it is refused there, quoted in the refusal: in no answer, no job's error, no log, and nothing kept."""
+    handle = provider.handle
+    provider.handle = lambda seen: (  # type: ignore[method-assign]
+        (401, {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}})
+        if seen.verb == "POST"
+        else handle(seen)
+    )
+    with caplog.at_level(logging.DEBUG):
+        answer = over.ask("POST", "/chat/completions", asked("hello"))
+        job = over.ended(over.tune(model=BASE))
+    assert (answer.status, answer.error["code"]) == (500, "invalid_api_key")
+    assert job.status == "failed"
+    said = [answer.body.decode(), job.model_dump_json(), *over.said(job.id), caplog.text]
+    said += [path.read_bytes().decode("latin-1") for path in over.home.rglob("*") if path.is_file()]
+    for part in (KEY, KEY[:12]):
+        assert not any(part in text for text in said), part
 
 
 def reinforced(grader: Any = GRADER, **words: Any) -> dict[str, Any]:
