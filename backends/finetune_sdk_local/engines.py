@@ -144,9 +144,12 @@ def chosen(
         share = prefixes.spared(sequences, steps, setting.width, answers=setting.answers)
         if share < LEAST_SPARED and name == "auto":
             return Choice(plain, "each sequence by itself: examples of a step begin with too little in common")
-        if _agree(engine, plain, sequences, steps):
-            return Choice(engine, f"shared prefixes: {share:.0%} of a step's tokens need no pass of their own")
-        unfit = "its scores differ from those of separate passes"
+        try:
+            if _agree(engine, plain, sequences, steps):
+                return Choice(engine, f"shared prefixes: {share:.0%} of a step's tokens need no pass of their own")
+            unfit = "its losses differ from those of separate passes"
+        except torch.cuda.OutOfMemoryError:
+            unfit = "the device has no room for comparing losses"
     if name == "shared":
         raise BackendError(
             f"this base cannot be trained with shared prefixes: {unfit}.", cure='set engine = "auto", or leave it out'
@@ -166,14 +169,16 @@ def _unfit(setting: Setting, picks: bool) -> str | None:
         return "dropout differs from one pass to the next"
     if any(each.is_prompt_learning for each in getattr(model, "peft_config", {}).values()):
         return "its adapter stands before each sequence"
-    return "activations are not kept" if getattr(model, "is_gradient_checkpointing", False) else None
+    if any(getattr(each, "gradient_checkpointing", False) for each in model.modules()):
+        return "activations are not kept"
+    return None
 
 
 def _agree(engine: Shared, plain: Separate, sequences: Sequences, steps: Sequence[Sequence[int]]) -> bool:
     """Whether both find the same loss for the shortest examples of the first step."""
     model, found = engine.setting.model, list[float]()
     lengths = sequences.lengths.reshape(-1, engine.setting.width).max(1)
-    examples = sorted(steps[0], key=lambda example: int(lengths[example]))[:8]
+    examples = sorted(steps[0], key=lambda example: int(lengths[example]))[:4]
     training = model.training
     model.eval()
     for each in (engine, plain):
