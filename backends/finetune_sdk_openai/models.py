@@ -73,7 +73,12 @@ class Gate:
 
 
 class ProtocolModel:
-    """A base or a tuned model at such a place. `asks_for` is what it is called there, such as the name of a deployment."""
+    """A base or a tuned model at such a place. `asks_for` is what it is called there, such as the name of a deployment.
+
+    Any thread may ask; all who ask one model go through one gate. Each conversation is asked by itself (`alone`).
+    """
+
+    alone = True
 
     def __init__(self, name: str, origin: Origin, address: Address, options: Options, asks_for: str) -> None:
         self.name = name
@@ -82,6 +87,7 @@ class ProtocolModel:
         self._options = options
         self._asks_for = asks_for
         self._pools = Pools(address, options.at_once, options.timeout)
+        self._gate: tuple[asyncio.AbstractEventLoop, Gate] | None = None
 
     def __repr__(self) -> str:
         return f"ProtocolModel({self.name!r}, {self._address.url!r})"
@@ -157,7 +163,7 @@ class ProtocolModel:
         return request
 
     async def _all(self, requests: list[dict[str, Any]], ears: Ears | None = None) -> list[Answer | BackendError]:
-        gate, clients = Gate(self._options.at_once), self._pools.clients()
+        gate, clients = self._entrance(), self._pools.clients()
         outcomes: dict[int, Answer | BackendError] = {}
         waiting = iter(enumerate(requests))
 
@@ -169,6 +175,13 @@ class ProtocolModel:
         workers = min(self._options.at_once, len(requests))
         await asyncio.gather(*(work(clients[n % len(clients)]) for n in range(workers)))
         return [outcomes[number] for number in range(len(requests))]
+
+    def _entrance(self) -> Gate:
+        """Called in the loop; after a fork that is another one."""
+        loop = looping.loop()
+        if self._gate is None or self._gate[0] is not loop:
+            self._gate = (loop, Gate(self._options.at_once))
+        return self._gate[1]
 
     async def _one(
         self, client: openai.AsyncOpenAI, gate: Gate, request: dict[str, Any], tell: Hear | None

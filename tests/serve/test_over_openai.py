@@ -89,6 +89,23 @@ def test_a_stop_ends_what_is_said_there(over: Served, provider: Provider) -> Non
     assert time.monotonic() - began < 3
 
 
+def test_nobody_waits_for_anothers_long_answer(over: Served, provider: Provider) -> None:
+    """Each is asked there by itself, so that company is no gain here."""
+    provider.speaks_every = 0.05
+    words = " ".join(f"word{n}" for n in range(80))
+    long = over.client().chat.completions.create(**asked(words, stream=True, max_tokens=100))
+    assert over.service is not None
+    with ThreadPoolExecutor(8) as pool, long as stream:
+        next(iter(stream))
+        others = [pool.submit(over.ask, "POST", "/chat/completions", asked(f"say {n}")) for n in range(6)]
+        assert [one.result(30).status for one in others] == [200] * 6
+        assert over.service.desks.busy, "the long one is still being said"
+    began = time.monotonic()
+    while over.service.desks.busy:
+        assert time.monotonic() - began < 3, "it goes on being said to nobody"
+        time.sleep(0.02)
+
+
 def test_of_a_batch_that_failed_in_part_nobody_is_asked_again(over: Served, provider: Provider) -> None:
     def touchy(body: dict[str, Any]) -> dict[str, Any]:
         time.sleep(0.3)
