@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai.types.fine_tuning import FineTuningJob
 
 from finetune_sdk.serve.service import Options
 from provider import BASE, KEY, Provider
@@ -134,11 +135,39 @@ def test_a_grader_is_handed_on_whole(over: Served, provider: Provider) -> None:
     made = over.ended(job)
     assert made.status == "succeeded", made.error
     assert made.method.reinforcement.grader.name == "near"
+    FineTuningJob.model_validate(over.ask("GET", f"/fine_tuning/jobs/{job}").value, strict=True)
     (there,) = provider.jobs.values()
     assert there.asked["method"] == {
         "type": "reinforcement", "reinforcement": {"grader": GRADER, "hyperparameters": {"n_epochs": 2}}
     }  # fmt: skip
     assert over.client().models.retrieve(made.fine_tuned_model).id == made.fine_tuned_model
+
+
+def test_a_job_is_paused_there_goes_on_there_and_is_cancelled_there(over: Served, provider: Provider) -> None:
+    provider.seconds = 60
+    jobs = over.client().fine_tuning.jobs
+    job = over.tune(model=BASE)
+    over.until(job, lambda found: found.status == "running")
+    (there,) = provider.jobs.values()
+    assert jobs.pause(job).status == "paused"
+    assert there.status == "paused"
+    assert jobs.resume(job).status == "queued"
+    over.until(job, lambda found: found.status == "running")
+    assert there.status == "running"
+    assert jobs.cancel(job).status == "cancelled"
+    assert there.status == "cancelled"
+    assert list(provider.jobs.values()) == [there]
+    assert len(jobs.list_events(job, limit=50).data) == len(
+        {event.id for event in jobs.list_events(job, limit=50).data}
+    )
+
+
+def test_a_reply_that_is_lost_there_makes_one_job_there(over: Served, provider: Provider) -> None:
+    left = ["reset_after", "500_after"]
+    provider.fault = lambda verb, path: left.pop() if left and (verb, path) == ("POST", "/fine_tuning/jobs") else None
+    assert over.ended(over.tune(model=BASE)).status == "succeeded"
+    assert len(provider.jobs) == 1
+    assert provider.orphans() == []
 
 
 def test_a_checkpoint_answers_there(over: Served, provider: Provider) -> None:
