@@ -113,7 +113,9 @@ class Desk:
 
     def abandon(self) -> None:
         """Whoever is being answered is told that nothing comes. A model in the midst of a batch cannot be stopped."""
-        for asker in list(self._answering):
+        with self._news:
+            answering = list(self._answering)
+        for asker in answering:
             asker.leave()
             asker.done(_closing())
 

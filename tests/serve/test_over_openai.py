@@ -85,7 +85,9 @@ def test_a_stop_ends_what_is_said_there(over: Served, provider: Provider) -> Non
     provider.speaks_every = 0.05
     words = " ".join(f"word{n}" for n in range(100))
     began = time.monotonic()
-    [choice] = over.client().chat.completions.create(**asked(words, stop="word3", max_tokens=200)).choices
+    answer = over.client().chat.completions.create(**asked(words, stop="word3", max_tokens=200))
+    [choice] = answer.choices
+    assert answer.usage is None, "the place did not count what was not heard to its end"
     assert (choice.message.content, choice.finish_reason) == ("word0 word1 word2 ", "stop")
     assert time.monotonic() - began < 3
 
