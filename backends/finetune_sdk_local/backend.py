@@ -29,6 +29,7 @@ from finetune_sdk.job import DPO, KTO, SFT, Job, Pretraining
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
+from finetune_sdk_local.loaded import LoadedBases
 from finetune_sdk_local.options import Options
 from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.tables import METHODS
@@ -63,6 +64,7 @@ class LocalBackend:
         self._place = place
         self._options = Options.read(place)
         self._runs = place.home.expanduser().absolute() / "runs"
+        self._loaded = LoadedBases(self._options.keep_adapters)
         self._sequences: dict[tuple[str, str, str, int], Any] = {}
         self._workers: set[int] = set()
 
@@ -251,8 +253,8 @@ class LocalBackend:
 
         folder = RunFolder(self._runs / name) if name.isalnum() else None
         if folder is not None and folder.exists():
-            return models.tuned(folder, self._place.name, self._device())
-        return models.base(name, self._place.name, self._device())
+            return models.tuned(folder, self._place.name, self._device(), self._loaded)
+        return models.base(name, self._place.name, self._device(), self._loaded)
 
     def counter(self, base: str) -> Counter:
         from finetune_sdk_local import bases

@@ -18,7 +18,8 @@ class Options(BaseModel):
     jobs leave open.
 
     `micro_tokens` go through the model at once; a checkpoint is written every `checkpoint_every` steps; `usd_per_hour`
-    is what the machine costs. `engine`: whether prefixes that examples share pass through the model once.
+    is what the machine costs. `engine`: whether prefixes that examples share pass through the model once. At most
+    `keep_adapters` stay in memory on one base.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -32,6 +33,7 @@ class Options(BaseModel):
     micro_tokens: PositiveInt | None = None
     checkpoint_every: PositiveInt | None = None
     engine: Literal["auto", "shared", "separate"] = "auto"
+    keep_adapters: PositiveInt = 8
     usd_per_hour: NonNegativeFloat | None = None
     sft: dict[str, Any] = {}
     pretraining: dict[str, Any] = {}
