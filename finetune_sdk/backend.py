@@ -154,7 +154,7 @@ class Capabilities:
 
     `methods` and `adapters` are kinds ("sft", "lora"), no adapter where the place chooses one and tells nobody;
     `hyperparameters` the names that a job may set; `gaps` gives the reason in words for every optional verb that is not
-    in `verbs`; `exports` the kinds of export that there are ("adapter", "merged"). A run that was made shows up in `find` after at most
+    in `verbs`; `exports` the kinds of export that there are ("adapter", "merged", "gguf"). A run that was made shows up in `find` after at most
     `visible_within` seconds: the time for which a submission in doubt is never sent again.
     """
 

@@ -172,7 +172,7 @@ class Run:
         return Tuned(self._backend.model(result.model), name, origin)
 
     def export(self, path: str | os.PathLike[str], kind: str = "adapter") -> Export:
-        """The tuned model as a folder, whole or not at all: its "adapter", or "merged" into the base.
+        """The tuned model as a folder, whole or not at all: its "adapter", "merged" into the base, or that as "gguf".
 
         Raises UnsupportedError for what the place cannot do, InputError where there is something at `path` already, and
         RunError when the run has left no model, or when what would be exported answers differently from it.

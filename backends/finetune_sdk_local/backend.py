@@ -50,7 +50,7 @@ CAPABILITIES = Capabilities(
         "deploy": "a local model answers as soon as it is asked",
         "history": "what was trained here is on this machine already, with its data; `finetune runs` lists it",
     },
-    exports=frozenset({"adapter", "merged"}),
+    exports=frozenset({"adapter", "gguf", "merged"}),
 )
 
 
@@ -246,7 +246,7 @@ class LocalBackend:
         from finetune_sdk_local import exporting
 
         left = self.result(run)
-        return exporting.export(self._run(run), to, kind, self._device(), left.manifest)
+        return exporting.export(self._run(run), to, kind, self._device(), left.manifest, self._options.gguf_converter)
 
     def model(self, name: str) -> Model:
         from finetune_sdk_local import models

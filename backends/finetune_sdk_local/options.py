@@ -19,7 +19,7 @@ class Options(BaseModel):
 
     `micro_tokens` go through the model at once; a checkpoint is written every `checkpoint_every` steps; `usd_per_hour`
     is what the machine costs. `engine`: whether prefixes that examples share pass through the model once. At most
-    `keep_adapters` stay in memory on one base.
+    `keep_adapters` stay in memory on one base. `gguf_converter` is the path of llama.cpp's converter.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -34,6 +34,7 @@ class Options(BaseModel):
     checkpoint_every: PositiveInt | None = None
     engine: Literal["auto", "shared", "separate"] = "auto"
     keep_adapters: PositiveInt = 8
+    gguf_converter: Annotated[str, Field(min_length=1)] | None = None
     usd_per_hour: NonNegativeFloat | None = None
     sft: dict[str, Any] = {}
     pretraining: dict[str, Any] = {}

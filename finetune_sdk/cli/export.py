@@ -15,7 +15,12 @@ def export(
     run: RunId,
     to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new folder, or an empty one.")],
     kind: Annotated[
-        str, typer.Option("--kind", metavar="KIND", help="adapter, or merged: the adapter in the weights of its base.")
+        str,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="adapter; merged: the adapter in the weights of its base; gguf: that for llama.cpp and Ollama.",
+        ),
     ] = "adapter",
     config: ConfigPath = None,
     as_json: AsJson = False,
