@@ -51,6 +51,7 @@ CAPABILITIES = Capabilities(
         "history": "what was trained here is on this machine already, with its data; `finetune runs` lists it",
     },
     exports=frozenset({"adapter", "gguf", "merged"}),
+    pushes=True,
 )
 
 
@@ -247,6 +248,16 @@ class LocalBackend:
 
         left = self.result(run)
         return exporting.export(self._run(run), to, kind, self._device(), left.manifest, self._options.gguf_converter)
+
+    def pushable(self, name: str, public: bool) -> None:
+        from finetune_sdk_local import hub
+
+        hub.require(name, public=public)
+
+    def push(self, folder: Path, name: str, public: bool) -> str:
+        from finetune_sdk_local import hub
+
+        return hub.push(folder, name, public=public)
 
     def model(self, name: str) -> Model:
         from finetune_sdk_local import models

@@ -59,7 +59,7 @@ def export(
                 shutil.copytree(run.model, folder, dirs_exist_ok=True)
             else:
                 said |= {"adapter": about["adapter"], **_merged(run, about, folder, to, device, notes)}
-            said |= {"files": _files(folder), "made": dict(manifest)}
+            said |= {"files": files_of(folder), "made": dict(manifest)}
             (folder / MANIFEST).write_text(json.dumps(said, indent=1))
     except BlockingIOError:
         raise BackendError(
@@ -251,7 +251,7 @@ def _room(to: Path, needed: int) -> None:
         )
 
 
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
+def files_of(folder: Path) -> dict[str, dict[str, Any]]:
     """Size and hash of each file, so that who copies the folder can tell that it is whole."""
     found = {}
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -13,7 +13,7 @@ import pytest
 import finetune_sdk as ft
 from finetune_sdk_local import bases, gguf, ollama
 from finetune_sdk_local.rendering import Renderer
-from local_data import chats
+from finished import write_run
 from watched import weights
 
 CONVERTER = Path(__file__).with_name("converter.py")
@@ -46,10 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(home: Path) -> ft.Run:
-    method = ft.SFT(steps=6, batch_size=8, learning_rate=5e-3, schedule="constant")
-    run = client_at(home).submit(ft.Job(name="colours", train=chats(8), adapter=ft.LoRA(rank=4), method=method))
-    run.wait(progress=False)
-    return run
+    return client_at(home).get_run(write_run(home, "colours"))
 
 
 def wrong_converter(folder: Path, line: str) -> Path:

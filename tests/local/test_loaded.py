@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -20,27 +19,11 @@ from finetune_sdk.serve.desks import Asker, Desks
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.loaded import Turns
+from finished import write_adapter
 from local_data import chats
 
-CPU = Device("cpu", "test", "float32", 1, 1)
 SHORT = ft.Sampling(max_tokens=12)
 ASKED = [example.prompt for example in chats(3)]
-
-
-def write_adapter(folder: Path, seed: int, rank: int = 4, kind: str = "lora") -> str:
-    """An exported adapter on `tiny` that says other things than its base."""
-    torch = pytest.importorskip("torch")
-    adapter = ft.LoRA(rank=rank) if kind == "lora" else ft.QLoRA(rank=rank)
-    model = bases.adapt(bases.load("tiny", CPU), ft.LoRA(rank=rank), seed)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.2)
-    model.save_pretrained(folder)
-    bases.tokenizer("tiny").save_pretrained(folder)
-    about = {"base": "tiny", "weights": bases.identity("tiny"), "full": False}
-    (folder / "finetune.json").write_text(json.dumps({**about, "adapter": {"kind": adapter.kind, "rank": rank}}))
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
