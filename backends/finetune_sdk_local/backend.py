@@ -86,7 +86,8 @@ class LocalBackend:
         """What does not change the result but for rounding: kept with the run, so that a resume is bit-equal."""
         options = self._options
         return {
-            "threads": options.threads or cores(),
+            "threads": options.threads or max(1, cores() // options.processes),
+            "processes": options.processes,
             "micro_tokens": options.micro_tokens or MICRO_TOKENS[self._device().kind],
             "checkpoint_every": options.checkpoint_every,
             "engine": options.engine,
@@ -97,6 +98,10 @@ class LocalBackend:
 
         bases.quiet()
         resolved = defaults.resolve(job, self._options, self._device())
+        if self._options.processes > 1:
+            from finetune_sdk_local import processes
+
+            processes.require(self._device(), self._options.processes)
         bases.causal(resolved.base)
         bases.safe(resolved.base)
         return resolved

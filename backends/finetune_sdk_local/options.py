@@ -17,7 +17,7 @@ class Options(BaseModel):
     """`base` and `adapter` for jobs that name none; the table of a method, as `sft`, holds hyperparameters that
     jobs leave open.
 
-    `micro_tokens` go through the model at once; a checkpoint is written every `checkpoint_every` steps; `usd_per_hour`
+    `processes` share each step among them. `micro_tokens` go through the model at once; a checkpoint is written every `checkpoint_every` steps; `usd_per_hour`
     is what the machine costs. `engine`: whether prefixes that examples share pass through the model once. At most
     `keep_adapters` stay in memory on one base. `gguf_converter` is the path of llama.cpp's converter.
     """
@@ -30,6 +30,7 @@ class Options(BaseModel):
     device: Literal["cpu", "cuda", "mps"] | None = None
     dtype: Literal["float32", "bfloat16"] | None = None
     threads: PositiveInt | None = None
+    processes: PositiveInt = 1
     micro_tokens: PositiveInt | None = None
     checkpoint_every: PositiveInt | None = None
     engine: Literal["auto", "shared", "separate"] = "auto"
