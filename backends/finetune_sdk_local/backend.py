@@ -146,7 +146,7 @@ class LocalBackend:
         from finetune_sdk_local.probe import probe
 
         job, device, machine = resolved.job, self._device(), self._machine()
-        return estimates.estimate(
+        made = estimates.estimate(
             resolved,
             self._tokens(resolved, job.train),
             self._tokens(resolved, job.validation) if job.validation is not None else None,
@@ -158,6 +158,7 @@ class LocalBackend:
                 self._options.engine,
             ),
         )
+        return estimates.shared_by(made, machine["processes"], device)
 
     def _run(self, run: str) -> RunFolder:
         if not run.isalnum():

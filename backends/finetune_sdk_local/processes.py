@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from finetune_sdk.errors import SettingsError
+from finetune_sdk.errors import BackendError, SettingsError
 from finetune_sdk_local.devices import Device
 
 PATIENCE = timedelta(minutes=30)
@@ -52,7 +52,8 @@ class Processes:
         if self.count == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1).to(torch.float32) for tensor in tensors])
-        distributed.all_reduce(flat)
+        with _meeting():
+            distributed.all_reduce(flat)
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
@@ -78,7 +79,8 @@ class Processes:
         if self.count == 1:
             return [own]
         found = [None] * self.count
-        distributed.all_gather_object(found, own)
+        with _meeting():
+            distributed.all_gather_object(found, own)
         return found
 
     def any(self, own: bool) -> bool:
@@ -128,6 +130,18 @@ def together(run: Path, rank: int, count: int, device: Device) -> Iterator[Proce
             other.wait()
         if rank == 0:
             meeting.unlink(missing_ok=True)
+
+
+@contextmanager
+def _meeting() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError:
+        raise BackendError(
+            "another process of the run has ended before its work was done; worker.log has its last words.",
+            cure="resume: all goes on from the last checkpoint",
+            retryable=True,
+        ) from None
 
 
 def _start(run: Path, rank: int) -> subprocess.Popen[bytes]:

@@ -151,6 +151,15 @@ def test_each_example_is_one_processes_and_all_have_about_as_much_to_do(count: i
         assert max(loads) - min(loads) <= max((int(lengths[each]) for each in examples), default=0)
 
 
+def test_the_estimate_counts_the_weights_of_each_process(small: str, tmp_path: Path) -> None:
+    one, two = (place(tmp_path, small, count).estimate(JOBS["sft"]) for count in (1, 2))
+    assert one.memory.expected is not None
+    assert two.memory.expected == pytest.approx(2 * one.memory.expected)
+    assert "in 2 processes" in two.memory.basis
+    assert "2 processes share each step" in two.time.basis
+    assert two.tokens == one.tokens
+
+
 def test_more_processes_than_cards_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from finetune_sdk_local import processes
 
