@@ -27,6 +27,7 @@ from finetune_sdk_local.devices import Device
 from finetune_sdk_local.engines import Engine
 from finetune_sdk_local.memory import peak_bytes
 from finetune_sdk_local.objectives import Logits, Sums
+from finetune_sdk_local.processes import Processes
 from finetune_sdk_local.ratings import Rated, in_order
 from finetune_sdk_local.tokenising import Sequences
 
@@ -111,6 +112,7 @@ class Training:
     pad: int
     report: Report
     stop: Callable[[], bool] = lambda: False
+    processes: Processes = field(default_factory=Processes)
     reference: dict[str, Tensor] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
 
@@ -142,7 +144,7 @@ class Training:
             improved = self._validation_due() and self._within_memory(self._validate)
             enough = self._should_stop_early()
             last = self.progress.step == self.plan.steps or enough
-            stopping = self.stop()
+            stopping = self.processes.any(self.stop())
             if improved or last or stopping or self.progress.step % self.options.checkpoint_every == 0:
                 self._save()
             if enough:
@@ -170,6 +172,8 @@ class Training:
         while True:
             with suppress(torch.cuda.OutOfMemoryError):
                 return attempt()
+            if self.processes.count > 1:
+                raise _too_big_together(self.micro_tokens)
             self.optimizer.zero_grad(set_to_none=True)
             if self.micro_tokens <= longest * self.data.width:
                 raise _too_big(longest)
@@ -220,8 +224,16 @@ class Training:
             scores[list(rows)] = objectives.row_scores(logits, block).float().cpu()
 
         with torch.no_grad():
-            self.engine.each(sequences, examples, self.micro_tokens, score)
+            self._each(sequences, examples, score)
+        self.processes.add([scores])
         return scores
+
+    def _each(self, sequences: Sequences, examples: Sequence[int], visit: engines.Visit) -> None:
+        """This process's share of the examples through the model."""
+        longest = sequences.lengths.reshape(-1, self.data.width).max(1)
+        mine = self.processes.share(longest, examples)
+        if mine:
+            self.engine.each(sequences, mine, self.micro_tokens, visit)
 
     def _count(self, sequences: Sequences, examples: Sequence[int]) -> int:
         """What a loss is divided by: trained tokens, or pairs, or rated answers."""
@@ -241,8 +253,9 @@ class Training:
             _add(totals, sums)
             return sums.loss / count
 
-        self.engine.each(train, examples, self.micro_tokens, learn)
-        return {name: total / count for name, total in totals.items()}
+        self._each(train, examples, learn)
+        self.processes.add_gradients(list(self.weights.values()))
+        return {name: total / count for name, total in self.processes.totals(totals).items()}
 
     def _step(self, step: int) -> dict[str, float]:
         examples = self.plan.rows(step).tolist()
@@ -298,9 +311,10 @@ class Training:
                 def look(logits: Logits, block: Batch, rows: Sequence[int], moved: float = moved) -> None:
                     _add(totals, self._sums(logits, block, rows, "validation", moved))
 
-                self.engine.each(sequences, part.tolist(), self.micro_tokens, look)
+                self._each(sequences, part.tolist(), look)
         self.model.train()
-        figures = {f"validation_{name}": total / count for name, total in totals.items()}
+        summed = self.processes.totals(totals)
+        figures = {f"validation_{name}": total / count for name, total in summed.items()}
         if not math.isfinite(figures["validation_loss"]):
             raise _diverged(f"the validation loss after step {self.progress.step} is {figures['validation_loss']}")
         self.report("metrics", "", {"step": self.progress.step, "steps": self.plan.steps, **figures})
@@ -332,9 +346,13 @@ class Training:
             if sequences is not None:
                 self.reference[side] = self._scores(sequences, range(len(sequences) // self.data.width))
         self.model.train()
-        checkpoints.write_tensors(kept, self.reference)
+        if self.processes.first:
+            checkpoints.write_tensors(kept, self.reference)
 
     def _save(self) -> None:
+        random = _joined(self.processes.all(_random_state(self.device)))
+        if not self.processes.first:
+            return
         moments = {
             f"{name}.{key}": value
             for name, parameter in self.weights.items()
@@ -343,7 +361,7 @@ class Training:
         saved = checkpoints.save(
             self.folder / "checkpoints",
             self.progress.step,
-            {"weights": self.weights, "optimizer": moments, "random": _random_state(self.device)},
+            {"weights": self.weights, "optimizer": moments, "random": random},
             {"progress": vars(self.progress), "micro_tokens": self.micro_tokens},
         )
         checkpoints.prune(saved.folder.parent, self.options.keep_checkpoints, self.progress.best_step)
@@ -360,7 +378,7 @@ class Training:
             }
         self.progress = Progress(**saved.state["progress"])
         self.micro_tokens = int(saved.state["micro_tokens"])
-        _set_random_state(saved.tensors("random"), self.device)
+        _set_random_state(_own(saved.tensors("random"), self.processes.rank), self.device)
 
 
 def _decaying(weights: Iterable[torch.nn.Parameter], decay: float) -> list[dict[str, Any]]:
@@ -408,10 +426,29 @@ def _set_random_state(state: Mapping[str, Tensor], device: Device) -> None:
         torch.mps.set_rng_state(state["mps"])
 
 
+def _joined(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The random states of all processes; the names of the first are those of a run in one process."""
+    return {f"{name}.{rank}" if rank else name: state for rank, own in enumerate(states) for name, state in own.items()}
+
+
+def _own(states: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
+    kept = {
+        name.partition(".")[0]: state for name, state in states.items() if name.partition(".")[2] == str(rank or "")
+    }
+    return kept or _own(states, 0)
+
+
 def _diverged(found: str) -> BackendError:
     return BackendError(
         f"{found}: the run has diverged.",
         cure="lower the learning rate, and look at the rows of that step; the last good checkpoint is kept",
+    )
+
+
+def _too_big_together(tokens: int) -> BackendError:
+    return BackendError(
+        f"a process of the run ran out of memory on {tokens} tokens at once.",
+        cure="set a smaller micro_tokens under [backends.local]: several processes do not try by themselves what fits",
     )
 
 
