@@ -87,6 +87,7 @@ class LocalBackend:
             "micro_tokens": options.micro_tokens or MICRO_TOKENS[self._device().kind],
             "checkpoint_every": options.checkpoint_every,
             "engine": options.engine,
+            "trackers": options.trackers,
         }
 
     def resolve(self, job: Job) -> Resolved:
@@ -114,7 +115,7 @@ class LocalBackend:
         return self._sequences[key]
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
-        from finetune_sdk_local import bases, estimates, ratings
+        from finetune_sdk_local import bases, estimates, ratings, trackers
         from finetune_sdk_local.checks import endings, lengths, room, splits
 
         job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
@@ -130,6 +131,7 @@ class LocalBackend:
             made = self._tokens(resolved, job.validation)
             found += lengths(job.validation, made, width, resolved.method.max_length or 0)
         found += room(self._runs, estimates.disk(resolved, tokens))
+        found += trackers.missing(self._options.trackers)
         return found
 
     def estimate(self, resolved: Resolved) -> Estimate:

@@ -11,6 +11,7 @@ from finetune_sdk.backend import Place
 from finetune_sdk.errors import JobError, SettingsError
 from finetune_sdk.job import Adapter
 from finetune_sdk_local.tables import METHODS, adapter_of, method_of
+from finetune_sdk_local.trackers import Name
 
 
 class Options(BaseModel):
@@ -18,7 +19,8 @@ class Options(BaseModel):
     jobs leave open.
 
     `micro_tokens` go through the model at once; a checkpoint is written every `checkpoint_every` steps; `usd_per_hour`
-    is what the machine costs. `engine`: whether prefixes that examples share pass through the model once.
+    is what the machine costs. `engine`: whether prefixes that examples share pass through the model once. `trackers`
+    follow each run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -32,6 +34,7 @@ class Options(BaseModel):
     micro_tokens: PositiveInt | None = None
     checkpoint_every: PositiveInt | None = None
     engine: Literal["auto", "shared", "separate"] = "auto"
+    trackers: list[Name] = []
     usd_per_hour: NonNegativeFloat | None = None
     sft: dict[str, Any] = {}
     pretraining: dict[str, Any] = {}

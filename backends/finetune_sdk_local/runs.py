@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ class RunFolder:
         self.cancel_mark = path / "cancel"
         self.sent_mark = path / "sent"
         self.started_mark = path / "started"
+        self._writing = threading.Lock()
 
     @property
     def id(self) -> str:
@@ -96,7 +98,7 @@ class RunFolder:
     def append(self, kind: str, message: str = "", data: Mapping[str, Any] | None = None) -> None:
         """One more event; a line that a killed process left unfinished is dropped first."""
         row = {"time": time.time(), "kind": kind, "message": message, "data": data or {}}
-        with self.events_file.open("r+b") as file:
+        with self._writing, self.events_file.open("r+b") as file:
             _drop_unfinished(file)
             file.write(json.dumps(row).encode() + b"\n")
             file.flush()

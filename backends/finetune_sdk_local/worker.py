@@ -15,6 +15,7 @@ from pathlib import Path
 
 from finetune_sdk.errors import FinetuneError
 from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.trackers import Trackers
 
 LOCK_PATIENCE = 5.0
 
@@ -45,24 +46,30 @@ def main(folder: Path) -> int:
         stop = Stop(run)
         started = time.time()
         run.append("status", "starting", {"status": "running", "worker": os.getpid()})
+        followers = Trackers(run, run.job()["machine"].get("trackers", ()))
+
+        def end(status: str, message: str, **more: object) -> None:
+            followers.finish(status)
+            run.append("status", message, {"status": status, **more})
+
         try:
             if stop():
                 raise _Cancelled(0)
             actual = _train(run, stop, started)
-        except _Cancelled as end:
-            run.append("status", f"cancelled after step {end.step}", {"status": "cancelled"})
+        except _Cancelled as cancelled:
+            end("cancelled", f"cancelled after step {cancelled.step}")
         except FinetuneError as fault:
             message = fault.message + (f" Cure: {fault.cure}" if fault.cure else "")
-            run.append("status", message, {"status": "failed", "error": type(fault).__name__})
+            end("failed", message, error=type(fault).__name__)
         except BaseException as fault:  # the last words of a process: a run must never end without them
             traceback.print_exc()
             message = (
                 f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else 'no message'}; see {run.log}"
             )
-            run.append("status", message, {"status": "failed", "error": type(fault).__name__})
+            end("failed", message, error=type(fault).__name__)
             return 1
         else:
-            run.append("status", "succeeded", {"status": "succeeded", "actual": actual})
+            end("succeeded", "succeeded", actual=actual)
     return 0
 
 
@@ -121,4 +128,6 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    code = main(Path(sys.argv[1]))
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(code)  # what a tracker left running, or wants to do at the end of a process, holds nobody up
