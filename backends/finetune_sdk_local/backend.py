@@ -87,6 +87,8 @@ class LocalBackend:
             "micro_tokens": options.micro_tokens or MICRO_TOKENS[self._device().kind],
             "checkpoint_every": options.checkpoint_every,
             "engine": options.engine,
+            "activation_checkpointing": options.activation_checkpointing,
+            "offload": options.offload,
             "trackers": options.trackers,
         }
 
@@ -94,7 +96,9 @@ class LocalBackend:
         from finetune_sdk_local import bases, defaults
 
         bases.quiet()
-        resolved = defaults.resolve(job, self._options, self._device())
+        device = self._device()
+        self._options.fit(self._place.name, device.kind)
+        resolved = defaults.resolve(job, self._options, device)
         bases.causal(resolved.base)
         bases.safe(resolved.base)
         return resolved
@@ -149,6 +153,8 @@ class LocalBackend:
                 probe(resolved.base, resolved.adapter, device, machine["threads"], self._place.home),
                 self._options.usd_per_hour,
                 self._options.engine,
+                self._options.activation_checkpointing,
+                self._options.offload,
             ),
         )
 

@@ -227,7 +227,7 @@ def load(base: str, device: Device, adapter: Adapter | None = None, *, train: bo
     causal(base)
     safe(base)
     if isinstance(adapter, LoRA | QLoRA):  # peft imports bitsandbytes for both, and only QLoRA needs it
-        there = _import_bitsandbytes()
+        there = import_bitsandbytes()
         if isinstance(adapter, QLoRA) and not there:
             raise MissingDependencyError("bitsandbytes, which QLoRA needs,", extra="local")
     dtype = torch.float32 if train and isinstance(adapter, Full) else device.torch_dtype
@@ -257,7 +257,7 @@ def _four_bits(device: Device) -> Any:
     )
 
 
-def _import_bitsandbytes() -> bool:
+def import_bitsandbytes() -> bool:
     """Whether it is there. On some CPUs its import fetches compiled code from a hub if the package `kernels` can be
     imported: so it cannot, for that while.
     """

@@ -44,6 +44,8 @@ def resolve(job: Job, options: Options, device: Device) -> Resolved:
         "weights": bases.identity(base),
         "max_gradient_norm": MAX_GRADIENT_NORM,
     }
+    if options.optimizer != "adamw":  # what was learnt with the other is another model
+        own["optimizer"] = options.optimizer
     return Resolved(whole, own, chosen)
 
 

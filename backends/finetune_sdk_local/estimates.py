@@ -38,6 +38,8 @@ class Machine:
     probe: Probe
     usd_per_hour: float | None
     engine: prefixes.Engine
+    recomputed: bool = False
+    offload: bool = False
 
 
 def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None, machine: Machine) -> Estimate:
@@ -65,7 +67,7 @@ def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None,
         if price is not None
         else Range.unknown("USD", "set usd_per_hour under the backend in finetune.toml to know it"),
         resolved=resolved.to_dict(),
-        notes=_notes(train, width, steps),
+        notes=(*_notes(train, width, steps), *_of_memory(machine)),
     )
 
 
@@ -98,6 +100,8 @@ def _time(
     sample = [_laid(train, steps.rows(step).tolist(), width, micro, sharing) for step in range(min(8, steps.steps))]
     per_step = float(np.mean([sum(seconds(*each) for each in step) for step in sample]))
     forward = machine.probe.forward
+    if machine.recomputed:
+        per_step *= 1 + forward
     if isinstance(resolved.method, KTO):
         per_step *= 1 + forward  # a batch's mismatched answers are as many tokens, and are only scored
     tried = _laid(train, np.argsort(-longest)[: steps.batch_size].tolist(), width, micro, sharing)
@@ -134,7 +138,7 @@ def _sharing(resolved: Resolved, train: Sequences, steps: Plan, width: int, mach
     """How the run will share prefixes, or None where it will not."""
     config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | KTO)
     dropout = getattr(resolved.adapter, "dropout", 0.0)
-    if machine.engine == "separate" or prefixes.unfit(config) is not None or dropout:
+    if machine.engine == "separate" or machine.recomputed or prefixes.unfit(config) is not None or dropout:
         return None
     sample = [steps.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, steps.steps))]
     if machine.engine == "auto" and prefixes.spared(train, sample, width, answers=answers) < prefixes.LEAST_SPARED:
@@ -164,13 +168,18 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
     elif isinstance(adapter, QLoRA):
         weights = 0.53 * shape.linear + bytes_each * (shape.parameters - shape.linear)
     biggest = _at_once(resolved, train, steps, width, machine)
-    per_token: float = shape.layers * (20 * shape.hidden + 6 * shape.intermediate) * bytes_each
+    layer = (20.0 * shape.hidden + 6.0 * shape.intermediate) * bytes_each
+    per_token = shape.layers * layer
+    if machine.offload:
+        per_token = 2 * layer  # the one at work, and the next on its way
+    elif machine.recomputed:
+        per_token = layer + shape.layers * shape.hidden * bytes_each
     scored = min(biggest, int(np.max(train.trained_counts)) * min(steps.batch_size * width, 64))
     logits = scored * shape.vocabulary * 4 * 3
     if isinstance(adapter, Full):
         per_token *= FULL_ACTIVATIONS
     process = PROCESS_BYTES if device.kind == "cpu" else 0.6e9
-    expected = process + weights + 12.0 * moving + biggest * per_token + logits
+    expected = process + weights + (4.0 + _moments(resolved)) * moving + biggest * per_token + logits
     if not isinstance(adapter, Full):
         expected += 4.0 * moving
     low, high = MEMORY_SPREAD
@@ -203,11 +212,16 @@ def _moving(resolved: Resolved, shape: Shape) -> int:
     return shape.lora(adapter.rank) if isinstance(adapter, LoRA | QLoRA) else shape.parameters
 
 
+def _moments(resolved: Resolved) -> float:
+    """Bytes of the optimizer's two moments of a weight: in 8 bits with a float32 scale for each 256 of them."""
+    return 8.0 if resolved.own.get("optimizer", "adamw") == "adamw" else 2.0 * (1 + 4 / 256)
+
+
 def disk(resolved: Resolved, train: Sequences) -> Range:
-    """What the run's folder will take: float32 weights and two moments a checkpoint."""
+    """What the run's folder will take: float32 weights and their moments a checkpoint."""
     moving = _moving(resolved, Shape.of(resolved.base))
     data = float(train.lengths.sum()) * 6
-    expected = KEPT_CHECKPOINTS * 12.0 * moving + 4.0 * moving + data + 8e6
+    expected = KEPT_CHECKPOINTS * (4.0 + _moments(resolved)) * moving + 4.0 * moving + data + 8e6
     return Range(
         expected * 0.3,
         expected,
@@ -222,6 +236,14 @@ def _times(time: Range, factor: float, basis: str) -> Range:
     assert time.expected is not None
     assert time.high is not None
     return Range(time.low * factor, time.expected * factor, time.high * factor, "USD", basis)
+
+
+def _of_memory(machine: Machine) -> tuple[str, ...]:
+    return (
+        ("offload moves activations to the machine's memory and back, and the time does not count that",)
+        if machine.offload
+        else ()
+    )
 
 
 def _notes(train: Sequences, width: int, steps: Plan) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from typing import Any
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.job import DPO, KTO, SFT, Adapter, Method, Pretraining
-from finetune_sdk_local import bases, ratings, texts
+from finetune_sdk_local import activations, bases, ratings, texts
 from finetune_sdk_local.batches import Plan, plan
 from finetune_sdk_local.devices import Device, pick
+from finetune_sdk_local.options import Optimizer
 from finetune_sdk_local.prefixes import Engine
 from finetune_sdk_local.ratings import Rated
 from finetune_sdk_local.rendering import Renderer
@@ -35,6 +36,9 @@ class RunJob:
     micro_tokens: int
     checkpoint_every: int | None
     engine: Engine
+    optimizer: Optimizer
+    activation_checkpointing: bool
+    offload: bool
     table: Mapping[str, Any]
 
     @classmethod
@@ -52,6 +56,9 @@ class RunJob:
             micro_tokens=machine["micro_tokens"],
             checkpoint_every=machine["checkpoint_every"],
             engine=machine.get("engine", "separate"),
+            optimizer=own.get("optimizer", "adamw"),
+            activation_checkpointing=machine.get("activation_checkpointing", False),
+            offload=machine.get("offload", False),
             table=table,
         )
 
@@ -122,6 +129,8 @@ def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable
     method = job.method
     taken = steps(method, job.seed, len(data.train) // data.width)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    if job.activation_checkpointing:
+        activations.recompute(model)
     return Training(
         model=model,
         data=data,
@@ -133,6 +142,8 @@ def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable
             job.checkpoint_every or max(1, min(50, taken.per_epoch)),
             max_gradient_norm=job.table["own"]["max_gradient_norm"],
             engine=job.engine,
+            optimizer=job.optimizer,
+            offload=job.offload,
         ),
         folder=run.path,
         pad=pad,

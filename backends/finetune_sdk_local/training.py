@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from torch import Tensor
 
 from finetune_sdk.errors import BackendError
 from finetune_sdk.job import DPO, KTO, Method
-from finetune_sdk_local import bases, checkpoints, engines, objectives, prefixes
+from finetune_sdk_local import activations, bases, checkpoints, engines, objectives, optimizers, prefixes
 from finetune_sdk_local.batches import Batch, Plan, batch
 from finetune_sdk_local.checkpoints import Saved
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.engines import Engine
 from finetune_sdk_local.memory import peak_bytes
 from finetune_sdk_local.objectives import Logits, Sums
+from finetune_sdk_local.options import Optimizer
 from finetune_sdk_local.ratings import Rated, in_order
 from finetune_sdk_local.tokenising import Sequences
 
@@ -67,6 +68,8 @@ class Options:
     keep_checkpoints: int = 2
     max_gradient_norm: float = 1.0
     engine: prefixes.Engine = "auto"
+    optimizer: Optimizer = "adamw"
+    offload: bool = False
 
 
 @dataclass
@@ -115,12 +118,8 @@ class Training:
     def __post_init__(self) -> None:
         self.weights = bases.trainable(self.model)
         self.micro_tokens = self.options.micro_tokens
-        self.optimizer = torch.optim.AdamW(
-            _decaying(self.weights.values(), self.method.weight_decay or 0.0),
-            lr=self.method.learning_rate or 0.0,
-            betas=(0.9, 0.999),
-            eps=1e-8,
-        )
+        rate, decay = self.method.learning_rate or 0.0, self.method.weight_decay or 0.0
+        self.optimizer = optimizers.make(self.options.optimizer, self.weights.values(), rate, decay)
         self.engine: Engine = engines.separate(self._setting(), objectives.all_logits(self.model))
 
     def run(self, saved: Saved | None = None) -> Progress:
@@ -248,7 +247,8 @@ class Training:
             _add(totals, sums)
             return sums.loss / count
 
-        self.engine.each(train, examples, self.micro_tokens, learn)
+        with activations.kept(self.model, offload=self.options.offload):
+            self.engine.each(train, examples, self.micro_tokens, learn)
         return {name: total / count for name, total in totals.items()}
 
     def _step(self, step: int) -> dict[str, float]:
@@ -342,11 +342,7 @@ class Training:
         checkpoints.write_tensors(kept, self.reference)
 
     def _save(self) -> None:
-        moments = {
-            f"{name}.{key}": value
-            for name, parameter in self.weights.items()
-            for key, value in self.optimizer.state[parameter].items()
-        }
+        moments = optimizers.state(self.optimizer, self.weights)
         saved = checkpoints.save(
             self.folder / "checkpoints",
             self.progress.step,
@@ -358,26 +354,10 @@ class Training:
 
     def _restore(self, saved: Saved) -> None:
         load_weights(self.weights, saved)
-        moments = saved.tensors("optimizer")
-        for name, parameter in self.weights.items():
-            keys = [key for key in moments if key.rpartition(".")[0] == name]
-            self.optimizer.state[parameter] = {
-                key.rpartition(".")[2]: moments[key].to(parameter.device if key.rpartition(".")[2] != "step" else "cpu")
-                for key in keys
-            }
+        optimizers.restore(self.optimizer, self.weights, saved.tensors("optimizer"))
         self.progress = Progress(**saved.state["progress"])
         self.micro_tokens = int(saved.state["micro_tokens"])
         _set_random_state(saved.tensors("random"), self.device)
-
-
-def _decaying(weights: Iterable[torch.nn.Parameter], decay: float) -> list[dict[str, Any]]:
-    """Groups for the optimizer: matrices decay, norms and biases do not, as in transformers' Trainer."""
-    every = list(weights)
-    groups: list[dict[str, Any]] = [
-        {"params": [weight for weight in every if weight.ndim > 1], "weight_decay": decay},
-        {"params": [weight for weight in every if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
 
 
 def _add(totals: dict[str, float], sums: Sums) -> None:

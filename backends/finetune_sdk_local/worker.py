@@ -128,6 +128,4 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
 
 
 if __name__ == "__main__":
-    code = main(Path(sys.argv[1]))
-    sys.stdout.flush(), sys.stderr.flush()
-    os._exit(code)  # what a tracker left running, or wants to do at the end of a process, holds nobody up
+    sys.exit(main(Path(sys.argv[1])))

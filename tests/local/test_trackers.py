@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,41 +23,55 @@ JOB = {
     "own": {"device": "cpu", "dtype": "float32"},
     "method": {"kind": "sft"},
 }
-Make = Callable[..., RunFolder]
+CLIENT = """
+import json, os, sys, time
+def say(word, *what):
+    with open({told!r}, "a") as file:
+        file.write(json.dumps([word, *what]) + "\\n")
+def at(place):
+    if place == {where!r}:
+        {fault}
+Settings = dict
+class Run:
+    def define_metric(self, *what, **how):
+        pass
+    def log(self, figures):
+        at("log")
+        say("log", figures)
+    def finish(self, exit_code):
+        at("finish")
+        say("finish", exit_code)
+def init(**options):
+    at("init")
+    say("init", options["config"])
+    return Run()
+at("import")
+"""
+Fake = Callable[..., Path]
 
 
-class Noted:
-    """A tracker that keeps what it is told."""
+@pytest.fixture
+def wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Puts a client in the place of W&B's that writes down what it is told, and does `fault` at one place."""
 
-    def __init__(self, run: RunFolder, job: Mapping[str, Any]) -> None:
-        self.told: list[tuple[int, Mapping[str, float]]] = []
-        self.status = ""
-        made.append(self)
+    def make(where: str = "", fault: str = "pass") -> Path:
+        told, package = tmp_path / "told", tmp_path / "site" / "wandb"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text(CLIENT.format(told=str(told), where=where, fault=fault))
+        monkeypatch.syspath_prepend(package.parent)
+        return told
 
-    def write(self, step: int, figures: Mapping[str, float], when: float) -> None:
-        self.told.append((step, figures))
-
-    def close(self, status: str) -> None:
-        self.status = status
-
-
-made: list[Noted] = []
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    made.clear()
-    monkeypatch.setattr(trackers, "EVERY_SECONDS", 0.02)
+    return make
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     """A run of three steps and a validation."""
-    import json
-
-    (tmp_path / "job.json").write_text(json.dumps(JOB))
-    (tmp_path / "events.jsonl").touch()
-    run = RunFolder(tmp_path)
+    where = tmp_path / "run"
+    where.mkdir()
+    (where / "job.json").write_text(json.dumps(JOB))
+    (where / "events.jsonl").touch()
+    run = RunFolder(where)
     run.append("status", "starting", {"status": "running"})
     for step in (1, 2, 3):
         run.append("metrics", "", {"step": step, "steps": 3, "loss": 1 / step})
@@ -68,52 +83,71 @@ def messages(run: RunFolder) -> list[str]:
     return [event.message for event in run.events() if event.kind == "message"]
 
 
-def follow(run: RunFolder, monkeypatch: pytest.MonkeyPatch, tracker: Any) -> None:
-    monkeypatch.setitem(trackers.OPEN, "wandb", tracker)
+def told(file: Path) -> list[Any]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def follow(run: RunFolder, monkeypatch: pytest.MonkeyPatch, patience: float = 60) -> None:
+    monkeypatch.setattr(trackers, "PATIENCE", patience)
     trackers.Trackers(run, ["wandb"]).finish("succeeded")
 
 
-def test_a_tracker_is_told_every_figure_of_every_step_and_how_it_ended(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+def test_a_tracker_is_told_every_figure_once_and_how_the_run_ended(
+    run: RunFolder, wandb: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    follow(run, monkeypatch, Noted)
-    assert made[0].told == [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (3, {"loss": 1 / 3}), (3, {"validation_loss": 0.5})]
-    assert made[0].status == "succeeded"
+    """A resumed run tells only what has happened since."""
+    file = wandb()
+    follow(run, monkeypatch)
+    figures = [{"loss": 1.0, "step": 1}, {"loss": 0.5, "step": 2}, {"loss": 1 / 3, "step": 3}]
+    logged = [*figures, {"validation_loss": 0.5, "step": 3}]
+    settings = {"base": "tiny", "seed": 0, "device": "cpu", "dtype": "float32", "method.kind": "sft"}
+    assert told(file) == [["init", settings], *[["log", each] for each in logged], ["finish", 0]]
+    run.append("metrics", "", {"step": 4, "loss": 0.25})
+    follow(run, monkeypatch)
+    assert told(file)[6:] == [["init", settings], ["log", {"loss": 0.25, "step": 4}], ["finish", 0]]
     assert messages(run) == []
 
 
-def test_a_resumed_run_tells_only_what_is_new(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    follow(run, monkeypatch, Noted)
-    run.append("metrics", "", {"step": 4, "loss": 0.25})
-    follow(run, monkeypatch, Noted)
-    assert made[1].told == [(4, {"loss": 0.25})]
-
-
-@pytest.mark.parametrize("where", ["__init__", "write", "close"])
 @pytest.mark.parametrize(
-    "fault", [ConnectionError("no way to https://user:hunter2@example.org"), OSError(28, "No space left"), SystemExit(1)],
-    ids=lambda fault: type(fault).__name__,
+    ("where", "fault", "said"),
+    [
+        ("import", "raise RuntimeError('half an installation')", "RuntimeError: half an installation"),
+        ("init", "raise ConnectionError('no way to https://me:hunter2@host')", "ConnectionError: no way to https://***@host"),
+        ("log", "raise OSError(28, 'No space left on device')", "OSError: [Errno 28] No space left on device"),
+        ("finish", "sys.exit(3)", "SystemExit: 3"),
+        ("log", "os._exit(7)", "its process ended with 7"),
+    ],
 )  # fmt: skip
-def test_a_tracker_that_raises_is_one_message_and_nothing_else(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch, where: str, fault: BaseException
+def test_a_tracker_that_fails_is_one_message_and_nothing_else(
+    run: RunFolder, wandb: Fake, monkeypatch: pytest.MonkeyPatch, where: str, fault: str, said: str
 ) -> None:
-    def failing(*_: Any) -> None:
-        raise fault
-
-    follow(run, monkeypatch, type("Failing", (Noted,), {where: failing}))
-    (said,) = messages(run)
-    assert said.startswith(f"the tracker wandb failed: {type(fault).__name__}")
-    assert said.endswith("the run goes on without it")
-    assert "hunter2" not in said
+    wandb(where, fault)
+    follow(run, monkeypatch)
+    assert messages(run) == [f"the tracker wandb failed: {said}; the run goes on without it"]
 
 
-@pytest.mark.parametrize("where", ["__init__", "write", "close"])
-def test_a_tracker_that_hangs_is_left_behind(run: RunFolder, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    monkeypatch.setattr(trackers, "PATIENCE", 0.3)
+@pytest.mark.parametrize("where", ["import", "log", "finish"])
+def test_a_tracker_that_hangs_is_ended_and_holds_nobody_up(
+    run: RunFolder, wandb: Fake, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    wandb(where, "time.sleep(60)")
     started = time.monotonic()
-    follow(run, monkeypatch, type("Hanging", (Noted,), {where: lambda *_: time.sleep(30)}))
-    assert time.monotonic() - started < 3
-    assert messages(run) == ["the tracker wandb had not finished after 0.3 s and was left behind"]
+    follow(run, monkeypatch, 0.5)
+    assert time.monotonic() - started < 5
+    assert messages(run) == ["the tracker wandb had not finished after 0.5 s and was ended"]
+
+
+def test_a_tracker_ends_with_the_worker_that_was_killed(
+    run: RunFolder, wandb: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = wandb()
+    follower = trackers._start(run, "wandb")
+    assert follower.stdin is not None
+    follower.stdin.close()  # as the system does it
+    assert follower.wait(60) == 0
+    assert follower.stdout is not None
+    follower.stdout.close()
+    assert told(file)[-1] == ["finish", 1]
 
 
 def test_a_client_that_is_not_installed_is_said_before_the_run_with_its_extra(
@@ -138,17 +172,14 @@ def test_a_tracker_that_nobody_knows_is_refused(small: str, home: Path) -> None:
 
 
 def test_what_tensorboard_shows_is_what_the_run_reported_and_a_broken_client_beside_it_changes_nothing(
-    client: ft.Client, job: ft.Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: ft.Client, job: ft.Job, tmp_path: Path, wandb: Fake
 ) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     plain = client.submit(job)
     plain.wait(progress=False)
-    broken = tmp_path / "site" / "wandb"
-    broken.mkdir(parents=True)
-    (broken / "__init__.py").write_text("raise RuntimeError('half an installation')\n")
-    monkeypatch.syspath_prepend(broken.parent)
+    wandb("import", "raise RuntimeError('half an installation')")
     options = {**client.settings.places["local"], "trackers": ["tensorboard", "wandb"]}
     tracked = ft.Client(settings=ft.Settings("local", tmp_path / "tracked", {"local": options}))
     run = tracked.submit(job)
@@ -167,7 +198,7 @@ def test_what_tensorboard_shows_is_what_the_run_reported_and_a_broken_client_bes
     assert all(one[name].equal(two[name]) for name in one)
 
 
-def test_nothing_is_tracked_unless_it_is_asked_for(client: ft.Client, job: ft.Job) -> None:
+def test_nothing_is_tracked_unless_it_is_asked_for() -> None:
     from finetune_sdk_local.options import Options
 
     assert Options.read(ft.Place("local", {}, Path("home"))).trackers == []
