@@ -50,6 +50,7 @@ CAPABILITIES = Capabilities(
         "history": "what was trained here is on this machine already, with its data; `finetune runs` lists it",
     },
     exports=frozenset({"adapter", "merged"}),
+    guards=frozenset({"best_by", "forgetting", "memorisation"}),
 )
 
 
@@ -134,6 +135,10 @@ class LocalBackend:
         if job.validation is not None:
             made = self._tokens(resolved, job.validation)
             found += lengths(job.validation, made, width, resolved.method.max_length or 0)
+        if job.guards is not None and job.validation is not None:
+            from finetune_sdk_local import watching
+
+            found += watching.findings(job.guards, job.validation, job.seed)
         found += room(self._runs, estimates.disk(resolved, tokens))
         found += trackers.missing(self._options.trackers)
         return found
@@ -167,8 +172,9 @@ class LocalBackend:
         run = RunFolder(self._runs / token[:16])
         run.make(
             {**resolved.to_dict(), "token": token, "machine": self._machine()},
-            resolved.job.train,
-            resolved.job.validation,
+            train=resolved.job.train,
+            validation=resolved.job.validation,
+            forgetting=resolved.job.guards.forgetting if resolved.job.guards else None,
         )
         if not run.started_mark.exists():
             self._workers.add(_start(run))

@@ -27,6 +27,7 @@ SPREAD = (0.65, 1.6)
 MEMORY_SPREAD = (0.65, 1.8)
 FULL_ACTIVATIONS = 0.7  # an adapter keeps the inputs of its own two products beside each layer's
 KEPT_CHECKPOINTS = 3
+ANSWERED_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _time(
     resolved: Resolved, train: Sequences, validation: Sequences | None, steps: Plan, width: int, machine: Machine
 ) -> Range:
     """Start, tokenising, steps and validations. Micro-batches are laid out as the run will, and the probe times them."""
-    longest, micro = _longest(train, width), machine.micro_tokens
+    longest, micro, watched = _longest(train, width), machine.micro_tokens, [0.0, 0.0, 0.0]
     sharing = _sharing(resolved, train, steps, width, machine)
     seconds = machine.probe.seconds
     sample = [_laid(train, steps.rows(step).tolist(), width, micro, sharing) for step in range(min(8, steps.steps))]
@@ -117,15 +118,38 @@ def _time(
         if isinstance(resolved.method, KTO):
             once *= 2
         training += once * (2 + steps.steps // every)
+        watched = [(2 + steps.steps // every) * each for each in _watched(resolved, validation, machine)]
     reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
     low, expected, high = START_SECONDS
     return Range(
-        low + reading / 2 + training * SPREAD[0] * _fewest(steps, resolved.method) / steps.steps,
-        expected + reading + training,
-        high + reading * 2 + training * SPREAD[1],
+        low + reading / 2 + watched[0] + training * SPREAD[0] * _fewest(steps, resolved.method) / steps.steps,
+        expected + reading + training + watched[1],
+        high + reading * 2 + training * SPREAD[1] + watched[2],
         "s",
         f"{steps.steps} steps of {per_step * 1000:.0f} ms by {machine.probe.basis}, and {expected:.0f} s to start",
     )
+
+
+def _watched(resolved: Resolved, validation: Sequences, machine: Machine) -> tuple[float, float, float]:
+    """Seconds of what guards look at in one validation: answers as long as the expected ones, or as long as they may be; general
+    examples as long as those of the validation data.
+    """
+    guards, seconds, forward = resolved.job.guards, machine.probe.seconds, machine.probe.forward
+    low, expected, high = 0.0, 0.0, 0.0
+    length = int(validation.lengths.mean())
+    if guards is not None and guards.answers:
+        rows = min(guards.cases, len(validation))
+        each = -(-rows // ANSWERED_AT_ONCE) * forward * seconds(min(rows, ANSWERED_AT_ONCE), 1, length)
+        usual = min(guards.max_tokens, float(validation.trained_counts.mean()) + 1)
+        low, expected, high = (
+            low + each * usual / 2,
+            expected + each * usual,
+            high + each * guards.max_tokens * SPREAD[1],
+        )
+    if guards is not None and guards.forgetting is not None:
+        once = forward * seconds(len(guards.forgetting), length)
+        low, expected, high = low + once / 2, expected + once, high + 3 * once
+    return low, expected, high
 
 
 def _longest(made: Sequences, width: int) -> NDArray[np.int64]:

@@ -22,13 +22,16 @@ _CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 
 
 class LocalModel:
-    """A base or a tuned model on this machine. Its weights are loaded when it is first asked."""
+    """A base or a tuned model on this machine. Its weights are loaded when it is first asked; `frozen`: they never move again."""
 
-    def __init__(self, name: str, origin: Origin, load: Callable[[], tuple[Any, Renderer]], *, context: int) -> None:
+    def __init__(
+        self, name: str, origin: Origin, load: Callable[[], tuple[Any, Renderer]], *, context: int, frozen: bool = True
+    ) -> None:
         self.name = name
         self.origin = origin
         self._load = load
         self._context = context
+        self._frozen = frozen
         self._loaded: tuple[Any, Renderer] | None = None
         self._asking = threading.Lock()
 
@@ -109,7 +112,7 @@ class LocalModel:
 
             options["logits_processor"] = LogitsProcessorList([scribe])
         started = time.perf_counter()
-        with torch.inference_mode():
+        with torch.no_grad(), torch.inference_mode(self._frozen):
             if sampling.seed is not None:
                 torch.manual_seed(sampling.seed)
             out = model.generate(

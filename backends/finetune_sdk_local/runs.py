@@ -54,16 +54,16 @@ class RunFolder:
             )
         return self
 
-    def make(self, job: Mapping[str, Any], train: Dataset, validation: Dataset | None) -> None:
+    def make(self, job: Mapping[str, Any], **sides: Dataset | None) -> None:
         """Writes the run's folder, whole or not at all; made already, it stays as it is."""
         if self.exists():
             return
         part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:
             part.mkdir(parents=True)
-            train.save(part / "train.jsonl")
-            if validation is not None:
-                validation.save(part / "validation.jsonl")
+            for side, dataset in sides.items():
+                if dataset is not None:
+                    dataset.save(part / f"{side}.jsonl")
             (part / "job.json").write_text(json.dumps(job, indent=1))
             (part / "events.jsonl").touch()
             part.rename(self.path)

@@ -82,6 +82,7 @@ class Progress:
     seconds: float = 0.0
     best_step: int | None = None
     best_loss: float = math.inf
+    best_score: float = 0.0
     waited: int = 0
 
 
@@ -100,7 +101,9 @@ def learning_rate(method: Method, step: int, steps: int) -> float:
 
 @dataclass
 class Training:
-    """One run in this process. `report` receives what happens, `stop` says whether to end after this step."""
+    """One run in this process. `report` receives what happens, `stop` says whether to end after this step, and `watch`
+    tells at each validation what it sees of the model; the best `validation_score` among that decides before the loss.
+    """
 
     model: Any
     data: Data
@@ -112,6 +115,7 @@ class Training:
     pad: int
     report: Report
     stop: Callable[[], bool] = lambda: False
+    watch: Callable[[int], Mapping[str, float]] = lambda micro_tokens: {}
     reference: dict[str, Tensor] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
 
@@ -306,16 +310,20 @@ class Training:
                     _add(totals, self._sums(logits, block, rows, "validation", moved))
 
                 self.engine.each(sequences, part.tolist(), self.micro_tokens, look)
+        before = _random_state(self.device)
+        seen = self.watch(self.micro_tokens)
+        _set_random_state(before, self.device)
         self.model.train()
-        figures = {f"validation_{name}": total / count for name, total in totals.items()}
+        figures = {**{f"validation_{name}": total / count for name, total in totals.items()}, **seen}
         if not math.isfinite(figures["validation_loss"]):
             raise _diverged(f"the validation loss after step {self.progress.step} is {figures['validation_loss']}")
         self.report("metrics", "", {"step": self.progress.step, "steps": self.plan.steps, **figures})
         if self.progress.step == 0:
             return False
-        if figures["validation_loss"] < self.progress.best_loss:
-            self.progress.best_loss, self.progress.best_step = figures["validation_loss"], self.progress.step
-            self.progress.waited = 0
+        score, loss = figures.get("validation_score", 0.0), figures["validation_loss"]
+        if (score, -loss) > (self.progress.best_score, -self.progress.best_loss):
+            self.progress.best_score, self.progress.best_loss = score, loss
+            self.progress.best_step, self.progress.waited = self.progress.step, 0
             return True
         self.progress.waited += 1
         return False

@@ -82,7 +82,7 @@ class _Cancelled(Exception):  # noqa: N818 - nothing went wrong
 def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     import torch
 
-    from finetune_sdk_local import bases, checkpoints, prepare, publish
+    from finetune_sdk_local import bases, checkpoints, prepare, publish, watching
     from finetune_sdk_local.memory import peak_bytes
     from finetune_sdk_local.training import Stopped, load_weights
 
@@ -95,6 +95,8 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     model = bases.load(job.where, job.device, job.adapter, train=True)
     model = bases.adapt(model, job.adapter, job.seed, bases.locate(job.base))
     training = prepare.training(run, job, data, model, stop)
+    if "guards" in job.table:
+        training.watch = watching.Watch(run, job, model)
     saved, broken = checkpoints.latest(run.checkpoints)
     for folder in broken:
         run.append("message", f"the checkpoint {folder.name} is not whole and was passed over")
@@ -106,16 +108,17 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
         progress = training.run(saved)
     except Stopped:
         raise _Cancelled(training.progress.step) from None
+    by = "validation score" if "best_by" in job.table.get("guards", {}) else "validation loss"
     best = checkpoints.at(run.checkpoints, progress.best_step) if progress.best_step else None
     if progress.best_step and best is None:
         run.append(
             "message",
-            f"the checkpoint of step {progress.best_step}, which has the best validation loss, is not whole any more: "
+            f"the checkpoint of step {progress.best_step}, which has the best {by}, is not whole any more: "
             f"the model is that of step {progress.step}",
         )
     elif best is not None and best.step != progress.step:
         load_weights(training.weights, best)
-        run.append("message", f"the model is that of step {best.step}, which has the best validation loss")
+        run.append("message", f"the model is that of step {best.step}, which has the best {by}")
     publish.model(run, job, model)
     return {
         "time": run.worked_seconds(time.time() - started),
