@@ -121,13 +121,15 @@ class LocalBackend:
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
         from finetune_sdk_local import bases, estimates, ratings, trackers
-        from finetune_sdk_local.checks import endings, lengths, room, splits
+        from finetune_sdk_local.checks import endings, lengths, room, splits, vocabulary
 
         job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
         width = 2 if isinstance(job.method, DPO) else 1
+        tokenizer = bases.tokenizer(resolved.base)
         found = list(lengths(job.train, tokens, width, resolved.method.max_length or 0))
+        found += vocabulary(job.train, tokens, resolved.base, tokenizer)
         if isinstance(job.method, SFT):
-            found += endings(job.train, tokens, bases.ends(resolved.base), bases.tokenizer(resolved.base))
+            found += endings(job.train, tokens, bases.ends(resolved.base), tokenizer)
         if isinstance(resolved.method, KTO):
             found += ratings.findings(job.train, resolved.method)
         if isinstance(job.method, Pretraining):
@@ -135,6 +137,7 @@ class LocalBackend:
         if job.validation is not None:
             made = self._tokens(resolved, job.validation)
             found += lengths(job.validation, made, width, resolved.method.max_length or 0)
+            found += vocabulary(job.validation, made, resolved.base, tokenizer)
         if job.guards is not None and job.validation is not None:
             from finetune_sdk_local import watching
 

@@ -36,6 +36,11 @@ def locate(base: str) -> str:
     folder = Path(base).expanduser()
     if (folder / "config.json").is_file():
         return str(folder.resolve())
+    if (folder / "adapter_config.json").is_file():
+        raise UnsupportedError(
+            f"{folder.resolve()} holds an adapter and no base, and jobs start from a base.",
+            cure="start from the base that it was trained on, or from the adapter merged into it (`finetune export --kind merged`)",
+        )
     if folder.is_dir():
         raise _unknown(base, f"the folder {folder.resolve()} has no config.json")
     if base.count("/") > 1 or base.startswith(("/", ".", "~")):

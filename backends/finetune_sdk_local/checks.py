@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.estimate import Range, quantity
+from finetune_sdk_local.bases import config
 from finetune_sdk_local.prepare import untrained_rows
 from finetune_sdk_local.tokenising import Sequences
 
@@ -47,6 +48,24 @@ def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> I
             "raise max_length if the base allows it, or shorten the rows",
             tuple(dataset.line(row) for row in rows[:SHOWN]),
             len(rows),
+            unit=dataset.unit,
+        )
+
+
+def vocabulary(dataset: Dataset, made: Sequences, base: str, tokenizer: Any) -> Iterator[Finding]:
+    """An error where the tokenizer writes tokens that the base does not know."""
+    size = int(config(base).get_text_config().vocab_size)
+    strange = (made.ids >= size).nonzero()[0]
+    if len(strange):
+        row = int(made.sources[np.searchsorted(made.starts, strange[0], side="right") - 1])
+        token = int(made.ids[strange[0]])
+        yield Finding(
+            "job",
+            "error",
+            f"{dataset.where(row)}: the tokenizer writes {tokenizer.decode([token])!r} as token {token}, and the base {base!r} knows "
+            f"{size} tokens: this tokenizer is not the base's.",
+            "put the tokenizer into the base's folder that its weights were made with, or resize the base's embeddings first",
+            (dataset.line(row),),
             unit=dataset.unit,
         )
 

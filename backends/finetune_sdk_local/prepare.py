@@ -129,6 +129,8 @@ def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable
     method = job.method
     taken = steps(method, job.seed, len(data.train) // data.width)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    if pad >= int(model.config.get_text_config().vocab_size):
+        pad = 0  # it is masked, so any token that the base knows will do
     if job.activation_checkpointing:
         activations.recompute(model)
     return Training(
@@ -146,6 +148,7 @@ def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable
             offload=job.offload,
         ),
         folder=run.path,
+        token=str(job.table.get("token", "")),
         pad=pad,
         report=lambda kind, message, figures: run.append(kind, message, figures),
         stop=stop,

@@ -30,6 +30,8 @@ from finetune_sdk_local.options import Optimizer
 from finetune_sdk_local.ratings import Rated, in_order
 from finetune_sdk_local.tokenising import Sequences
 
+DIVERGED, IN_A_ROW = 3.0, 3
+"""A validation loss of so many times the base's, and one nat above it at least, in so many validations is a divergence."""
 Report = Callable[[str, str, Mapping[str, Any]], None]
 
 
@@ -83,6 +85,8 @@ class Progress:
     best_step: int | None = None
     best_loss: float = math.inf
     best_score: float = 0.0
+    start_loss: float = math.inf
+    diverging: int = 0
     waited: int = 0
 
 
@@ -114,6 +118,7 @@ class Training:
     folder: Path
     pad: int
     report: Report
+    token: str = field(default="", kw_only=True)
     stop: Callable[[], bool] = lambda: False
     watch: Callable[[int], Mapping[str, float]] = lambda micro_tokens: {}
     reference: dict[str, Tensor] = field(default_factory=dict)
@@ -319,7 +324,10 @@ class Training:
             raise _diverged(f"the validation loss after step {self.progress.step} is {figures['validation_loss']}")
         self.report("metrics", "", {"step": self.progress.step, "steps": self.plan.steps, **figures})
         if self.progress.step == 0:
+            self.progress.start_loss = figures["validation_loss"]
             return False
+        if "validation_score" not in figures:
+            self._look_for_divergence(figures["validation_loss"])
         score, loss = figures.get("validation_score", 0.0), figures["validation_loss"]
         if (score, -loss) > (self.progress.best_score, -self.progress.best_loss):
             self.progress.best_score, self.progress.best_loss = score, loss
@@ -327,6 +335,23 @@ class Training:
             return True
         self.progress.waited += 1
         return False
+
+    def _look_for_divergence(self, loss: float) -> None:
+        """Raises BackendError when validations in a row are far worse than the base, and none was better."""
+        progress, start = self.progress, self.progress.start_loss
+        far = loss > max(DIVERGED * start, start + 1.0)
+        progress.diverging = progress.diverging + 1 if far else 0
+        if progress.diverging != IN_A_ROW:
+            return
+        found = (
+            f"the validation loss after step {progress.step} is {loss:.3f}, and was {start:.3f} before the first step: "
+            f"{IN_A_ROW} validations in a row are more than {DIVERGED:g} times as bad as the base"
+        )
+        if progress.best_loss >= start:
+            raise _diverged(found)
+        self.report(
+            "message", f"warning: {found}. The best so far is that of step {progress.best_step}, and is kept", {}
+        )
 
     def _should_stop_early(self) -> bool:
         patience = self.method.early_stopping
@@ -355,12 +380,14 @@ class Training:
             self.folder / "checkpoints",
             self.progress.step,
             {"weights": self.weights, "optimizer": moments, "random": _random_state(self.device)},
-            {"progress": vars(self.progress), "micro_tokens": self.micro_tokens},
+            {"progress": vars(self.progress), "micro_tokens": self.micro_tokens, "token": self.token},
         )
         checkpoints.prune(saved.folder.parent, self.options.keep_checkpoints, self.progress.best_step)
         self.report("checkpoint", "", {"step": self.progress.step, "id": saved.folder.name})
 
     def _restore(self, saved: Saved) -> None:
+        if saved.state.get("token", self.token) != self.token:
+            raise _anothers(saved, "it was written by another run")
         load_weights(self.weights, saved)
         optimizers.restore(self.optimizer, self.weights, saved.tensors("optimizer"))
         self.progress = Progress(**saved.state["progress"])
@@ -377,13 +404,19 @@ def load_weights(weights: Mapping[str, torch.nn.Parameter], saved: Saved) -> Non
     """Puts a checkpoint's weights into the model. Raises BackendError when they are another model's."""
     tensors = saved.tensors("weights")
     if tensors.keys() != weights.keys():
-        raise BackendError(
-            f"the checkpoint {saved.folder} belongs to another job: its weights have other names.",
-            cure="resume the run that it belongs to",
-        )
+        raise _anothers(saved, "its weights have other names")
+    if any(tensors[name].shape != parameter.shape for name, parameter in weights.items()):
+        raise _anothers(saved, "its weights have other shapes")
     with torch.no_grad():
         for name, parameter in weights.items():
             parameter.copy_(tensors[name])
+
+
+def _anothers(saved: Saved, why: str) -> BackendError:
+    return BackendError(
+        f"the checkpoint {saved.folder} belongs to another job: {why}.",
+        cure="remove it from there and resume, which goes on from the checkpoint before it, or from the start",
+    )
 
 
 def _random_state(device: Device) -> dict[str, Tensor]:

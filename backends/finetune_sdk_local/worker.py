@@ -12,10 +12,15 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finetune_sdk.errors import FinetuneError
 from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.trackers import Trackers
+
+if TYPE_CHECKING:
+    from finetune_sdk_local.prepare import RunJob
+    from finetune_sdk_local.training import Data
 
 LOCK_PATIENCE = 5.0
 
@@ -82,9 +87,8 @@ class _Cancelled(Exception):  # noqa: N818 - nothing went wrong
 def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     import torch
 
-    from finetune_sdk_local import bases, checkpoints, prepare, publish, watching
-    from finetune_sdk_local.memory import peak_bytes
-    from finetune_sdk_local.training import Stopped, load_weights
+    from finetune_sdk_local import bases, prepare, publish
+    from finetune_sdk_local.memory import full_card_told
 
     bases.quiet()
     job = prepare.RunJob.read(run)
@@ -92,6 +96,15 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     publish.write_manifest(run, job)
     run.append("message", f"loading {job.base} on {job.device.kind} ({job.device.name}), {job.device.dtype}")
     data = prepare.data(run, job)
+    with full_card_told(job.device):
+        return _trained(run, job, data, stop, started)
+
+
+def _trained(run: RunFolder, job: RunJob, data: Data, stop: Stop, started: float) -> Mapping[str, float]:
+    from finetune_sdk_local import bases, checkpoints, prepare, publish, watching
+    from finetune_sdk_local.memory import peak_bytes
+    from finetune_sdk_local.training import Stopped, load_weights
+
     model = bases.load(job.where, job.device, job.adapter, train=True)
     model = bases.adapt(model, job.adapter, job.seed, bases.locate(job.base))
     training = prepare.training(run, job, data, model, stop)

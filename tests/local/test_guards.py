@@ -11,42 +11,17 @@ import pytest
 
 import finetune_sdk as ft
 from finetune_sdk.job import Adapter
-from finetune_sdk_local import bases, prepare
+from finetune_sdk_local import checkpoints
 from finetune_sdk_local.memorised import Known
-from finetune_sdk_local.runs import RunFolder
-from finetune_sdk_local.training import Training
+from finetune_sdk_local.training import Stopped
 from local_data import chats, pairs, texts
+from prepared import figures, prepared
 from watched import folder
 
 torch = pytest.importorskip("torch")
 
 METHOD = ft.SFT(epochs=2, batch_size=4, learning_rate=1e-2, validate_every=3)
 EVERY = ft.Guards(best_by=(ft.ExactMatch(),), cases=4, max_tokens=4, memorisation=True, forgetting=chats(5, 200))
-
-
-def prepared(client: ft.Client, job: ft.Job, where: Path) -> tuple[RunFolder, Training, Any]:
-    """A run as its worker prepares it, in this process."""
-    from finetune_sdk_local import watching
-
-    resolved, run = client.resolve(job), RunFolder(where)
-    machine = {"threads": 1, "micro_tokens": 4096, "checkpoint_every": 100, "engine": "auto"}
-    general = job.guards.forgetting if job.guards else None
-    run.make({**resolved.to_dict(), "machine": machine}, train=job.train, validation=job.validation, forgetting=general)
-    of = prepare.RunJob.read(run)
-    data = prepare.data(run, of)
-    model = bases.adapt(bases.load(of.where, of.device, of.adapter, train=True), of.adapter, of.seed)
-    training = prepare.training(run, of, data, model, lambda: False)
-    if job.guards:
-        training.watch = watching.Watch(run, of, model)
-    return run, training, model
-
-
-def figures(run: RunFolder) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for event in run.events():
-        for name, value in event.data.items() if event.kind == "metrics" else ():
-            found.setdefault(name, []).append(value)
-    return found
 
 
 def job(adapter: Adapter | None = None, guards: ft.Guards | None = None, method: Any = METHOD) -> ft.Job:
@@ -132,6 +107,54 @@ def test_the_best_score_decides_and_of_equal_ones_the_lower_loss(client: ft.Clie
     losses = figures(run)["validation_loss"]
     assert losses == sorted(losses, reverse=True)
     assert (progress.best_step, progress.best_score, progress.step) == (4, 0.75, 7)
+
+
+def test_a_run_far_worse_than_its_base_ends_with_the_reason(client: ft.Client, tmp_path: Path) -> None:
+    wild = ft.SFT(steps=30, batch_size=4, learning_rate=30.0, schedule="constant", warmup=0.0, validate_every=1)
+    _, training, _ = prepared(client, job(ft.Full(), None, wild), tmp_path / "run")
+    with pytest.raises(ft.BackendError, match="the run has diverged") as caught:
+        training.run()
+    assert "3 validations in a row are more than 3 times as bad as the base" in caught.value.message
+    assert training.progress.step == 3
+    assert "learning rate" in str(caught.value.cure)
+
+
+def test_one_that_was_better_before_goes_on_with_a_warning_and_keeps_its_best(
+    client: ft.Client, tmp_path: Path
+) -> None:
+    method = ft.SFT(steps=8, batch_size=4, learning_rate=1e-3, warmup=0.0, schedule="constant", validate_every=1)
+    run, training, _ = prepared(client, job(ft.Full(), None, method), tmp_path / "run")
+    step = training._step
+
+    def then_wild(at: int) -> dict[str, float]:
+        figures = step(at)
+        if at == 3:
+            training.model.get_input_embeddings().weight.data.mul_(100)  # and its head, which is the same
+        return figures
+
+    training._step = then_wild  # type: ignore[method-assign]
+    progress = training.run()
+    said = [event.message for event in run.events() if event.message.startswith("warning")]
+    assert progress.best_step == 3
+    assert len(said) == 1
+    assert "The best so far is that of step 3, and is kept" in said[0]
+
+
+def test_a_resumed_run_sees_and_chooses_what_it_would_have(client: ft.Client, tmp_path: Path) -> None:
+    guarded = job(ft.LoRA(rank=4, dropout=0.1), EVERY)
+    whole, training, _ = prepared(client, guarded, tmp_path / "whole")
+    best = training.run()
+    run, training, _ = prepared(client, guarded, tmp_path / "run")
+    training.stop = lambda: training.progress.step == 5
+    with pytest.raises(Stopped):
+        training.run()
+    saved, _ = checkpoints.latest(run.checkpoints)
+    _, training, _ = prepared(client, guarded, tmp_path / "run")
+    again = training.run(saved)
+    one, two = figures(whole), figures(run)
+    for name in ("loss", "validation_score", "memorised", "forgetting_loss"):
+        assert one[name] == two[name], name
+    assert (again.best_step, again.best_score, again.best_loss) == (best.best_step, best.best_score, best.best_loss)
 
 
 def test_the_run_publishes_what_the_evaluators_found_best_and_shows_its_curves(client: ft.Client) -> None:
