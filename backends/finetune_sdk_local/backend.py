@@ -121,7 +121,7 @@ class LocalBackend:
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
         from finetune_sdk_local import bases, estimates, ratings, trackers
-        from finetune_sdk_local.checks import endings, lengths, room, splits, vocabulary
+        from finetune_sdk_local.checks import endings, lengths, room, splits, turns, vocabulary
 
         job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
         width = 2 if isinstance(job.method, DPO) else 1
@@ -129,6 +129,7 @@ class LocalBackend:
         found = list(lengths(job.train, tokens, width, resolved.method.max_length or 0))
         found += vocabulary(job.train, tokens, resolved.base, tokenizer)
         if isinstance(job.method, SFT):
+            found += turns(job.train, tokens)
             found += endings(job.train, tokens, bases.ends(resolved.base), tokenizer)
         if isinstance(resolved.method, KTO):
             found += ratings.findings(job.train, resolved.method)
@@ -295,7 +296,7 @@ class LocalBackend:
             return {"ids": ids.tolist(), "trained": trained, "text": text, "spans": [(0, len(text))]}
         renderer = Renderer(base, tokenizer)
         try:
-            text, spans = renderer.texts(example)[0]
+            text, spans = renderer.texts(example)[-1 if "messages" in example else 0]
         except TemplateError as fault:
             raise DatasetError(f"{dataset.where(index)}: {fault.message}", cure=fault.cure) from None
         (tokens,) = encoded(renderer, [Unit(text, tuple(spans))])

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from finetune_sdk.data.checks import Finding
+from finetune_sdk.data.checks import Finding, Severity
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.estimate import Range, quantity
 from finetune_sdk_local.bases import config
@@ -22,33 +21,47 @@ SHOWN = 20
 
 def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> Iterator[Finding]:
     """Rows that train nothing (an error) and rows that lose tokens at the end (a warning), each by its line."""
-    untrained = untrained_rows(made)
+    untrained = untrained_rows(made, width)
     if untrained:
-        yield Finding(
+        yield _found(
+            dataset,
+            untrained,
             "untrained",
             "error",
             f"{dataset.where(untrained[0])}: within {max_length} tokens nothing is left to train "
             f"({len(untrained)} such {'row' if len(untrained) == 1 else 'rows'}).",
             "raise max_length, shorten what comes before the answer, or remove the rows",
-            tuple(dataset.line(row) for row in untrained[:SHOWN]),
-            len(untrained),
-            unit=dataset.unit,
         )
-    cut: NDArray[np.int64] = made.cut.reshape(-1, width).sum(1)
-    lost: NDArray[np.int64] = made.lost.reshape(-1, width).sum(1)
+    cut, lost = (np.bincount(made.sources, tokens, len(dataset)).astype(np.int64) for tokens in (made.cut, made.lost))
     rows = [int(row) for row in cut.nonzero()[0]]
     if rows:
         worst = max(rows, key=lambda row: int(cut[row]))
-        yield Finding(
+        yield _found(
+            dataset,
+            rows,
             "cut",
             "warning",
             f"{len(rows)} {'row of' if len(rows) == 1 else 'rows of'} {dataset.name} {'is' if len(rows) == 1 else 'are'} "
             f"longer than {max_length} tokens and cut at the end; {dataset.unit} {dataset.line(worst)} loses {int(cut[worst])} tokens, "
             f"and {int((lost > 0).sum())} lose tokens of the answer.",
             "raise max_length if the base allows it, or shorten the rows",
-            tuple(dataset.line(row) for row in rows[:SHOWN]),
-            len(rows),
-            unit=dataset.unit,
+        )
+
+
+def turns(dataset: Dataset, made: Sequences) -> Iterator[Finding]:
+    """A note on conversations that become several sequences."""
+    rows, counts = np.unique(made.sources, return_counts=True)
+    several = [int(row) for row in rows[counts > 1]]
+    if several:
+        yield _found(
+            dataset,
+            several,
+            "turns",
+            "note",
+            f"{len(several)} {'row of' if len(several) == 1 else 'rows of'} {dataset.name} {'has' if len(several) == 1 else 'have'} "
+            f"earlier answers that the base's chat template writes otherwise once more turns follow: they are "
+            f"{int(counts[counts > 1].sum())} sequences, one for each answer as it is when it is given.",
+            "nothing needs to be done; give earlier answers weight 0 to learn the last one only",
         )
 
 
@@ -59,14 +72,14 @@ def vocabulary(dataset: Dataset, made: Sequences, base: str, tokenizer: Any) -> 
     if len(strange):
         row = int(made.sources[np.searchsorted(made.starts, strange[0], side="right") - 1])
         token = int(made.ids[strange[0]])
-        yield Finding(
+        yield _found(
+            dataset,
+            [row],
             "job",
             "error",
             f"{dataset.where(row)}: the tokenizer writes {tokenizer.decode([token])!r} as token {token}, and the base {base!r} knows "
             f"{size} tokens: this tokenizer is not the base's.",
             "put the tokenizer into the base's folder that its weights were made with, or resize the base's embeddings first",
-            (dataset.line(row),),
-            unit=dataset.unit,
         )
 
 
@@ -75,15 +88,14 @@ def splits(dataset: Dataset, made: Sequences, max_length: int) -> Iterator[Findi
     rows, counts = np.unique(made.sources, return_counts=True)
     split = [int(row) for row in rows[counts > 1]]
     if split:
-        yield Finding(
+        yield _found(
+            dataset,
+            split,
             "split",
             "note",
             f"{len(split)} {'text of' if len(split) == 1 else 'texts of'} {dataset.name} {'is' if len(split) == 1 else 'are'} "
             f"longer than {max_length} tokens and split into {int(counts[counts > 1].sum())} sequences: no token is lost.",
             "raise max_length if the base allows it, to keep texts whole",
-            tuple(dataset.line(row) for row in split[:SHOWN]),
-            len(split),
-            unit=dataset.unit,
         )
 
 
@@ -94,6 +106,7 @@ def endings(dataset: Dataset, made: Sequences, ends: Sequence[int], tokenizer: A
     rows = ((total[made.starts[1:]] == total[made.starts[:-1]]) & (made.cut == 0)).nonzero()[0]
     if len(rows):
         ids, trained = made.row(int(rows[0]))
+        rows = np.unique(made.sources[rows])
         named = " or ".join(repr(tokenizer.decode([end])) for end in ends) or "nothing at all"
         yield Finding(
             "job",
@@ -106,6 +119,11 @@ def endings(dataset: Dataset, made: Sequences, ends: Sequence[int], tokenizer: A
             len(rows),
             unit=dataset.unit,
         )
+
+
+def _found(dataset: Dataset, rows: Sequence[int], check: str, severity: Severity, message: str, cure: str) -> Finding:
+    lines = tuple(dataset.line(row) for row in rows[:SHOWN])
+    return Finding(check, severity, message, cure, lines, len(rows), unit=dataset.unit)
 
 
 def room(folder: Path, needed: Range) -> Iterator[Finding]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from finetune_sdk_local.tokenising import Sequences
 DIVERGED, IN_A_ROW = 3.0, 3
 """A validation loss of so many times the base's, and one nat above it at least, in so many validations is a divergence."""
 Report = Callable[[str, str, Mapping[str, Any]], None]
+Result = TypeVar("Result")
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -138,14 +140,14 @@ class Training:
         if saved is not None:
             self._restore(saved)
         elif self.data.validation is not None:
-            self._validate()
+            self._within_memory(self._validate)
         while self.progress.step < self.plan.steps and not self._should_stop_early():
             started = time.monotonic()
             figures = self._step(self.progress.step)
             self.progress.step += 1
             self.progress.seconds += time.monotonic() - started
             self._report_step(figures, time.monotonic() - started)
-            improved = self._validation_due() and self._validate()
+            improved = self._validation_due() and self._within_memory(self._validate)
             enough = self._should_stop_early()
             last = self.progress.step == self.plan.steps or enough
             stopping = self.stop()
@@ -167,30 +169,21 @@ class Training:
         if isinstance(self.method, DPO | KTO):
             self._within_memory(self._score_reference)
         self._within_memory(lambda: self._backward(by_length[: self.plan.batch_size].tolist()))
+        self.optimizer.zero_grad(set_to_none=True)
         _set_random_state(before, self.device)
 
-    def _within_memory(self, attempt: Callable[[], object]) -> None:
+    def _within_memory(self, attempt: Callable[[], Result]) -> Result:
         """Halves the tokens at once until the attempt fits. Raises BackendError when one example alone is too big."""
         longest = self.data.longest
-        while not self._fits(attempt):
+        while True:
+            with suppress(torch.cuda.OutOfMemoryError):
+                return attempt()
+            self.optimizer.zero_grad(set_to_none=True)
             if self.micro_tokens <= longest * self.data.width:
                 raise _too_big(longest)
             self.micro_tokens //= 2
-            self.report(
-                "message",
-                f"out of memory on the longest batch: now {self.micro_tokens} tokens at once, same steps",
-                {},
-            )
+            self.report("message", f"out of memory: now {self.micro_tokens} tokens at once, same steps", {})
             torch.cuda.empty_cache()
-
-    def _fits(self, attempt: Callable[[], object]) -> bool:
-        try:
-            attempt()
-        except torch.cuda.OutOfMemoryError:
-            return False
-        finally:
-            self.optimizer.zero_grad(set_to_none=True)
-        return True
 
     def _setting(self) -> engines.Setting:
         answers = not isinstance(self.method, DPO | KTO)
@@ -242,7 +235,7 @@ class Training:
         """What a loss is divided by: trained tokens, or pairs, or rated answers."""
         if isinstance(self.method, DPO | KTO):
             return len(examples)
-        return int(sequences.trained_counts[self.data.of(sequences, examples)].sum())
+        return max(1, int(sequences.trained_counts[self.data.of(sequences, examples)].sum()))
 
     def _backward(self, examples: Sequence[int]) -> dict[str, float]:
         """Leaves the step's gradient in the weights; returns its mean loss and figures."""
@@ -265,7 +258,7 @@ class Training:
         rate = learning_rate(self.method, step, self.plan.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        figures = self._backward(examples)
+        figures = self._within_memory(lambda: self._backward(examples))
         norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.options.max_gradient_norm))
         if not math.isfinite(figures["loss"]) or not math.isfinite(norm):
             raise _diverged(f"the loss of step {step + 1} is {figures['loss']} (gradient norm {norm})")

@@ -13,7 +13,7 @@ from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.evaluation.evaluators import Case, Evaluator
 from finetune_sdk.guards import Guards, evaluator_of
-from finetune_sdk.job import SFT, Pretraining
+from finetune_sdk.job import SFT, Method, Pretraining
 from finetune_sdk.messages import ChatExample
 from finetune_sdk.model import Answer, Origin, Sampling
 from finetune_sdk_local import bases, engines, objectives
@@ -85,9 +85,10 @@ class Watch:
             self._prepare_asking(tokenizer)
         general = run.dataset("forgetting")
         if general is not None:
-            how = Pretraining() if general.kind == "text" else SFT()
+            how: Method = Pretraining() if general.kind == "text" else SFT()
             self._general = sequences(job.base, tokenizer, general, how, job.max_length)
-            self._looks.append(self._forgetting)
+            if self._general.trained_counts.any():  # else there is nothing to take a loss of within max_length
+                self._looks.append(self._forgetting)
 
     def _prepare_asking(self, tokenizer: Any) -> None:
         validation = self._run.dataset("validation")
@@ -154,7 +155,8 @@ class Watch:
 
     def _forgetting(self, micro_tokens: int) -> dict[str, float]:
         total, device, pad = 0.0, self._job.device, self._pad
-        shortest = int(self._general.lengths.argmin())
+        learnt = self._general.trained_counts.nonzero()[0]
+        shortest = int(learnt[self._general.lengths[learnt].argmin()])
         logits, _ = objectives.exact_logits(self._model, batch(self._general, [shortest], pad, device.kind))
         engine = engines.separate(engines.Setting(self._model, 1, pad, device, True), logits)
 
