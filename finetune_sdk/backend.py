@@ -69,11 +69,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A state of a run that a model can be made from. `metrics` as in Event."""
+    """A state of a run that a model can be made from. `metrics` as in Event.
+
+    `model` is the name for `Backend.model` where the checkpoint answers by itself, None where it does not.
+    """
 
     id: str
     step: int
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,8 @@ class PastFile:
 class PastJob:
     """A job of the account, whoever submitted it: what another place needs to train its replacement.
 
-    `method` is "sft", "dpo", "rft", or the place's word. `portable` holds its hyperparameters by a Job's names, `own` those
+    `method` is "sft", "dpo", "rft", or the place's word. `portable` holds its hyperparameters by a Job's names (and of a grader
+    that evaluators judge exactly like, their tables as `graders` and the row's key as `judged_by`), `own` those
     that only this place has words for, `whole` all that the place tells. `tokens` is what was billed, `prices` what asking
     the tuned `model` costs ("input" and "output"), where that is known; it can be asked before the day on which it `dies`.
     """
