@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import Case, ExactMatch, FieldMatch, JSONSchema, Length, Score
     from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
+    from finetune_sdk.guards import Guards
     from finetune_sdk.job import DPO, KTO, RFT, SFT, Full, Job, LoRA, Pretraining, QLoRA
     from finetune_sdk.jobfile import JobFile
     from finetune_sdk.log import Log
@@ -75,6 +76,7 @@ _ROOMS = {
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
     "evaluation.pairs": "judged_pairs rated_pairs",
+    "guards": "Guards",
     "job": "DPO KTO RFT SFT Full Job LoRA Pretraining QLoRA",
     "jobfile": "JobFile",
     "log": "Log",
@@ -115,6 +117,7 @@ __all__ = [
     "Finding",
     "FinetuneError",
     "Full",
+    "Guards",
     "InputError",
     "JSONSchema",
     "Job",

@@ -162,7 +162,7 @@ class Capabilities:
     `methods` and `adapters` are kinds ("sft", "lora"), no adapter where the place chooses one and tells nobody;
     `hyperparameters` the names that a job may set; `gaps` gives the reason in words for every optional verb that is not
     in `verbs`; `exports` the kinds of export that there are ("adapter", "merged", "gguf"), `pushes` whether one
-    can go on to a hub. A run that was made shows up in `find` after at most
+    can go on to a hub; `guards` those of a job that it keeps ("best_by"). A run that was made shows up in `find` after at most
     `visible_within` seconds: the time for which a submission in doubt is never sent again.
     """
 
@@ -174,6 +174,7 @@ class Capabilities:
     visible_within: float = 0.0
     exports: frozenset[str] = frozenset()
     pushes: bool = False
+    guards: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         unknown = (self.verbs | self.gaps.keys()) - OPTIONAL
@@ -250,6 +251,7 @@ class Resolved:
             } if job.validation else None,
             "own": dict(self.own),
             "chosen": list(self.chosen),
+            **({"guards": job.guards.definition()} if job.guards else {}),
         }  # fmt: skip
 
 
@@ -421,4 +423,12 @@ def refuse_hyperparameters(job: Job, capabilities: Capabilities, place: str) -> 
                 f"{place} has no {name!r}, which the job sets to {getattr(method, name)!r}.",
                 cure=f"leave it out, or set its own words in finetune.toml under [backends.{place}]; portable there: "
                 + ", ".join(sorted(capabilities.hyperparameters)),
+            )
+    for name in job.guards.named() if job.guards is not None else ():
+        if name not in capabilities.guards:
+            raise UnsupportedError(
+                f"{place} has no guard {name!r}, which the job asks for.",
+                cure=f"it has {', '.join(sorted(capabilities.guards))}"
+                if capabilities.guards
+                else "leave the guards out",
             )

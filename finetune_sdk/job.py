@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
+from finetune_sdk.guards import Guards, evaluator_table
 
 if TYPE_CHECKING:
     from finetune_sdk.evaluation.evaluators.case import Evaluator
@@ -290,14 +291,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list | frozenset):
         return [_plain(one) for one in (sorted(value) if isinstance(value, frozenset) else value)]
     if is_dataclass(value) and not isinstance(value, type):
-        own = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-        return {"kind": type(value).__name__, "version": getattr(value, "version", None), **own}
+        return {name: _plain(part) for name, part in evaluator_table(value).items()}
     return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One fine-tuning. `base` and `adapter` None are the settings' to give, or else the place's.
+    """One fine-tuning. `base` and `adapter` None are the settings' to give, or else the place's. `guards` look on.
 
     Raises JobError where data and method do not go together.
     """
@@ -309,6 +309,7 @@ class Job:
     adapter: Adapter | None = None
     base: str | None = None
     seed: int = 0
+    guards: Guards | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -336,12 +337,27 @@ class Job:
                     f"{side} holds one row, and KTO asks each prompt with another row's answer too.",
                     cure="give at least two examples",
                 )
+        self._check_guards()
         for name in ("early_stopping", "validate_every"):
             if self.validation is None and getattr(self.method, name) is not None:
                 raise JobError(
                     f"{type(self.method).__name__}({name}=…) is set, and there is nothing to validate on.",
                     cure="give the job validation data, or leave it out",
                 )
+
+    def _check_guards(self) -> None:
+        if self.guards is None:
+            return
+        if self.validation is None:
+            raise JobError(
+                "guards look on at each validation, and there is nothing to validate on.",
+                cure="give the job validation data",
+            )
+        if self.guards.answers and not isinstance(self.method, SFT):
+            raise JobError(
+                f"the guards best_by and memorisation ask the prompts of chats, and {type(self.method).__name__} has none.",
+                cure="use them with SFT, or leave them out",
+            )
 
     def _check_types(self) -> None:
         """Raises JobError for a value of another kind, which a program may give."""
@@ -353,6 +369,7 @@ class Job:
             ("adapter", Adapter | None, "use LoRA(…), QLoRA(…) or Full()"),
             ("base", str | None, 'give the name of a model or the path of its folder, such as "tiny"'),
             ("seed", int, "give a whole number"),
+            ("guards", Guards | None, "use Guards(…)"),
         ):
             value = getattr(self, name)
             if not isinstance(value, kinds) or (name == "seed" and isinstance(value, bool)):
@@ -368,6 +385,7 @@ class Job:
             "adapter": table(self.adapter) if self.adapter else None,
             "base": self.base,
             "seed": self.seed,
+            **({"guards": self.guards.definition()} if self.guards else {}),
         }
 
     @property

@@ -52,6 +52,7 @@ CAPABILITIES = Capabilities(
     },
     exports=frozenset({"adapter", "gguf", "merged"}),
     pushes=True,
+    guards=frozenset({"best_by", "forgetting", "memorisation"}),
 )
 
 
@@ -91,17 +92,22 @@ class LocalBackend:
             "micro_tokens": options.micro_tokens or MICRO_TOKENS[self._device().kind],
             "checkpoint_every": options.checkpoint_every,
             "engine": options.engine,
+            "activation_checkpointing": options.activation_checkpointing,
+            "offload": options.offload,
+            "trackers": options.trackers,
         }
 
     def resolve(self, job: Job) -> Resolved:
         from finetune_sdk_local import bases, defaults
 
         bases.quiet()
-        resolved = defaults.resolve(job, self._options, self._device())
+        device = self._device()
+        self._options.fit(self._place.name, device.kind)
+        resolved = defaults.resolve(job, self._options, device)
         if self._options.processes > 1:
             from finetune_sdk_local import processes
 
-            processes.require(self._device(), self._options.processes)
+            processes.require(device, self._options.processes)
         bases.causal(resolved.base)
         bases.safe(resolved.base)
         return resolved
@@ -122,15 +128,17 @@ class LocalBackend:
         return self._sequences[key]
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
-        from finetune_sdk_local import bases, estimates, ratings
-        from finetune_sdk_local.checks import endings, lengths, room, splits, turns
+        from finetune_sdk_local import bases, estimates, ratings, trackers
+        from finetune_sdk_local.checks import endings, lengths, room, splits, turns, vocabulary
 
         job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
         width = 2 if isinstance(job.method, DPO) else 1
+        tokenizer = bases.tokenizer(resolved.base)
         found = list(lengths(job.train, tokens, width, resolved.method.max_length or 0))
+        found += vocabulary(job.train, tokens, resolved.base, tokenizer)
         if isinstance(job.method, SFT):
             found += turns(job.train, tokens)
-            found += endings(job.train, tokens, bases.ends(resolved.base), bases.tokenizer(resolved.base))
+            found += endings(job.train, tokens, bases.ends(resolved.base), tokenizer)
         if isinstance(resolved.method, KTO):
             found += ratings.findings(job.train, resolved.method)
         if isinstance(job.method, Pretraining):
@@ -138,7 +146,13 @@ class LocalBackend:
         if job.validation is not None:
             made = self._tokens(resolved, job.validation)
             found += lengths(job.validation, made, width, resolved.method.max_length or 0)
+            found += vocabulary(job.validation, made, resolved.base, tokenizer)
+        if job.guards is not None and job.validation is not None:
+            from finetune_sdk_local import watching
+
+            found += watching.findings(job.guards, job.validation, job.seed)
         found += room(self._runs, estimates.disk(resolved, tokens))
+        found += trackers.missing(self._options.trackers)
         return found
 
     def estimate(self, resolved: Resolved) -> Estimate:
@@ -156,6 +170,8 @@ class LocalBackend:
                 probe(resolved.base, resolved.adapter, device, machine["threads"], self._place.home),
                 self._options.usd_per_hour,
                 self._options.engine,
+                self._options.activation_checkpointing,
+                self._options.offload,
             ),
         )
         return estimates.shared_by(made, machine["processes"], device)
@@ -169,8 +185,9 @@ class LocalBackend:
         run = RunFolder(self._runs / token[:16])
         run.make(
             {**resolved.to_dict(), "token": token, "machine": self._machine()},
-            resolved.job.train,
-            resolved.job.validation,
+            train=resolved.job.train,
+            validation=resolved.job.validation,
+            forgetting=resolved.job.guards.forgetting if resolved.job.guards else None,
         )
         if not run.started_mark.exists():
             self._workers.add(_start(run))

@@ -39,6 +39,11 @@ def locate(base: str) -> str:
     folder = Path(base).expanduser()
     if (folder / "config.json").is_file():
         return str(folder.resolve())
+    if (folder / "adapter_config.json").is_file():
+        raise UnsupportedError(
+            f"{folder.resolve()} holds an adapter and no base, and jobs start from a base.",
+            cure="start from the base that it was trained on, or from the adapter merged into it (`finetune export --kind merged`)",
+        )
     if folder.is_dir():
         raise _unknown(base, f"the folder {folder.resolve()} has no config.json")
     if base.count("/") > 1 or base.startswith(("/", ".", "~")):
@@ -226,7 +231,7 @@ def load(base: str, device: Device, adapter: Adapter | None = None, *, train: bo
     causal(base)
     safe(base)
     if isinstance(adapter, LoRA | QLoRA):  # peft imports bitsandbytes for both, and only QLoRA needs it
-        there = _import_bitsandbytes()
+        there = import_bitsandbytes()
         if isinstance(adapter, QLoRA) and not there:
             raise MissingDependencyError("bitsandbytes, which QLoRA needs,", extra="local")
     dtype = torch.float32 if train and isinstance(adapter, Full) else device.torch_dtype
@@ -256,7 +261,7 @@ def _four_bits(device: Device) -> Any:
     )
 
 
-def _import_bitsandbytes() -> bool:
+def import_bitsandbytes() -> bool:
     """Whether it is there. On some CPUs its import fetches compiled code from a hub if the package `kernels` can be
     imported: so it cannot, for that while.
     """

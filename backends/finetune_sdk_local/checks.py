@@ -12,6 +12,7 @@ import numpy as np
 from finetune_sdk.data.checks import Finding, Severity
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.estimate import Range, quantity
+from finetune_sdk_local.bases import config
 from finetune_sdk_local.prepare import untrained_rows
 from finetune_sdk_local.tokenising import Sequences
 
@@ -61,6 +62,24 @@ def turns(dataset: Dataset, made: Sequences) -> Iterator[Finding]:
             f"earlier answers that the base's chat template writes otherwise once more turns follow: they are "
             f"{int(counts[counts > 1].sum())} sequences, one for each answer as it is when it is given.",
             "nothing needs to be done; give earlier answers weight 0 to learn the last one only",
+        )
+
+
+def vocabulary(dataset: Dataset, made: Sequences, base: str, tokenizer: Any) -> Iterator[Finding]:
+    """An error where the tokenizer writes tokens that the base does not know."""
+    size = int(config(base).get_text_config().vocab_size)
+    strange = (made.ids >= size).nonzero()[0]
+    if len(strange):
+        row = int(made.sources[np.searchsorted(made.starts, strange[0], side="right") - 1])
+        token = int(made.ids[strange[0]])
+        yield _found(
+            dataset,
+            [row],
+            "job",
+            "error",
+            f"{dataset.where(row)}: the tokenizer writes {tokenizer.decode([token])!r} as token {token}, and the base {base!r} knows "
+            f"{size} tokens: this tokenizer is not the base's.",
+            "put the tokenizer into the base's folder that its weights were made with, or resize the base's embeddings first",
         )
 
 

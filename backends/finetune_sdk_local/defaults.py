@@ -8,6 +8,7 @@ from typing import Any
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.errors import JobError
+from finetune_sdk.guards import evaluator_of, evaluator_table
 from finetune_sdk.job import DPO, KTO, SFT, Adapter, Full, Job, LoRA, Method, table
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device
@@ -30,6 +31,8 @@ def resolve(job: Job, options: Options, device: Device) -> Resolved:
             "no base is given: neither the job nor finetune.toml says what to start from.",
             cure='set it, as in Job(base="tiny") for a trial that needs no download, or `base` under [backends.local]',
         )
+    for evaluator in job.guards.best_by if job.guards else ():
+        evaluator_of(evaluator_table(evaluator))
     base = bases.absolute(base)
     adapter = job.adapter or options.adapter_or_none() or LoRA()
     method, chosen = _method(job.method, getattr(options, job.method.kind), base, adapter)
@@ -44,6 +47,8 @@ def resolve(job: Job, options: Options, device: Device) -> Resolved:
         "weights": bases.identity(base),
         "max_gradient_norm": MAX_GRADIENT_NORM,
     }
+    if options.optimizer != "adamw":  # what was learnt with the other is another model
+        own["optimizer"] = options.optimizer
     return Resolved(whole, own, chosen)
 
 

@@ -170,7 +170,7 @@ def _unfit(setting: Setting, picks: bool) -> str | None:
     if any(each.is_prompt_learning for each in getattr(model, "peft_config", {}).values()):
         return "its adapter stands before each sequence"
     if any(getattr(each, "gradient_checkpointing", False) for each in model.modules()):
-        return "activations are not kept"
+        return "activations are computed again, not kept"
     return None
 
 

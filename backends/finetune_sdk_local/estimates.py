@@ -27,6 +27,7 @@ SPREAD = (0.65, 1.6)
 MEMORY_SPREAD = (0.65, 1.8)
 FULL_ACTIVATIONS = 0.7  # an adapter keeps the inputs of its own two products beside each layer's
 KEPT_CHECKPOINTS = 3
+ANSWERED_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Machine:
     probe: Probe
     usd_per_hour: float | None
     engine: prefixes.Engine
+    recomputed: bool = False
+    offload: bool = False
 
 
 def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None, machine: Machine) -> Estimate:
@@ -65,7 +68,7 @@ def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None,
         if price is not None
         else Range.unknown("USD", "set usd_per_hour under the backend in finetune.toml to know it"),
         resolved=resolved.to_dict(),
-        notes=_notes(train, width, steps),
+        notes=(*_notes(train, width, steps), *_of_memory(machine)),
     )
 
 
@@ -92,12 +95,14 @@ def _time(
     resolved: Resolved, train: Sequences, validation: Sequences | None, steps: Plan, width: int, machine: Machine
 ) -> Range:
     """Start, tokenising, steps and validations. Micro-batches are laid out as the run will, and the probe times them."""
-    longest, micro = _longest(train, width), machine.micro_tokens
+    longest, micro, watched = _longest(train, width), machine.micro_tokens, [0.0, 0.0, 0.0]
     sharing = _sharing(resolved, train, steps, width, machine)
     seconds = machine.probe.seconds
     sample = [_laid(train, steps.rows(step).tolist(), width, micro, sharing) for step in range(min(8, steps.steps))]
     per_step = float(np.mean([sum(seconds(*each) for each in step) for step in sample]))
     forward = machine.probe.forward
+    if machine.recomputed:
+        per_step *= 1 + forward
     if isinstance(resolved.method, KTO):
         per_step *= 1 + forward  # a batch's mismatched answers are as many tokens, and are only scored
     tried = _laid(train, np.argsort(-longest)[: steps.batch_size].tolist(), width, micro, sharing)
@@ -113,15 +118,38 @@ def _time(
         if isinstance(resolved.method, KTO):
             once *= 2
         training += once * (2 + steps.steps // every)
+        watched = [(2 + steps.steps // every) * each for each in _watched(resolved, validation, machine)]
     reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
     low, expected, high = START_SECONDS
     return Range(
-        low + reading / 2 + training * SPREAD[0] * _fewest(steps, resolved.method) / steps.steps,
-        expected + reading + training,
-        high + reading * 2 + training * SPREAD[1],
+        low + reading / 2 + watched[0] + training * SPREAD[0] * _fewest(steps, resolved.method) / steps.steps,
+        expected + reading + training + watched[1],
+        high + reading * 2 + training * SPREAD[1] + watched[2],
         "s",
         f"{steps.steps} steps of {per_step * 1000:.0f} ms by {machine.probe.basis}, and {expected:.0f} s to start",
     )
+
+
+def _watched(resolved: Resolved, validation: Sequences, machine: Machine) -> tuple[float, float, float]:
+    """Seconds of what guards look at in one validation: answers as long as the expected ones, or as long as they may be; general
+    examples as long as those of the validation data.
+    """
+    guards, seconds, forward = resolved.job.guards, machine.probe.seconds, machine.probe.forward
+    low, expected, high = 0.0, 0.0, 0.0
+    length = int(validation.lengths.mean())
+    if guards is not None and guards.answers:
+        rows = min(guards.cases, len(validation))
+        each = -(-rows // ANSWERED_AT_ONCE) * forward * seconds(min(rows, ANSWERED_AT_ONCE), 1, length)
+        usual = min(guards.max_tokens, float(validation.trained_counts.mean()) + 1)
+        low, expected, high = (
+            low + each * usual / 2,
+            expected + each * usual,
+            high + each * guards.max_tokens * SPREAD[1],
+        )
+    if guards is not None and guards.forgetting is not None:
+        once = forward * seconds(len(guards.forgetting), length)
+        low, expected, high = low + once / 2, expected + once, high + 3 * once
+    return low, expected, high
 
 
 def _longest(made: Sequences, width: int) -> NDArray[np.int64]:
@@ -134,7 +162,7 @@ def _sharing(resolved: Resolved, train: Sequences, steps: Plan, width: int, mach
     """How the run will share prefixes, or None where it will not."""
     config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | KTO)
     dropout = getattr(resolved.adapter, "dropout", 0.0)
-    if machine.engine == "separate" or prefixes.unfit(config) is not None or dropout:
+    if machine.engine == "separate" or machine.recomputed or prefixes.unfit(config) is not None or dropout:
         return None
     sample = [steps.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, steps.steps))]
     if machine.engine == "auto" and prefixes.spared(train, sample, width, answers=answers) < prefixes.LEAST_SPARED:
@@ -164,13 +192,18 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
     elif isinstance(adapter, QLoRA):
         weights = 0.53 * shape.linear + bytes_each * (shape.parameters - shape.linear)
     biggest = _at_once(resolved, train, steps, width, machine)
-    per_token: float = shape.layers * (20 * shape.hidden + 6 * shape.intermediate) * bytes_each
+    layer = (20.0 * shape.hidden + 6.0 * shape.intermediate) * bytes_each
+    per_token = shape.layers * layer
+    if machine.offload:
+        per_token = 2 * layer  # the one at work, and the next on its way
+    elif machine.recomputed:
+        per_token = layer + shape.layers * shape.hidden * bytes_each
     scored = min(biggest, int(np.max(train.trained_counts)) * min(steps.batch_size * width, 64))
     logits = scored * shape.vocabulary * 4 * 3
     if isinstance(adapter, Full):
         per_token *= FULL_ACTIVATIONS
     process = PROCESS_BYTES if device.kind == "cpu" else 0.6e9
-    expected = process + weights + 12.0 * moving + biggest * per_token + logits
+    expected = process + weights + (4.0 + _moments(resolved)) * moving + biggest * per_token + logits
     if not isinstance(adapter, Full):
         expected += 4.0 * moving
     low, high = MEMORY_SPREAD
@@ -203,11 +236,16 @@ def _moving(resolved: Resolved, shape: Shape) -> int:
     return shape.lora(adapter.rank) if isinstance(adapter, LoRA | QLoRA) else shape.parameters
 
 
+def _moments(resolved: Resolved) -> float:
+    """Bytes of the optimizer's two moments of a weight: in 8 bits with a float32 scale for each 256 of them."""
+    return 8.0 if resolved.own.get("optimizer", "adamw") == "adamw" else 2.0 * (1 + 4 / 256)
+
+
 def disk(resolved: Resolved, train: Sequences) -> Range:
-    """What the run's folder will take: float32 weights and two moments a checkpoint."""
+    """What the run's folder will take: float32 weights and their moments a checkpoint."""
     moving = _moving(resolved, Shape.of(resolved.base))
     data = float(train.lengths.sum()) * 6
-    expected = KEPT_CHECKPOINTS * 12.0 * moving + 4.0 * moving + data + 8e6
+    expected = KEPT_CHECKPOINTS * (4.0 + _moments(resolved)) * moving + 4.0 * moving + data + 8e6
     return Range(
         expected * 0.3,
         expected,
@@ -222,6 +260,14 @@ def _times(time: Range, factor: float, basis: str) -> Range:
     assert time.expected is not None
     assert time.high is not None
     return Range(time.low * factor, time.expected * factor, time.high * factor, "USD", basis)
+
+
+def _of_memory(machine: Machine) -> tuple[str, ...]:
+    return (
+        ("offload moves activations to the machine's memory and back, and the time does not count that",)
+        if machine.offload
+        else ()
+    )
 
 
 def _notes(train: Sequences, width: int, steps: Plan) -> tuple[str, ...]:

@@ -25,14 +25,17 @@ _CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 class LocalModel:
     """A base or a tuned model on this machine. Its weights are loaded when it is first asked, its base but once for all.
 
-    It may be asked from several threads: who asks for models on one base takes turns.
+    It may be asked from several threads: who asks for models on one base takes turns. `frozen`: its weights never move again.
     """
 
-    def __init__(self, name: str, origin: Origin, find: Callable[[], Voice], *, context: int) -> None:
+    def __init__(
+        self, name: str, origin: Origin, find: Callable[[], Voice], *, context: int, frozen: bool = True
+    ) -> None:
         self.name = name
         self.origin = origin
         self._find = find
         self._context = context
+        self._frozen = frozen
         self._found: Voice | None = None
         self._finding = threading.Lock()
 
@@ -119,7 +122,7 @@ class LocalModel:
 
             options["logits_processor"] = LogitsProcessorList([scribe])
         started = time.perf_counter()
-        with torch.inference_mode():
+        with torch.no_grad(), torch.inference_mode(self._frozen):
             if sampling.seed is not None:
                 torch.manual_seed(sampling.seed)
             out = model.generate(

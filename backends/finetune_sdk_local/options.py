@@ -11,15 +11,21 @@ from finetune_sdk.backend import Place
 from finetune_sdk.errors import JobError, SettingsError
 from finetune_sdk.job import Adapter
 from finetune_sdk_local.tables import METHODS, adapter_of, method_of
+from finetune_sdk_local.trackers import Name
+
+Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit"]
+"""AdamW, its two moments in float32, in 8 bits, or in 8 bits and paged between the card's memory and the machine's."""
 
 
 class Options(BaseModel):
     """`base` and `adapter` for jobs that name none; the table of a method, as `sft`, holds hyperparameters that
     jobs leave open.
 
-    `processes` share each step among them. `micro_tokens` go through the model at once; a checkpoint is written every `checkpoint_every` steps; `usd_per_hour`
-    is what the machine costs. `engine`: whether prefixes that examples share pass through the model once. At most
-    `keep_adapters` stay in memory on one base. `gguf_converter` is the path of llama.cpp's converter.
+    `processes` share each step among them. `micro_tokens` go through the model at once; a checkpoint is written every
+    `checkpoint_every` steps; `usd_per_hour` is what the machine costs. `engine`: whether prefixes that examples share pass
+    through the model once. `optimizer`, `activation_checkpointing` (layers pass again on the way back) and `offload`
+    (activations wait in the machine's memory) spare a card's memory. `trackers` follow each run. At most `keep_adapters` stay
+    in memory on one base. `gguf_converter` is the path of llama.cpp's converter.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -36,6 +42,10 @@ class Options(BaseModel):
     engine: Literal["auto", "shared", "separate"] = "auto"
     keep_adapters: PositiveInt = 8
     gguf_converter: Annotated[str, Field(min_length=1)] | None = None
+    optimizer: Optimizer = "adamw"
+    activation_checkpointing: bool = False
+    offload: bool = False
+    trackers: list[Name] = []
     usd_per_hour: NonNegativeFloat | None = None
     sft: dict[str, Any] = {}
     pretraining: dict[str, Any] = {}
@@ -56,7 +66,29 @@ class Options(BaseModel):
                 method_of({"kind": kind, **getattr(options, kind)})
         except JobError as fault:
             raise SettingsError(f"{table}: {fault.message}", cure=fault.cure) from None
+        if options.activation_checkpointing and options.engine == "shared":
+            raise SettingsError(
+                f'{table}: engine = "shared" keeps the keys and values of prefixes, and activation_checkpointing keeps none.',
+                cure="take one of them out",
+            )
         return options
+
+    def fit(self, place: str, device: str) -> None:
+        """Raises SettingsError for what makes no sense on this device."""
+        if device == "cuda":
+            return
+        refused = {
+            f'optimizer = "{self.optimizer}"': "bitsandbytes' 8-bit kernels are made for CUDA"
+            if self.optimizer != "adamw"
+            else "",
+            "offload": f"activations on {device} are in the machine's memory already" if self.offload else "",
+        }
+        for name, why in refused.items():
+            if why:
+                raise SettingsError(
+                    f"[backends.{place}]: {name} needs a CUDA card, and jobs run on {device} here: {why}.",
+                    cure="take it out",
+                )
 
     def adapter_or_none(self) -> Adapter | None:
         return adapter_of(self.adapter) if self.adapter is not None else None

@@ -9,9 +9,10 @@ from typing import Any
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.job import DPO, KTO, SFT, Adapter, Method, Pretraining
-from finetune_sdk_local import bases, ratings, texts
+from finetune_sdk_local import activations, bases, ratings, texts
 from finetune_sdk_local.batches import Plan, plan
 from finetune_sdk_local.devices import Device, pick
+from finetune_sdk_local.options import Optimizer
 from finetune_sdk_local.prefixes import Engine
 from finetune_sdk_local.processes import Processes
 from finetune_sdk_local.ratings import Rated
@@ -37,6 +38,9 @@ class RunJob:
     checkpoint_every: int | None
     engine: Engine
     processes: int
+    optimizer: Optimizer
+    activation_checkpointing: bool
+    offload: bool
     table: Mapping[str, Any]
 
     @classmethod
@@ -55,6 +59,9 @@ class RunJob:
             checkpoint_every=machine["checkpoint_every"],
             engine=machine.get("engine", "separate"),
             processes=machine.get("processes", 1),
+            optimizer=own.get("optimizer", "adamw"),
+            activation_checkpointing=machine.get("activation_checkpointing", False),
+            offload=machine.get("offload", False),
             table=table,
         )
 
@@ -131,6 +138,10 @@ def training(
     method = job.method
     taken = steps(method, job.seed, len(data.train) // data.width)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    if pad >= int(model.config.get_text_config().vocab_size):
+        pad = 0  # it is masked, so any token that the base knows will do
+    if job.activation_checkpointing:
+        activations.recompute(model)
     return Training(
         model=model,
         data=data,
@@ -142,8 +153,11 @@ def training(
             job.checkpoint_every or max(1, min(50, taken.per_epoch)),
             max_gradient_norm=job.table["own"]["max_gradient_norm"],
             engine=job.engine,
+            optimizer=job.optimizer,
+            offload=job.offload,
         ),
         folder=run.path,
+        token=str(job.table.get("token", "")),
         pad=pad,
         report=run.append if processes.first else lambda kind, message, figures: None,
         stop=stop,

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ class RunFolder:
         self.cancel_mark = path / "cancel"
         self.sent_mark = path / "sent"
         self.started_mark = path / "started"
+        self._writing = threading.Lock()
 
     @property
     def id(self) -> str:
@@ -52,16 +54,16 @@ class RunFolder:
             )
         return self
 
-    def make(self, job: Mapping[str, Any], train: Dataset, validation: Dataset | None) -> None:
+    def make(self, job: Mapping[str, Any], **sides: Dataset | None) -> None:
         """Writes the run's folder, whole or not at all; made already, it stays as it is."""
         if self.exists():
             return
         part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:
             part.mkdir(parents=True)
-            train.save(part / "train.jsonl")
-            if validation is not None:
-                validation.save(part / "validation.jsonl")
+            for side, dataset in sides.items():
+                if dataset is not None:
+                    dataset.save(part / f"{side}.jsonl")
             (part / "job.json").write_text(json.dumps(job, indent=1))
             (part / "events.jsonl").touch()
             part.rename(self.path)
@@ -96,7 +98,7 @@ class RunFolder:
     def append(self, kind: str, message: str = "", data: Mapping[str, Any] | None = None) -> None:
         """One more event; a line that a killed process left unfinished is dropped first."""
         row = {"time": time.time(), "kind": kind, "message": message, "data": data or {}}
-        with self.events_file.open("r+b") as file:
+        with self._writing, self.events_file.open("r+b") as file:
             _drop_unfinished(file)
             file.write(json.dumps(row).encode() + b"\n")
             file.flush()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,17 +20,20 @@ from torch import Tensor
 
 from finetune_sdk.errors import BackendError
 from finetune_sdk.job import DPO, KTO, Method
-from finetune_sdk_local import bases, checkpoints, engines, objectives, prefixes
+from finetune_sdk_local import activations, bases, checkpoints, engines, objectives, optimizers, prefixes
 from finetune_sdk_local.batches import Batch, Plan, batch
 from finetune_sdk_local.checkpoints import Saved
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.engines import Engine
 from finetune_sdk_local.memory import peak_bytes
 from finetune_sdk_local.objectives import Logits, Sums
+from finetune_sdk_local.options import Optimizer
 from finetune_sdk_local.processes import Processes
 from finetune_sdk_local.ratings import Rated, in_order
 from finetune_sdk_local.tokenising import Sequences
 
+DIVERGED, IN_A_ROW = 3.0, 3
+"""A validation loss of so many times the base's, and one nat above it at least, in so many validations is a divergence."""
 Report = Callable[[str, str, Mapping[str, Any]], None]
 Result = TypeVar("Result")
 
@@ -70,6 +73,8 @@ class Options:
     keep_checkpoints: int = 2
     max_gradient_norm: float = 1.0
     engine: prefixes.Engine = "auto"
+    optimizer: Optimizer = "adamw"
+    offload: bool = False
 
 
 @dataclass
@@ -82,6 +87,9 @@ class Progress:
     seconds: float = 0.0
     best_step: int | None = None
     best_loss: float = math.inf
+    best_score: float = 0.0
+    start_loss: float = math.inf
+    diverging: int = 0
     waited: int = 0
 
 
@@ -100,7 +108,9 @@ def learning_rate(method: Method, step: int, steps: int) -> float:
 
 @dataclass
 class Training:
-    """One run in this process. `report` receives what happens, `stop` says whether to end after this step."""
+    """One run in this process. `report` receives what happens, `stop` says whether to end after this step, and `watch`
+    tells at each validation what it sees of the model; the best `validation_score` among that decides before the loss.
+    """
 
     model: Any
     data: Data
@@ -111,20 +121,18 @@ class Training:
     folder: Path
     pad: int
     report: Report
+    token: str = field(default="", kw_only=True)
     stop: Callable[[], bool] = lambda: False
     processes: Processes = field(default_factory=Processes)
+    watch: Callable[[int], Mapping[str, float]] = lambda micro_tokens: {}
     reference: dict[str, Tensor] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
         self.weights = bases.trainable(self.model)
         self.micro_tokens = self.options.micro_tokens
-        self.optimizer = torch.optim.AdamW(
-            _decaying(self.weights.values(), self.method.weight_decay or 0.0),
-            lr=self.method.learning_rate or 0.0,
-            betas=(0.9, 0.999),
-            eps=1e-8,
-        )
+        rate, decay = self.method.learning_rate or 0.0, self.method.weight_decay or 0.0
+        self.optimizer = optimizers.make(self.options.optimizer, self.weights.values(), rate, decay)
         self.engine: Engine = engines.separate(self._setting(), objectives.all_logits(self.model))
 
     def run(self, saved: Saved | None = None) -> Progress:
@@ -253,7 +261,8 @@ class Training:
             _add(totals, sums)
             return sums.loss / count
 
-        self._each(train, examples, learn)
+        with activations.kept(self.model, offload=self.options.offload):
+            self._each(train, examples, learn)
         self.processes.add_gradients(list(self.weights.values()))
         return {name: total / count for name, total in self.processes.totals(totals).items()}
 
@@ -312,20 +321,44 @@ class Training:
                     _add(totals, self._sums(logits, block, rows, "validation", moved))
 
                 self._each(sequences, part.tolist(), look)
-        self.model.train()
         summed = self.processes.totals(totals)
-        figures = {f"validation_{name}": total / count for name, total in summed.items()}
+        before = _random_state(self.device)
+        seen = self.processes.all(dict(self.watch(self.micro_tokens)))[0]
+        _set_random_state(before, self.device)
+        self.model.train()
+        figures = {**{f"validation_{name}": total / count for name, total in summed.items()}, **seen}
         if not math.isfinite(figures["validation_loss"]):
             raise _diverged(f"the validation loss after step {self.progress.step} is {figures['validation_loss']}")
         self.report("metrics", "", {"step": self.progress.step, "steps": self.plan.steps, **figures})
         if self.progress.step == 0:
+            self.progress.start_loss = figures["validation_loss"]
             return False
-        if figures["validation_loss"] < self.progress.best_loss:
-            self.progress.best_loss, self.progress.best_step = figures["validation_loss"], self.progress.step
-            self.progress.waited = 0
+        if "validation_score" not in figures:
+            self._look_for_divergence(figures["validation_loss"])
+        score, loss = figures.get("validation_score", 0.0), figures["validation_loss"]
+        if (score, -loss) > (self.progress.best_score, -self.progress.best_loss):
+            self.progress.best_score, self.progress.best_loss = score, loss
+            self.progress.best_step, self.progress.waited = self.progress.step, 0
             return True
         self.progress.waited += 1
         return False
+
+    def _look_for_divergence(self, loss: float) -> None:
+        """Raises BackendError when validations in a row are far worse than the base, and none was better."""
+        progress, start = self.progress, self.progress.start_loss
+        far = loss > max(DIVERGED * start, start + 1.0)
+        progress.diverging = progress.diverging + 1 if far else 0
+        if progress.diverging != IN_A_ROW:
+            return
+        found = (
+            f"the validation loss after step {progress.step} is {loss:.3f}, and was {start:.3f} before the first step: "
+            f"{IN_A_ROW} validations in a row are more than {DIVERGED:g} times as bad as the base"
+        )
+        if progress.best_loss >= start:
+            raise _diverged(found)
+        self.report(
+            "message", f"warning: {found}. The best so far is that of step {progress.best_step}, and is kept", {}
+        )
 
     def _should_stop_early(self) -> bool:
         patience = self.method.early_stopping
@@ -353,42 +386,24 @@ class Training:
         random = _joined(self.processes.all(_random_state(self.device)))
         if not self.processes.first:
             return
-        moments = {
-            f"{name}.{key}": value
-            for name, parameter in self.weights.items()
-            for key, value in self.optimizer.state[parameter].items()
-        }
+        moments = optimizers.state(self.optimizer, self.weights)
         saved = checkpoints.save(
             self.folder / "checkpoints",
             self.progress.step,
             {"weights": self.weights, "optimizer": moments, "random": random},
-            {"progress": vars(self.progress), "micro_tokens": self.micro_tokens},
+            {"progress": vars(self.progress), "micro_tokens": self.micro_tokens, "token": self.token},
         )
         checkpoints.prune(saved.folder.parent, self.options.keep_checkpoints, self.progress.best_step)
         self.report("checkpoint", "", {"step": self.progress.step, "id": saved.folder.name})
 
     def _restore(self, saved: Saved) -> None:
+        if saved.state.get("token", self.token) != self.token:
+            raise _anothers(saved, "it was written by another run")
         load_weights(self.weights, saved)
-        moments = saved.tensors("optimizer")
-        for name, parameter in self.weights.items():
-            keys = [key for key in moments if key.rpartition(".")[0] == name]
-            self.optimizer.state[parameter] = {
-                key.rpartition(".")[2]: moments[key].to(parameter.device if key.rpartition(".")[2] != "step" else "cpu")
-                for key in keys
-            }
+        optimizers.restore(self.optimizer, self.weights, saved.tensors("optimizer"))
         self.progress = Progress(**saved.state["progress"])
         self.micro_tokens = int(saved.state["micro_tokens"])
         _set_random_state(_own(saved.tensors("random"), self.processes.rank), self.device)
-
-
-def _decaying(weights: Iterable[torch.nn.Parameter], decay: float) -> list[dict[str, Any]]:
-    """Groups for the optimizer: matrices decay, norms and biases do not, as in transformers' Trainer."""
-    every = list(weights)
-    groups: list[dict[str, Any]] = [
-        {"params": [weight for weight in every if weight.ndim > 1], "weight_decay": decay},
-        {"params": [weight for weight in every if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
 
 
 def _add(totals: dict[str, float], sums: Sums) -> None:
@@ -400,13 +415,19 @@ def load_weights(weights: Mapping[str, torch.nn.Parameter], saved: Saved) -> Non
     """Puts a checkpoint's weights into the model. Raises BackendError when they are another model's."""
     tensors = saved.tensors("weights")
     if tensors.keys() != weights.keys():
-        raise BackendError(
-            f"the checkpoint {saved.folder} belongs to another job: its weights have other names.",
-            cure="resume the run that it belongs to",
-        )
+        raise _anothers(saved, "its weights have other names")
+    if any(tensors[name].shape != parameter.shape for name, parameter in weights.items()):
+        raise _anothers(saved, "its weights have other shapes")
     with torch.no_grad():
         for name, parameter in weights.items():
             parameter.copy_(tensors[name])
+
+
+def _anothers(saved: Saved, why: str) -> BackendError:
+    return BackendError(
+        f"the checkpoint {saved.folder} belongs to another job: {why}.",
+        cure="remove it from there and resume, which goes on from the checkpoint before it, or from the start",
+    )
 
 
 def _random_state(device: Device) -> dict[str, Tensor]:

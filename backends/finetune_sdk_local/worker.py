@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from finetune_sdk.errors import FinetuneError
 from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.trackers import Trackers
 
 if TYPE_CHECKING:
     from finetune_sdk_local.prepare import RunJob
@@ -52,24 +53,30 @@ def main(folder: Path) -> int:
         stop = Stop(run)
         started = time.time()
         run.append("status", "starting", {"status": "running", "worker": os.getpid()})
+        followers = Trackers(run, run.job()["machine"].get("trackers", ()))
+
+        def end(status: str, message: str, **more: object) -> None:
+            followers.finish(status)
+            run.append("status", message, {"status": status, **more})
+
         try:
             if stop():
                 raise _Cancelled(0)
             actual = _train(run, stop, started)
-        except _Cancelled as end:
-            run.append("status", f"cancelled after step {end.step}", {"status": "cancelled"})
+        except _Cancelled as cancelled:
+            end("cancelled", f"cancelled after step {cancelled.step}")
         except FinetuneError as fault:
             message = fault.message + (f" Cure: {fault.cure}" if fault.cure else "")
-            run.append("status", message, {"status": "failed", "error": type(fault).__name__})
+            end("failed", message, error=type(fault).__name__)
         except BaseException as fault:  # the last words of a process: a run must never end without them
             traceback.print_exc()
             message = (
                 f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else 'no message'}; see {run.log}"
             )
-            run.append("status", message, {"status": "failed", "error": type(fault).__name__})
+            end("failed", message, error=type(fault).__name__)
             return 1
         else:
-            run.append("status", "succeeded", {"status": "succeeded", "actual": actual})
+            end("succeeded", "succeeded", actual=actual)
     return 0
 
 
@@ -82,8 +89,8 @@ class _Cancelled(Exception):  # noqa: N818 - nothing went wrong
 def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     import torch
 
-    from finetune_sdk_local import bases, checkpoints, prepare, publish
-    from finetune_sdk_local.memory import peak_bytes
+    from finetune_sdk_local import bases, checkpoints, prepare, publish, watching
+    from finetune_sdk_local.memory import full_card_told, peak_bytes
     from finetune_sdk_local.processes import together
     from finetune_sdk_local.training import Stopped, load_weights
 
@@ -92,8 +99,10 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     torch.set_num_threads(job.threads)
     publish.write_manifest(run, job)
     run.append("message", f"loading {job.base} on {job.device.kind} ({job.device.name}), {job.device.dtype}")
-    with together(run.path, 0, job.processes, job.device) as processes:
+    with full_card_told(job.device), together(run.path, 0, job.processes, job.device) as processes:
         training = _training(run, job, stop, processes)
+        if "guards" in job.table:
+            training.watch = watching.Watch(run, job, training.model)
         saved, broken = checkpoints.latest(run.checkpoints)
         for folder in broken:
             run.append("message", f"the checkpoint {folder.name} is not whole and was passed over")
@@ -105,16 +114,17 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
             progress = training.run(saved)
         except Stopped:
             raise _Cancelled(training.progress.step) from None
+    by = "validation score" if "best_by" in job.table.get("guards", {}) else "validation loss"
     best = checkpoints.at(run.checkpoints, progress.best_step) if progress.best_step else None
     if progress.best_step and best is None:
         run.append(
             "message",
-            f"the checkpoint of step {progress.best_step}, which has the best validation loss, is not whole any more: "
+            f"the checkpoint of step {progress.best_step}, which has the best {by}, is not whole any more: "
             f"the model is that of step {progress.step}",
         )
     elif best is not None and best.step != progress.step:
         load_weights(training.weights, best)
-        run.append("message", f"the model is that of step {best.step}, which has the best validation loss")
+        run.append("message", f"the model is that of step {best.step}, which has the best {by}")
     publish.model(run, job, training.model)
     return {
         "time": run.worked_seconds(time.time() - started),

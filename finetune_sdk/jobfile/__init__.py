@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from finetune_sdk.data.checks.near import near_leaks_if_looked_for
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
+from finetune_sdk.guards import Guards
 from finetune_sdk.job import RFT, Job, Method
 from finetune_sdk.jobfile import tables, yaml12
 from finetune_sdk.jobfile.faults import dotted, job_error
@@ -88,10 +89,7 @@ class JobFile:
     def data_files(self) -> dict[str, DataFile]:
         """The data files by the key that names them: where each is from here, its format and its columns."""
         named = ((side, getattr(self.table, side)) for side in SIDES)
-        tables = {
-            side: DataFile(path=held) if isinstance(held, str) else held for side, held in named if held is not None
-        }
-        return {side: held.model_copy(update={"path": str(self._at(held.path))}) for side, held in tables.items()}
+        return {side: self._file(held) for side, held in named if held is not None}
 
     def files(self) -> dict[str, Path]:
         """The paths of the data files by the key that names them."""
@@ -108,6 +106,7 @@ class JobFile:
             adapter=table.adapter,
             base=self._base(),
             seed=table.seed,
+            guards=self._guards(),
         )
 
     def evaluation(self) -> Evaluation | None:
@@ -157,6 +156,22 @@ class JobFile:
             return given
         graders = tuple(map(self._evaluator, given.graders)) if given.graders else None
         return RFT(graders=graders, **given.model_dump(exclude={"kind", "graders"}))
+
+    def _guards(self) -> Guards | None:
+        given = self.table.guards
+        if given is None:
+            return None
+        general = self._file(given.forgetting) if given.forgetting is not None else None
+        return Guards(
+            best_by=tuple(map(self._evaluator, given.best_by or ())),
+            forgetting=Dataset.load(general.path, general.format, columns=general.columns) if general else None,
+            **given.model_dump(exclude={"best_by", "forgetting"}),
+        )
+
+    def _file(self, held: str | DataFile) -> DataFile:
+        """A data file, where it is from here."""
+        named = DataFile(path=held) if isinstance(held, str) else held
+        return named.model_copy(update={"path": str(self._at(named.path))})
 
     def _evaluator(self, table: tables.EvaluatorTable) -> Evaluator:
         from finetune_sdk.evaluation.evaluators import ExactMatch, FieldMatch, JSONSchema, Length
@@ -240,11 +255,19 @@ class JobFile:
     def _named(self) -> Iterator[tuple[Where, Path]]:
         for side, path in self.files().items():
             yield (side,) if isinstance(getattr(self.table, side), str) else (side, "path"), path
+        guards = self.table.guards
+        if guards is not None and guards.forgetting is not None:
+            at: Where = (
+                ("guards", "forgetting") if isinstance(guards.forgetting, str) else ("guards", "forgetting", "path")
+            )
+            yield at, Path(self._file(guards.forgetting).path)
         lists: list[tuple[Where, tuple[tables.EvaluatorTable, ...]]] = []
         if self.table.evaluation is not None:
             lists.append((("evaluation", "evaluators"), self.table.evaluation.evaluators))
         if isinstance(self.table.method, tables.RFTTable) and self.table.method.graders:
             lists.append((("method", "graders"), self.table.method.graders))
+        if guards is not None and guards.best_by:
+            lists.append((("guards", "best_by"), guards.best_by))
         for at, evaluators in lists:
             for number, table in enumerate(evaluators):
                 if isinstance(table, tables.JSONSchemaTable) and isinstance(table.schema_, str):

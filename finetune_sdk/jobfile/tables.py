@@ -119,6 +119,23 @@ class RFTTable(Table):
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 
 
+class GuardsTable(Table):
+    """What is watched while the job runs, at each validation."""
+
+    best_by: (
+        Annotated[tuple[Annotated[EvaluatorTable, Field(discriminator="kind")], ...], Field(min_length=1)] | None
+    ) = None
+    """Evaluators: the model is that of the validation whose answers pass them most often; by the loss when left out."""
+    cases: Annotated[int, Field(gt=0)] = 32
+    """At most so many prompts of the validation data are answered."""
+    max_tokens: Annotated[int, Field(gt=0)] = 256
+    """The longest of these answers, in tokens."""
+    memorisation: bool = False
+    """Search these answers for training answers, word for word."""
+    forgetting: str | DataFile | None = None
+    """A file of general examples on which the loss is taken, and never trained."""
+
+
 class EvaluationTable(Table):
     """How the tuned model is judged, beside its base, on the test rows."""
 
@@ -155,6 +172,8 @@ class JobTable(Table):
     """Which weights move; the settings' choice when left out."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """The same seed, data and place give the same run."""
+    guards: GuardsTable | None = None
+    """What is watched while the job runs."""
     evaluation: EvaluationTable | None = None
     """How the result is judged."""
 

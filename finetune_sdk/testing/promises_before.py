@@ -18,6 +18,8 @@ from finetune_sdk.client import Client
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import MissingDependencyError, NotFoundError, UnsupportedError
 from finetune_sdk.estimate import Estimate
+from finetune_sdk.evaluation.evaluators import ExactMatch
+from finetune_sdk.guards import Guards
 from finetune_sdk.job import DPO, KTO, RFT, SFT, Adapter, Full, Job, LoRA, Method, Pretraining, QLoRA
 
 Opened = Callable[[Place], Backend]
@@ -142,6 +144,18 @@ class BeforeARun:
             pytest.skip(f"{kind} is declared")
         with _nothing_made(client), pytest.raises(UnsupportedError, match=sorted(declared)[0]):
             client.submit(_of_method(job, kind))
+
+    @pytest.mark.parametrize("name", ["best_by", "forgetting", "memorisation"])
+    def test_a_guard_that_is_not_declared_is_refused(self, client: Client, job: Job, name: str) -> None:
+        if name in client.backend.capabilities.guards or not isinstance(job.method, SFT):
+            pytest.skip(f"{name} is declared, or {type(job.method).__name__} is not what it looks at")
+        guards = {
+            "best_by": Guards(best_by=(ExactMatch(),)),
+            "forgetting": Guards(forgetting=job.train),
+            "memorisation": Guards(memorisation=True),
+        }
+        with _nothing_made(client), pytest.raises(UnsupportedError, match=name):
+            client.submit(replace(job, validation=job.validation or job.train, guards=guards[name]))
 
     def test_an_unknown_base_is_not_found_saying_what_was_looked_for(self, client: Client, job: Job) -> None:
         with _nothing_made(client), pytest.raises(NotFoundError, match=NO_SUCH) as caught:

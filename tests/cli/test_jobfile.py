@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from finetune_sdk import DPO, KTO, RFT, SFT, ExactMatch, Full, JobError, JobFile, LoRA, Pretraining
+from finetune_sdk import DPO, KTO, RFT, SFT, ExactMatch, Full, JobError, JobFile, JSONSchema, LoRA, Pretraining
 
 ROOT = Path(__file__).parents[2]
 ROW = '{"messages": [{"role": "user", "content": "%d?"}, {"role": "assistant", "content": "%d"}]}\n'
@@ -240,3 +240,24 @@ def test_reinforcement_is_graded_by_evaluators_or_by_the_place(folder: Path) -> 
     assert load(folder, "name: sums\ntrain: tasks.jsonl\nmethod: {kind: rft}\n").job().method == RFT()
     wrong = fault(folder, f"name: sums\ntrain: tasks.jsonl\n{graded.replace('epochs', 'epoch')}\n")
     assert "did you mean `epochs`" in wrong.message
+
+
+def test_guards_are_read_with_their_evaluators_and_their_general_examples(folder: Path) -> None:
+    (folder / "own.json").write_text('{"type": "object"}')
+    text = (
+        "name: a\ntrain: rows.jsonl\nvalidation: rows.jsonl\nguards:\n"
+        "  best_by: [{kind: json_schema, schema: own.json}, {kind: exact_match}]\n"
+        "  cases: 8\n  memorisation: true\n  forgetting: more.jsonl\n"
+    )
+    guards = load(folder, text).job().guards
+    assert guards is not None
+    assert guards.best_by == (JSONSchema({"type": "object"}), ExactMatch())
+    assert (guards.cases, guards.max_tokens, guards.memorisation) == (8, 256, True)
+    assert guards.forgetting is not None
+    assert len(guards.forgetting) == 20
+
+
+def test_a_file_that_guards_name_and_that_is_not_there_is_named_with_its_line(folder: Path) -> None:
+    found = fault(folder, "name: a\ntrain: rows.jsonl\nvalidation: more.jsonl\nguards:\n  forgetting: mor.jsonl\n")
+    assert "line 5" in found.message
+    assert "did you mean more.jsonl?" in (found.cure or "")

@@ -1,7 +1,8 @@
 """Read by every Python that starts with this folder on its path: what a test wants of a worker that it cannot reach.
 
 `DIE_AFTER_STEP` is a step whose report is the last thing that the process says before it is killed. `NETWORK_LOG` is a
-file: whoever asks for an address or a connection is written there and refused.
+file: whoever asks for an address or a connection is written there and refused. `LARGEST_FILE` is the number of bytes after which
+the disk is full.
 """
 
 from __future__ import annotations
@@ -35,6 +36,13 @@ def die_after(step: int) -> None:
     RunFolder.append = last_words  # type: ignore[method-assign]
 
 
+def limit_files(size: int) -> None:
+    """As a disk that is full: a larger file cannot be written."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
 def refuse_the_network(log: str) -> None:
     def look(event: str, arguments: tuple[Any, ...]) -> None:
         if event not in ASKS or getattr(arguments[0], "family", None) == socket.AF_UNIX:
@@ -48,5 +56,7 @@ def refuse_the_network(log: str) -> None:
 
 if "DIE_AFTER_STEP" in os.environ:
     die_after(int(os.environ["DIE_AFTER_STEP"]))
+if "LARGEST_FILE" in os.environ:
+    limit_files(int(os.environ["LARGEST_FILE"]))
 if "NETWORK_LOG" in os.environ:
     refuse_the_network(os.environ["NETWORK_LOG"])

@@ -1,0 +1,114 @@
+"""What is watched while a job runs, beside the loss: answers, what is forgotten, what is known by heart.
+
+Watching changes nothing of what is learnt. `best_by` decides which checkpoint becomes the run's model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.errors import JobError
+
+if TYPE_CHECKING:
+    from finetune_sdk.evaluation.evaluators.case import Evaluator
+
+MOST_CASES, MOST_TOKENS = 10_000, 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guards:
+    """At each validation:
+
+    - with `best_by`, up to `cases` prompts of the validation data are answered, greedily and in at most `max_tokens` tokens. The
+      validation score is the share of answers that pass all these evaluators. The run's model is that of the best score (of equal
+      ones, of the lower loss), and `early_stopping` counts validations without a better one;
+    - with `memorisation`, the same answers are searched for training answers, word for word;
+    - with `forgetting`, the loss is taken on these general examples (chats or texts), which are never trained on.
+    """
+
+    best_by: tuple[Evaluator, ...] = ()
+    cases: int = 32
+    max_tokens: int = 256
+    memorisation: bool = False
+    forgetting: Dataset | None = None
+
+    def __post_init__(self) -> None:
+        given: Any = self.best_by
+        made = tuple(given) if isinstance(given, list | tuple) else (given,)
+        if not all(hasattr(one, "judge") and is_dataclass(one) and not isinstance(one, type) for one in made):
+            raise JobError(
+                f"Guards(best_by={given!r:.80}) makes no sense.",
+                cure="give evaluators, such as best_by=(ExactMatch(),)",
+            )
+        object.__setattr__(self, "best_by", made)
+        for name, most in (("cases", MOST_CASES), ("max_tokens", MOST_TOKENS)):
+            value: Any = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+                raise JobError(
+                    f"Guards({name}={value!r}) makes no sense.", cure=f"give {name} a whole number from 1 to {most:,}"
+                )
+        if not isinstance(self.memorisation, bool):
+            raise JobError(f"Guards(memorisation={self.memorisation!r}) makes no sense.", cure="give True or False")
+        if self.forgetting is None:
+            return
+        if not isinstance(self.forgetting, Dataset) or self.forgetting.kind not in ("chat", "text"):
+            found = getattr(self.forgetting, "kind", type(self.forgetting).__name__)
+            raise JobError(
+                f"Guards(forgetting=…) is {found}.", cure="give a Dataset of chats or texts that the base is good at"
+            )
+        if not len(self.forgetting):
+            raise JobError("Guards(forgetting=…) has no rows.", cure="give at least one example; 100 tell more")
+
+    @property
+    def answers(self) -> bool:
+        """Whether prompts are answered at each validation."""
+        return bool(self.best_by) or self.memorisation
+
+    def named(self) -> Iterator[str]:
+        """The guards that are on."""
+        for name in ("best_by", "memorisation", "forgetting"):
+            if getattr(self, name):
+                yield name
+
+    def definition(self) -> dict[str, Any]:
+        """As plain data, what is off left out."""
+        told: dict[str, Any] = {}
+        if self.answers:
+            told |= {"cases": self.cases, "max_tokens": self.max_tokens}
+        if self.best_by:
+            told["best_by"] = [evaluator_table(one) for one in self.best_by]
+        if self.memorisation:
+            told["memorisation"] = True
+        if self.forgetting is not None:
+            told["forgetting"] = self.forgetting.fingerprint
+        return told
+
+
+def evaluator_table(evaluator: Any) -> dict[str, Any]:
+    """An evaluator as plain data: what it was made with, its kind and its version."""
+    own = {field.name: getattr(evaluator, field.name) for field in fields(evaluator) if not field.name.startswith("_")}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
+    return {"kind": type(evaluator).__name__, "version": getattr(evaluator, "version", None), **plain}
+
+
+def evaluator_of(table: dict[str, Any]) -> Evaluator:
+    """The evaluator that a table describes. Raises JobError for one that is not the SDK's own, or of another version."""
+    from finetune_sdk.evaluation.evaluators import ExactMatch, FieldMatch, JSONSchema, Length
+
+    kinds: dict[str, Any] = {kind.__name__: kind for kind in (ExactMatch, FieldMatch, JSONSchema, Length)}
+    kind = kinds.get(table["kind"])
+    if kind is None:
+        raise JobError(
+            f"{table['kind']} is an evaluator of your own, which the process of a run cannot make.",
+            cure=f"use {', '.join(kinds)}; evaluate the run's checkpoints with your own",
+        )
+    if table["version"] != kind.version:
+        raise JobError(
+            f"{table['kind']} was version {table['version']} when this was submitted, and is version {kind.version} here.",
+            cure="resume with the SDK that submitted it, or submit the job anew",
+        )
+    made: Evaluator = kind(**{name: value for name, value in table.items() if name not in ("kind", "version")})
+    return made
