@@ -7,6 +7,7 @@ from typing import Any
 
 import finetune_sdk as ft
 from finetune_sdk_local import bases, prepare
+from finetune_sdk_local.processes import Processes
 from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.training import Training
 
@@ -22,7 +23,7 @@ def prepared(client: ft.Client, job: ft.Job, where: Path) -> tuple[RunFolder, Tr
     of = prepare.RunJob.read(run)
     data = prepare.data(run, of)
     model = bases.adapt(bases.load(of.where, of.device, of.adapter, train=True), of.adapter, of.seed)
-    training = prepare.training(run, of, data, model, lambda: False)
+    training = prepare.training(run, of, data, model, lambda: False, Processes())
     if job.guards:
         training.watch = watching.Watch(run, of, model)
     return run, training, model
