@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import Case, ExactMatch, FieldMatch, JSONSchema, Length, Score
     from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
-    from finetune_sdk.job import DPO, KTO, RFT, SFT, Full, Job, LoRA, Pretraining, QLoRA
+    from finetune_sdk.job import DPO, KTO, ORPO, RFT, SFT, Full, Job, LoRA, Pretraining, QLoRA
     from finetune_sdk.jobfile import JobFile
     from finetune_sdk.log import Log
     from finetune_sdk.messages import (
@@ -75,7 +75,7 @@ _ROOMS = {
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
     "evaluation.pairs": "judged_pairs rated_pairs",
-    "job": "DPO KTO RFT SFT Full Job LoRA Pretraining QLoRA",
+    "job": "DPO KTO ORPO RFT SFT Full Job LoRA Pretraining QLoRA",
     "jobfile": "JobFile",
     "log": "Log",
     "messages": "ChatExample Conversation Message PreferenceExample RatedExample TaskExample TextExample ToolCall",
@@ -88,6 +88,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split
 __all__ = [
     "DPO",
     "KTO",
+    "ORPO",
     "RFT",
     "SFT",
     "Answer",

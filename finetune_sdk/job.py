@@ -164,6 +164,27 @@ class DPO(Optimisation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ORPO(Optimisation):
+    """Odds ratio preference optimisation (Hong et al. 2024, eq. 6 and 7): learns `chosen` answers, and prefers them.
+
+    The loss of `chosen` answers is that of SFT; `beta` (λ in the paper) is the weight of the odds of chosen over rejected
+    answers beside it. There is no reference. `loss_on` "all" learns the prompts of chosen answers too, as in the authors'
+    code, "completions" the answers alone. The rest is as in `Optimisation`.
+    """
+
+    kind: Literal["orpo"] = "orpo"
+    beta: float | None = None
+    loss_on: LossOn | None = None
+    data: ClassVar[frozenset[str]] = frozenset({"preference"})
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", ("orpo",))
+        self._check_steps()
+        _positive(self, "beta")
+        _one_of(self, "loss_on", get_args(LossOn))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KTO(Optimisation):
     """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, eq. 7 and 8) of answers that were rated good or bad.
 
@@ -215,7 +236,7 @@ class RFT(Optimisation):
         object.__setattr__(self, "graders", given)
 
 
-Method = SFT | Pretraining | DPO | KTO | RFT
+Method = SFT | Pretraining | DPO | ORPO | KTO | RFT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,8 +347,8 @@ class Job:
                 raise JobError(
                     f"{type(self.method).__name__} learns from {wanted} examples, and {side} holds {dataset.kind} ones "
                     f"({dataset.name}).",
-                    cure="give data of that kind, or use SFT for chats, Pretraining for texts, DPO for preference pairs, "
-                    "KTO for rated answers and RFT for tasks",
+                    cure="give data of that kind, or use SFT for chats, Pretraining for texts, DPO or ORPO for preference "
+                    "pairs, KTO for rated answers and RFT for tasks",
                 )
             if not len(dataset):
                 raise JobError(f"{side} has no rows.", cure="give at least one example")
@@ -349,7 +370,7 @@ class Job:
             ("name", str, "give it as text"),
             ("train", Dataset, "load it: Dataset.load(path)"),
             ("validation", Dataset | None, "load it: Dataset.load(path)"),
-            ("method", Method, "use SFT(…), Pretraining(…), DPO(…), KTO(…) or RFT(…)"),
+            ("method", Method, "use SFT(…), Pretraining(…), DPO(…), ORPO(…), KTO(…) or RFT(…)"),
             ("adapter", Adapter | None, "use LoRA(…), QLoRA(…) or Full()"),
             ("base", str | None, 'give the name of a model or the path of its folder, such as "tiny"'),
             ("seed", int, "give a whole number"),

@@ -25,7 +25,7 @@ from finetune_sdk.errors import (
     RunError,
 )
 from finetune_sdk.estimate import Estimate, Price
-from finetune_sdk.job import DPO, KTO, SFT, Job, Pretraining
+from finetune_sdk.job import KTO, SFT, Job, Pretraining
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
@@ -114,11 +114,11 @@ class LocalBackend:
         return self._sequences[key]
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
-        from finetune_sdk_local import bases, estimates, ratings
+        from finetune_sdk_local import bases, estimates, prepare, ratings
         from finetune_sdk_local.checks import endings, lengths, room, splits
 
         job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
-        width = 2 if isinstance(job.method, DPO) else 1
+        width = prepare.width(job.method)
         found = list(lengths(job.train, tokens, width, resolved.method.max_length or 0))
         if isinstance(job.method, SFT):
             found += endings(job.train, tokens, bases.ends(resolved.base), bases.tokenizer(resolved.base))

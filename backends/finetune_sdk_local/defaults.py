@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.errors import JobError
-from finetune_sdk.job import DPO, KTO, SFT, Adapter, Full, Job, LoRA, Method, table
+from finetune_sdk.job import DPO, KTO, ORPO, SFT, Adapter, Full, Job, LoRA, Method, table
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.options import Options
@@ -64,12 +64,14 @@ def _method(
     }
     if method.steps is None and "steps" not in set_here:
         defaults["epochs"] = EPOCHS
-    if isinstance(method, DPO | KTO):
+    if isinstance(method, DPO | ORPO | KTO):
         defaults["beta"] = BETA
     if isinstance(method, KTO):
         defaults |= {"desirable_weight": 1.0, "undesirable_weight": 1.0}
     if isinstance(method, SFT):
         defaults["loss_on"] = "completions"
+    if isinstance(method, ORPO):
+        defaults["loss_on"] = "all"
     filled = {name: value for name, value in {**defaults, **set_here}.items() if getattr(method, name) is None}
     return replace(method, **filled), tuple(sorted(filled))
 
@@ -78,7 +80,7 @@ def learning_rate(base: str, method: Method, adapter: Adapter) -> float:
     """A rate that suits the base's width: `5e-4 * (2000 / hidden) ** 0.781` for LoRA, a tenth of it for all weights.
 
     The formula and its exponent are those that "LoRA Without Regret" (Schulman et al. 2025) fitted on Llama models, as
-    Tinker's cookbook has them. DPO and KTO take a twentieth, as their objective moves further for the same rate.
+    Tinker's cookbook has them. DPO and KTO take a twentieth, as their objective moves further for the same rate; most of ORPO's is SFT's.
     """
     hidden = int(getattr(bases.config(base).get_text_config(), "hidden_size", 2000))
     rate = 5e-4 * (2000 / hidden) ** 0.781

@@ -16,7 +16,7 @@ def examine(device: Device, threads: int | None) -> dict[str, str]:
         "device": f"{device.kind} ({device.name}), {device.dtype}",
         "memory": f"{quantity(device.free, 'bytes')} free of {quantity(device.memory, 'bytes')}",
         "threads": str(threads or cores()),
-        "methods": "SFT, Pretraining, DPO, KTO",
+        "methods": "SFT, Pretraining, DPO, ORPO, KTO",
         "adapters": "LoRA, QLoRA, Full",
         "embedded base": "tiny",
     }

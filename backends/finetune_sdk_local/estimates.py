@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.estimate import Estimate, Range
-from finetune_sdk.job import DPO, KTO, Full, LoRA, Method, QLoRA
+from finetune_sdk.job import DPO, KTO, ORPO, Full, LoRA, Method, QLoRA
 from finetune_sdk_local import bases, prefixes
 from finetune_sdk_local.batches import Plan, grouped
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.prepare import steps as planned
+from finetune_sdk_local.prepare import width as width_of
 from finetune_sdk_local.probe import Probe
 from finetune_sdk_local.shapes import Shape
 from finetune_sdk_local.tokenising import Sequences
@@ -43,7 +44,7 @@ class Machine:
 def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None, machine: Machine) -> Estimate:
     """The whole estimate. `charge` is exactly $0: nobody bills for one's own hardware."""
     job, method, shape = resolved.job, resolved.method, Shape.of(resolved.base)
-    width = 2 if isinstance(method, DPO) else 1
+    width = width_of(method)
     steps = planned(method, job.seed, len(train) // width)
     tokens, trained = _tokens(train, steps, width)
     least = _tokens(train, replace(steps, steps=_fewest(steps, method)), width)
@@ -132,7 +133,7 @@ def _longest(made: Sequences, width: int) -> NDArray[np.int64]:
 
 def _sharing(resolved: Resolved, train: Sequences, steps: Plan, width: int, machine: Machine) -> dict[str, Any] | None:
     """How the run will share prefixes, or None where it will not."""
-    config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | KTO)
+    config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | ORPO | KTO)
     dropout = getattr(resolved.adapter, "dropout", 0.0)
     if machine.engine == "separate" or prefixes.unfit(config) is not None or dropout:
         return None

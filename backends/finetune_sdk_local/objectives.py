@@ -152,6 +152,37 @@ def dpo(logits: Logits, batch: Batch, reference: Tensor, beta: float) -> Sums:
     return Sums(-logsigmoid(margins).sum(), len(margins), figures)
 
 
+def orpo(logits: Logits, batch: Batch, pairs: int, beta: float, share: float) -> Sums:
+    """Odds ratio preference optimisation (Hong et al. 2024, eq. 6 and 7), summed over pairs.
+
+    `batch` holds chosen and rejected in turn, or, without `pairs`, what chosen sides begin with in common. The negative
+    log-likelihood of the chosen sides' trained tokens is a mean over all of the step, of which there are 1 / `share` a pair.
+    Odds are those of a token's geometric mean probability within an answer.
+    """
+    losses, rows = token_losses(logits, batch), batch.trained.nonzero()[:, 0]
+    if not pairs:
+        assert batch.times is not None
+        likelihood = share * (losses * batch.times[batch.trained]).sum()
+        return Sums(likelihood, 0, {"nll": float(likelihood.detach())})
+    likelihood = share * losses[rows % 2 == 0].sum()
+    counted = batch.trained if batch.scored is None else batch.scored
+    sums = torch.zeros(2 * pairs, device=losses.device, dtype=losses.dtype)
+    sums = sums.index_add(0, rows, -losses * counted[batch.trained])
+    chosen, rejected = (sums / counted.sum(1)).view(-1, 2).unbind(1)
+    ratios = chosen - rejected - (_log_otherwise(chosen) - _log_otherwise(rejected))
+    figures = {
+        "nll": float(likelihood.detach()),
+        "margin": float(ratios.detach().sum()),
+        "accuracy": float((chosen > rejected).sum()),
+    }
+    return Sums(likelihood - beta * logsigmoid(ratios).sum(), pairs, figures)
+
+
+def _log_otherwise(scores: Tensor) -> Tensor:
+    """log(1 - exp(scores)); an answer that is certain to the last digit counts as one that is nearly so."""
+    return torch.log(-torch.expm1(scores.clamp(max=-torch.finfo(scores.dtype).eps)))
+
+
 def kto(
     logits: Logits,
     batch: Batch,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.errors import JobError
-from finetune_sdk.job import DPO, KTO, SFT, Full, LoRA, Pretraining, QLoRA
+from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, Pretraining, QLoRA
 from finetune_sdk.jobfile.tables import (
     DataFile,
     EvaluationTable,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from finetune_sdk.jobfile.yaml12 import Where
 
-_METHODS: dict[str, Any] = {kind.kind: type(kind) for kind in (SFT(), Pretraining(), DPO(), KTO())}
+_METHODS: dict[str, Any] = {kind.kind: type(kind) for kind in (SFT(), Pretraining(), DPO(), ORPO(), KTO())}
 _RFT = {"rft": frozenset(RFTTable.model_fields)}
 _ADAPTERS: dict[str, Any] = {kind.kind: type(kind) for kind in (LoRA(), QLoRA(), Full())}
 _EVALUATORS: dict[str, Any] = {

@@ -12,7 +12,7 @@ import pytest
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
 from finetune_sdk.evaluation.evaluators import ExactMatch
-from finetune_sdk.job import DPO, KTO, RFT, SFT, Full, Job, LoRA, Pretraining, QLoRA, table
+from finetune_sdk.job import DPO, KTO, ORPO, RFT, SFT, Full, Job, LoRA, Pretraining, QLoRA, table
 
 
 @pytest.fixture
@@ -83,6 +83,8 @@ NONSENSE: list[tuple[type[Any], dict[str, Any]]] = [
     (KTO, {"undesirable_weight": -1}),
     (DPO, {"beta": 0}),
     (DPO, {"schedule": "square"}),
+    (ORPO, {"beta": 0}),
+    (ORPO, {"loss_on": "chosen"}),
     (LoRA, {"rank": 0}),
     (LoRA, {"rank": 1.5}),
     (LoRA, {"alpha": -1}),

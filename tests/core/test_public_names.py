@@ -8,7 +8,7 @@ import finetune_sdk
 from finetune_sdk import errors
 
 NAMES = [
-    "DPO", "KTO", "RFT", "SFT", "Answer", "AnswersError", "Backend", "BackendError", "BudgetError", "Capabilities", "Case", "ChatExample",
+    "DPO", "KTO", "ORPO", "RFT", "SFT", "Answer", "AnswersError", "Backend", "BackendError", "BudgetError", "Capabilities", "Case", "ChatExample",
     "Checkpoint", "Client", "Conversation", "Dataset", "DatasetError", "Draft", "Drafts", "Estimate", "Evaluation", "EvaluationError",
     "Event", "ExactMatch", "Export", "FieldMatch", "Finding", "FinetuneError", "Full", "InputError", "JSONSchema", "Job",
     "JobError", "JobFile", "Length", "LoRA", "Log", "Message", "MissingDependencyError", "Model", "NotFoundError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -62,6 +63,8 @@ def found(engine: Engine, sequences: Sequences, examples: int, micro_tokens: int
     def learn(logits: Logits, block: Batch, rows: Sequence[int]) -> Tensor:
         if setting.answers:
             loss = objectives.sft(logits, block).loss
+        elif sequences.scored is not None:
+            loss = objectives.orpo(logits, block, len(rows) // 2, 0.7, 0.3).loss
         else:
             scores = objectives.row_scores(logits, block).view(len(rows) // setting.width, -1)
             loss = torch.nn.functional.softplus(-(scores[:, 0] - 0.5 * scores[:, -1])).sum()
@@ -113,6 +116,23 @@ def test_losses_and_gradients_are_those_of_separate_passes(
     assert float((gradient - reference).norm()) <= 1e-10 * float(
         reference.norm()
     )  # norms of layers are taken in single precision
+
+
+@settings(max_examples=25)
+@given(data=st.data(), micro_tokens=st.sampled_from([1, 24, 4096]), worthwhile=st.sampled_from([1, 4, 64]))
+def test_prompts_that_chosen_answers_learn_beside_their_odds_are_shared(
+    data: st.DataObject, micro_tokens: int, worthwhile: int
+) -> None:
+    rows = made(data.draw(forests(2)))
+    rows = replace(
+        rows, scored=rows.trained, trained=rows.trained | np.repeat(np.arange(len(rows)) % 2 == 0, rows.lengths)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prefixes, "WORTHWHILE", worthwhile)
+        loss, gradient = found(engine_of("shared", "llama", 2, False), rows, len(rows) // 2, micro_tokens)
+    expected, reference = found(engine_of("separate", "llama", 2, False), rows, len(rows) // 2, 4096)
+    assert loss == pytest.approx(expected, rel=1e-7)
+    assert float((gradient - reference).norm()) <= 1e-7 * float(reference.norm())
 
 
 @pytest.mark.parametrize("kind", prefixes.COVERED)

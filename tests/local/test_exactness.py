@@ -12,9 +12,9 @@ import torch
 
 import finetune_sdk as ft
 from finetune_sdk_local import bases, objectives, prefixes, ratings
-from finetune_sdk_local.batches import batch, grouped, plan
+from finetune_sdk_local.batches import Batch, batch, grouped, plan
 from finetune_sdk_local.devices import Device
-from finetune_sdk_local.prepare import sequences, steps
+from finetune_sdk_local.prepare import sequences, steps, width
 from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.tokenising import tokenise
 from finetune_sdk_local.training import Data, Options, Training, learning_rate
@@ -25,7 +25,7 @@ ROWS, STEPS, RATE = 8, 4, 5e-3
 ATOL = 2e-6
 
 
-DATA = {"sft": chats, "pretraining": texts, "dpo": pairs, "kto": rated}
+DATA = {"sft": chats, "pretraining": texts, "dpo": pairs, "orpo": pairs, "kto": rated}
 
 
 def training(
@@ -33,12 +33,12 @@ def training(
 ) -> Training:
     dataset = DATA[method.kind](ROWS)
     made = sequences(base, bases.tokenizer(base), dataset, method, 512)
-    width, taken = 2 if isinstance(method, ft.DPO) else 1, steps(method, 0, ROWS)
+    taken = steps(method, 0, ROWS)
     ratings_of = {}
     if isinstance(method, ft.KTO):
         ratings_of = {"train": ratings.of(dataset, made, ratings.batches(taken), 512)}
     return Training(
-        model, Data(made, None, width, ratings_of), taken, method, CPU, Options(micro_tokens, 1000, engine=engine),
+        model, Data(made, None, width(method), ratings_of), taken, method, CPU, Options(micro_tokens, 1000, engine=engine),
         folder, 0, lambda kind, message, data: seen.append(dict(data)) if kind == "metrics" else None,
     )  # fmt: skip
 
@@ -47,7 +47,9 @@ seen: list[dict[str, Any]] = []
 
 
 def method(kind: Any, **options: Any) -> Any:
-    more = {"beta": 0.1} if kind in (ft.DPO, ft.KTO) else {}
+    more: dict[str, Any] = {"beta": 0.1} if kind in (ft.DPO, ft.ORPO, ft.KTO) else {}
+    if kind is ft.ORPO:
+        more["loss_on"] = "all"
     usual = {"steps": STEPS, "batch_size": ROWS, "learning_rate": RATE, "schedule": "constant", "max_length": 512}
     return kind(**{**usual, **more, **options})
 
@@ -71,8 +73,9 @@ def trl_run(base: str, how: Any, adapter: Any, folder: Path) -> tuple[list[float
         warnings.simplefilter("ignore")
         from datasets import Dataset
         from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+        from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-        paired = isinstance(how, ft.DPO)
+        paired = isinstance(how, ft.DPO | ft.ORPO)
         rows = [example.canonical() for example in DATA[how.kind](ROWS)]
         common: dict[str, Any] = {
             "output_dir": str(folder), "max_steps": how.steps, "per_device_train_batch_size": how.batch_size, "learning_rate": RATE,
@@ -84,9 +87,10 @@ def trl_run(base: str, how: Any, adapter: Any, folder: Path) -> tuple[list[float
         tokenizer = bases.tokenizer(base)
         if paired:
             data = [{"prompt": r["prompt"]["messages"], "chosen": r["chosen"], "rejected": r["rejected"]} for r in rows]
-            trainer = watched(DPOTrainer)(
+            kind, config = (DPOTrainer, DPOConfig) if isinstance(how, ft.DPO) else (ORPOTrainer, ORPOConfig)
+            trainer = watched(kind)(
                 wrapped,
-                args=DPOConfig(beta=0.1, **common),
+                args=config(beta=how.beta, **common),
                 train_dataset=Dataset.from_list(data),
                 processing_class=tokenizer,
             )
@@ -131,7 +135,7 @@ def watched(trainer: Any) -> Any:
 
 
 LORA = ft.LoRA(rank=4)
-KINDS = (ft.SFT, ft.Pretraining, ft.DPO, ft.KTO)
+KINDS = (ft.SFT, ft.Pretraining, ft.DPO, ft.ORPO, ft.KTO)
 
 
 @pytest.mark.slow
@@ -146,6 +150,8 @@ KINDS = (ft.SFT, ft.Pretraining, ft.DPO, ft.KTO)
         pytest.param(method(ft.Pretraining), LORA, id="pretraining"),
         pytest.param(method(ft.Pretraining), ft.Full(), id="pretraining-all-weights"),
         pytest.param(method(ft.DPO), LORA, id="dpo"),
+        pytest.param(method(ft.ORPO), LORA, id="orpo"),
+        pytest.param(method(ft.ORPO, beta=0.5, schedule="linear"), ft.Full(), id="orpo-beta-all-weights"),
         pytest.param(method(ft.KTO), LORA, id="kto"),
         pytest.param(method(ft.KTO, beta=0.3, desirable_weight=0.5, undesirable_weight=1.5), LORA, id="kto-weights"),
         pytest.param(method(ft.KTO, batch_size=4, steps=2, schedule="linear"), LORA, id="kto-batches"),
@@ -201,7 +207,7 @@ def test_micro_batches_do_not_change_what_a_step_means(small: str, kind: Any, ad
         torch.testing.assert_close(weights[name], others[name], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO, ft.KTO], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO, ft.ORPO, ft.KTO], ids=lambda kind: kind.__name__)
 def test_a_batch_too_big_for_the_memory_is_split_and_the_steps_stay_the_same(
     small: str, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +292,33 @@ def test_a_model_whose_logits_are_changed_after_the_head_is_left_as_it_is(small:
 
     inner.forward = doubled
     assert objectives.exact_logits(whole, block)[1] is False
+
+
+def test_an_answer_that_is_certain_has_odds_and_a_gradient() -> None:
+    """Log-probabilities of short answers that are known by heart are 0 in float32, and their odds infinite."""
+    ids = torch.tensor([[1, 2, 3], [1, 2, 4]])
+    block = Batch(ids, torch.ones_like(ids), torch.tensor([[False, True, True]] * 2))
+    logits = torch.zeros(4, 6)
+    logits[[0, 1, 2, 3], [2, 3, 2, 4]] = 200.0
+    logits.requires_grad_()
+    sums = objectives.orpo(lambda _: logits, block, 1, 0.1, 0.5)
+    sums.loss.backward()
+    assert sums.loss.isfinite()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_odds_may_stand_beside_the_likelihood_of_answers_alone(small: str, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    alone, _ = run(small, method(ft.ORPO, loss_on="completions", beta=1e-9, steps=1), LORA, tmp_path / "a")
+    whole, _ = run(small, method(ft.ORPO, beta=1e-9, steps=1), LORA, tmp_path / "b")
+    made = sequences(small, bases.tokenizer(small), pairs(ROWS), method(ft.ORPO, loss_on="completions"), 512)
+    plain = model(small, LORA)
+    block = batch(made, range(0, 2 * ROWS, 2), 0, "cpu")
+    expected = objectives.sft(objectives.all_logits(plain), block)
+    assert alone[0] == pytest.approx(float(expected.loss.detach()) / expected.count, rel=1e-5)
+    assert whole[0] != pytest.approx(alone[0], rel=1e-3)
 
 
 def test_groups_hold_every_row_once_within_the_budget() -> None:
