@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test check bench soak format clean
+.PHONY: install demo test check bench bench-gpu soak format clean
 
 install: $(STAMP)
 
@@ -33,6 +33,10 @@ check: install
 # Ratios against peers, side by side in one process; minutes, not part of the tests.
 bench: install
 	$(BIN)/python -m benchmarks
+
+# The same on a CUDA card, against trl on random weights of real shapes.
+bench-gpu: install
+	$(BIN)/python -m benchmarks gpu --write
 
 # The long versions of what `make test` runs short.
 soak: install

@@ -14,7 +14,8 @@ from benchmarks.figures import Row, markdown, plain
 from benchmarks.machine import heading, machine
 from benchmarks.page import PAGE, replaced
 
-NAMES = ("imports", "dataset", "checks", "preparation", "training", "estimates", "answers", "serve")
+NAMES = ("imports", "dataset", "checks", "preparation", "training", "estimates", "answers", "serve", "gpu")
+"""The last one only when it is named."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         read.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}")
     answer: dict[str, Any] = {"machine": machine(), "benchmarks": {}}
-    for name in asked.names or NAMES:
+    for name in asked.names or NAMES[:-1]:
         rows, seconds = _measured(name, {"rows": asked.rows} if name in ("dataset", "checks") and asked.rows else {})
         answer["benchmarks"][name] = {"rows": plain(rows), "seconds": round(seconds, 1)}
         table = f"{heading(answer['machine'])}.\n\n{markdown(rows)}"

@@ -37,13 +37,19 @@ SIZES: dict[str, tuple[int, tuple[int, int], tuple[int, int]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`rows` are in OpenAI's format, in the order in which they are trained; `batch` examples make a step."""
+    """`rows` are in OpenAI's format, in the order in which they are trained; `batch` examples make a step.
+
+    `base` is a folder; without it the case has a base of its own.
+    """
 
     name: Name
     kind: Kind
     rows: list[dict[str, Any]]
     batch: int
     steps: int
+    base: str | None = None
+    device: Device = CPU
+    adapter: ft.LoRA | ft.QLoRA = ft.LoRA(rank=RANK)  # noqa: RUF009 - it is frozen
 
     @property
     def method(self) -> ft.SFT | ft.DPO:
@@ -65,19 +71,19 @@ class Case:
 
     def model(self) -> Any:
         """The base with its adapter; a fresh one each time, always the same."""
-        adapter = ft.LoRA(rank=RANK)
-        if self.name == "tickets":
-            return bases.adapt(bases.load("tiny", CPU, adapter, train=True), adapter, seed=1)
-        return bases.adapt(random_base(toy=self.name == "toy"), adapter, seed=1)
+        if self.base is not None or self.name == "tickets":
+            loaded = bases.load(self.base or "tiny", self.device, self.adapter, train=True)
+            return bases.adapt(loaded, self.adapter, seed=1)
+        return bases.adapt(random_base(toy=self.name == "toy"), self.adapter, seed=1)
 
 
-def case(name: Name, kind: Kind, batch: int, steps: int) -> Case:
-    """`steps` steps of the case. The rows come in the order of our own plan, so that both trainers see equal batches."""
+def case(name: Name, kind: Kind, batch: int, steps: int, **where: Any) -> Case:
+    """`steps` steps of the case; `where` are its base, device and adapter. The rows come in the order of our own plan, so that both trainers see equal batches."""
     count = batch * steps
     rows = tickets(kind, count) if name == "tickets" else long_prompts(kind, count, *SIZES[name])
     order = plan(count, batch, SEED, None, steps)
     mixed = [rows[at] for step in range(steps) for at in order.rows(step)]
-    return Case(name, kind, mixed, batch, steps)
+    return Case(name, kind, mixed, batch, steps, **where)
 
 
 def in_plan_order(case: Case) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import finetune_sdk as ft
-from benchmarks.cases import BETA, CPU, LEARNING_RATE, MAX_LENGTH, SEED, Case, in_plan_order
+from benchmarks.cases import BETA, LEARNING_RATE, MAX_LENGTH, SEED, Case, in_plan_order
 
 Stepped = Callable[[], None]
 
@@ -51,8 +51,8 @@ def ours(case: Case, model: Any, folder: Path, stepped: Stepped) -> Loop:
         data=Data(made, None, 2 if case.kind == "dpo" else 1),
         plan=plan(len(case.rows), case.batch, SEED, None, case.steps),
         method=case.method,
-        device=CPU,
-        options=Options(MICRO_TOKENS["cpu"], checkpoint_every=case.steps + 1),
+        device=case.device,
+        options=Options(MICRO_TOKENS[case.device.kind], checkpoint_every=case.steps + 1),
         folder=folder,
         pad=tokenizer.pad_token_id,
         report=report,
@@ -87,8 +87,8 @@ def trl(case: Case, model: Any, folder: Path, stepped: Stepped, *, precompute: b
         "max_grad_norm": 1.0,
         "max_length": MAX_LENGTH,
         "train_sampling_strategy": "sequential",
-        "use_cpu": True,
-        "bf16": False,
+        "use_cpu": case.device.kind == "cpu",
+        "bf16": case.device.dtype == "bfloat16",
         "gradient_checkpointing": False,
         "logging_steps": 1,
         "report_to": [],

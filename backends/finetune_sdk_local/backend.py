@@ -115,12 +115,13 @@ class LocalBackend:
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
         from finetune_sdk_local import bases, estimates, prepare, ratings
-        from finetune_sdk_local.checks import endings, lengths, room, splits
+        from finetune_sdk_local.checks import endings, lengths, room, splits, turns
 
         job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
         width = prepare.width(job.method)
         found = list(lengths(job.train, tokens, width, resolved.method.max_length or 0))
         if isinstance(job.method, SFT):
+            found += turns(job.train, tokens)
             found += endings(job.train, tokens, bases.ends(resolved.base), bases.tokenizer(resolved.base))
         if isinstance(resolved.method, KTO):
             found += ratings.findings(job.train, resolved.method)
@@ -278,7 +279,7 @@ class LocalBackend:
             return {"ids": ids.tolist(), "trained": trained, "text": text, "spans": [(0, len(text))]}
         renderer = Renderer(base, tokenizer)
         try:
-            text, spans = renderer.texts(example)[0]
+            text, spans = renderer.texts(example)[-1 if "messages" in example else 0]
         except TemplateError as fault:
             raise DatasetError(f"{dataset.where(index)}: {fault.message}", cure=fault.cure) from None
         (tokens,) = encoded(renderer, [Unit(text, tuple(spans))])

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
@@ -21,7 +20,7 @@ SHOWN = 20
 
 def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> Iterator[Finding]:
     """Rows that train nothing (an error) and rows that lose tokens at the end (a warning), each by its line."""
-    untrained = untrained_rows(made)
+    untrained = untrained_rows(made, width)
     if untrained:
         yield Finding(
             "untrained",
@@ -33,8 +32,7 @@ def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> I
             len(untrained),
             unit=dataset.unit,
         )
-    cut: NDArray[np.int64] = made.cut.reshape(-1, width).sum(1)
-    lost: NDArray[np.int64] = made.lost.reshape(-1, width).sum(1)
+    cut, lost = (np.bincount(made.sources, tokens, len(dataset)).astype(np.int64) for tokens in (made.cut, made.lost))
     rows = [int(row) for row in cut.nonzero()[0]]
     if rows:
         worst = max(rows, key=lambda row: int(cut[row]))
@@ -47,6 +45,24 @@ def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> I
             "raise max_length if the base allows it, or shorten the rows",
             tuple(dataset.line(row) for row in rows[:SHOWN]),
             len(rows),
+            unit=dataset.unit,
+        )
+
+
+def turns(dataset: Dataset, made: Sequences) -> Iterator[Finding]:
+    """A note on conversations that become several sequences."""
+    rows, counts = np.unique(made.sources, return_counts=True)
+    several = [int(row) for row in rows[counts > 1]]
+    if several:
+        yield Finding(
+            "turns",
+            "note",
+            f"{len(several)} {'row of' if len(several) == 1 else 'rows of'} {dataset.name} {'has' if len(several) == 1 else 'have'} "
+            f"earlier answers that the base's chat template writes otherwise once more turns follow: they are "
+            f"{int(counts[counts > 1].sum())} sequences, one for each answer as it is when it is given.",
+            "nothing needs to be done; give earlier answers weight 0 to learn the last one only",
+            tuple(dataset.line(row) for row in several[:SHOWN]),
+            len(several),
             unit=dataset.unit,
         )
 
@@ -75,6 +91,7 @@ def endings(dataset: Dataset, made: Sequences, ends: Sequence[int], tokenizer: A
     rows = ((total[made.starts[1:]] == total[made.starts[:-1]]) & (made.cut == 0)).nonzero()[0]
     if len(rows):
         ids, trained = made.row(int(rows[0]))
+        rows = np.unique(made.sources[rows])
         named = " or ".join(repr(tokenizer.decode([end])) for end in ends) or "nothing at all"
         yield Finding(
             "job",

@@ -228,7 +228,7 @@ def _times(time: Range, factor: float, basis: str) -> Range:
 def _notes(train: Sequences, width: int, steps: Plan) -> tuple[str, ...]:
     cut = int((train.cut.reshape(-1, width).sum(1) > 0).sum())
     notes = [f"{cut} of {steps.examples} examples are longer than max_length and are cut at the end"] if cut else []
-    texts = int(train.sources[-1]) + 1
-    if width == 1 and texts < len(train):
-        notes.append(f"{texts} texts are {len(train)} sequences of at most max_length tokens; a step takes sequences")
+    rows = int(train.sources[-1]) + 1
+    if width == 1 and rows < len(train):
+        notes.append(f"{rows} rows are {len(train)} sequences; a step takes sequences")
     return tuple(notes)

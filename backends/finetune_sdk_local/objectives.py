@@ -82,12 +82,15 @@ class Parts:
 
 
 def _cache(past: Past | None) -> Any:
-    from transformers import DynamicCache
+    """A cache that holds the past as it is: `update` would copy what several rows share."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
 
-    cache = DynamicCache()
-    if past is not None:
-        for layer, (keys, values) in enumerate(zip(past.made[::2], past.made[1::2], strict=True)):
-            cache.update(keys, values, layer)
+    cache, made = DynamicCache(), past.made if past is not None else ()
+    for keys, values in zip(made[::2], made[1::2], strict=True):
+        layer = DynamicLayer()
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
+        cache.layers.append(layer)
     return cache
 
 
@@ -137,7 +140,7 @@ def row_scores(logits: Logits, batch: Batch) -> Tensor:
     """The log-probability of each row's trained tokens, summed within the row: (rows,)."""
     losses = token_losses(logits, batch)
     rows = batch.trained.nonzero()[:, 0]
-    return torch.zeros(len(batch.ids), device=losses.device).index_add(0, rows, -losses)
+    return torch.zeros(len(batch.ids), device=losses.device, dtype=losses.dtype).index_add(0, rows, -losses)
 
 
 def dpo(logits: Logits, batch: Batch, reference: Tensor, beta: float) -> Sums:

@@ -96,7 +96,7 @@ def data(run: RunFolder, job: RunJob) -> Data:
         if dataset is None:
             continue
         made = sequences(job.base, tokenizer, dataset, job.method, job.max_length)
-        untrained = untrained_rows(made)
+        untrained = untrained_rows(made, job.width)
         if untrained:
             raise DatasetError(
                 f"row {untrained[0] + 1} of {side} ({len(untrained)} in all) has nothing left to train "
@@ -126,9 +126,12 @@ def steps(method: Method, seed: int, examples: int) -> Plan:
     return plan(examples, method.batch_size, seed, method.epochs, method.steps, together=together)
 
 
-def untrained_rows(made: Sequences) -> list[int]:
-    """Rows of which no token would be trained: of a pair, either side."""
-    return sorted(set(made.sources[made.scored_counts == 0].tolist()))
+def untrained_rows(made: Sequences, width: int) -> list[int]:
+    """Rows of which no token would be trained: of a pair, of either side; of a conversation in parts, of no part."""
+    untrained = made.scored_counts == 0
+    if width > 1:
+        return sorted(set(made.sources[untrained].tolist()))
+    return sorted(set(made.sources[untrained].tolist()) - set(made.sources[~untrained].tolist()))
 
 
 def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable[[], bool]) -> Training:

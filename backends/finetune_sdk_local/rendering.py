@@ -31,6 +31,10 @@ class TemplateError(ValueError):
         self.cure = cure
 
 
+class RewrittenError(TemplateError):
+    """An answer is written otherwise once more turns follow, as where a template leaves out earlier thinking."""
+
+
 def template_message(message: Row) -> dict[str, Any]:
     """A message as chat templates expect it: text content, tool calls with their arguments as objects."""
     content, role = message["content"], message["role"]
@@ -141,7 +145,7 @@ class Renderer:
                 "use a base whose template has no thinking, or one where it can be turned off",
             )
         if not whole.startswith(upto):
-            raise TemplateError(
+            raise RewrittenError(
                 f"the base's chat template renders assistant message {turn + 1} otherwise once more turns follow, "
                 "so what is trained would not be what is answered.",
                 "give the assistant messages before the last one weight 0, or split the conversation into one row a turn",
@@ -149,10 +153,19 @@ class Renderer:
         return len(before), len(upto)
 
     def texts(self, row: Row, *, everything: bool = False) -> list[tuple[str, list[Span]]]:
-        """The sequences that an example becomes, one or two for a pair, each with its trained spans."""
+        """The sequences that an example becomes, each with its trained spans: two of a pair, else one.
+
+        Of a conversation whose earlier answers the template rewrites, it is one for each answer, as it stands when it is given.
+        """
         if "reference" in row:
             return [(self._prompt(row["prompt"]), [])]
-        return [self.rendered(talk) for talk in talks(row, everything=everything)]
+        asked = talks(row, everything=everything)
+        try:
+            return [self.rendered(talk) for talk in asked]
+        except RewrittenError:
+            if "messages" not in row:
+                raise
+            return [self.rendered(talk) for talk in by_turn(asked[0])]
 
 
 def talks(row: Row, *, everything: bool = False) -> list[Talk]:
@@ -167,6 +180,11 @@ def talks(row: Row, *, everything: bool = False) -> list[Talk]:
         for side in ("chosen", "rejected", "answer")
         if side in row
     ]
+
+
+def by_turn(talk: Talk) -> list[Talk]:
+    """A conversation as it is when each of its trained answers has just been given."""
+    return [Talk(talk.messages[: turn + 1], talk.tools, (turn,)) for turn in talk.turns or ()]
 
 
 def _answers(messages: Sequence[Row], first: int) -> tuple[int, ...]:

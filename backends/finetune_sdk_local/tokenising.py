@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError
 from finetune_sdk.messages import Example
-from finetune_sdk_local.rendering import Renderer, Row, Span, TemplateError, talks
+from finetune_sdk_local.rendering import Renderer, RewrittenError, Row, Span, TemplateError, by_turn, talks
 from finetune_sdk_local.skeletons import Talk
 from finetune_sdk_local.units import Cutter, Unit
 
@@ -158,7 +158,8 @@ class _Pass:
     starts: list[int] = field(default_factory=lambda: [0])
     cut: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
-    rows: int = 0
+    sources: list[int] = field(default_factory=list)
+    rewritten: set[tuple[object, ...]] = field(default_factory=set)
     known: dict[Unit, Tokens] = field(default_factory=dict)
 
     def through(self, rows: Iterable[Row], where: Callable[[int], str]) -> Sequences:
@@ -181,7 +182,7 @@ class _Pass:
             np.asarray(self.starts, np.int64),
             np.asarray(self.cut, np.int64),
             np.asarray(self.lost, np.int64),
-            np.arange(len(self.cut)) * self.rows // max(1, len(self.cut)),
+            np.asarray(self.sources, np.int64),
         )
 
     def _batches(self, cut: Iterator[Cut]) -> Iterator[Batch]:
@@ -191,14 +192,28 @@ class _Pass:
     def _cut(self, rows: Iterable[Row], where: Callable[[int], str]) -> Iterator[Cut]:
         """The units of each sequence."""
         for index, row in enumerate(rows):
-            self.rows += 1
             try:
                 if "reference" in row:
                     yield from (Cut([Unit(text, tuple(spans))]) for text, spans in self.renderer.texts(row))
-                else:
-                    yield from [self._units(talk) for talk in talks(row, everything=self.everything)]
+                    self.sources.append(index)
+                    continue
+                cuts = [cut for talk in talks(row, everything=self.everything) for cut in self._cuts(talk, row)]
             except TemplateError as fault:
                 raise DatasetError(f"{where(index)}: {fault.message}", cure=fault.cure) from None
+            self.sources += [index] * len(cuts)
+            yield from cuts
+
+    def _cuts(self, talk: Talk, row: Row) -> list[Cut]:
+        """One for a conversation, or one for each of its answers where the template rewrites earlier ones."""
+        shape = (*(message["role"] for message in talk.messages), talk.turns)
+        if shape not in self.rewritten:
+            try:
+                return [self._units(talk)]
+            except RewrittenError:
+                if "messages" not in row:
+                    raise
+                self.rewritten.add(shape)
+        return [self._units(turn) for turn in by_turn(talk)]
 
     def _units(self, talk: Talk) -> Cut:
         found = self.cutter.cut(talk) if self.cutter else None

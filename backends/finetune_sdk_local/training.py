@@ -244,7 +244,7 @@ class Training:
         """What a loss is divided by: trained tokens, or pairs, or rated answers."""
         if isinstance(self.method, DPO | ORPO | KTO):
             return len(examples)
-        return int(sequences.trained_counts[self.data.of(sequences, examples)].sum())
+        return max(1, int(sequences.trained_counts[self.data.of(sequences, examples)].sum()))
 
     def _backward(self, examples: Sequence[int]) -> dict[str, float]:
         """Leaves the step's gradient in the weights; returns its mean loss and figures."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import checks, dataset, imports
+from benchmarks import checks, dataset, gpu, imports
 from benchmarks.__main__ import NAMES, main
 from benchmarks.child import call
 from benchmarks.figures import Spread, markdown, plain
@@ -184,3 +184,12 @@ def test_an_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         main(["trainning"])
     assert "there is no benchmark 'trainning'" in capsys.readouterr().err
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
+def test_what_is_measured_on_a_card_can_be_measured_here(kind: str) -> None:
+    (row,) = gpu.measure(cases=(("toy", kind, "lora"),), pairs=1, steps=2, device="cpu")
+    assert row["losses apart by"] < gpu.APART
+    assert row["of the card's matrix rate"] > 0
+    assert row["peak GB"] > 0

@@ -112,10 +112,9 @@ def test_losses_and_gradients_are_those_of_separate_passes(
         patch.setattr(prefixes, "WORTHWHILE", worthwhile)
         loss, gradient = found(engine_of("shared", kind, width, answers), rows, examples, micro_tokens)
     expected, reference = found(engine_of("separate", kind, width, answers), rows, examples, 4096)
-    assert loss == pytest.approx(expected, rel=1e-10)
-    assert float((gradient - reference).norm()) <= 1e-10 * float(
-        reference.norm()
-    )  # norms of layers are taken in single precision
+    # The layers' norms round to single precision within, whatever they are given.
+    assert loss == pytest.approx(expected, rel=1e-7)
+    assert float((gradient - reference).norm()) <= 1e-7 * float(reference.norm())
 
 
 @settings(max_examples=25)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -93,12 +96,30 @@ def test_a_template_with_a_line_break_after_the_end_of_turn_trains_the_end(small
     assert text.rstrip() == "Hello<|im_end|>"
 
 
-def test_a_template_that_rewrites_history_is_refused_with_the_row_and_the_cure(small: str) -> None:
+def test_where_a_template_rewrites_history_each_answer_is_learnt_as_it_is_given(small: str) -> None:
     tokenizer = bases.tokenizer.__wrapped__(small)
     tokenizer.chat_template = STRIPS_HISTORY
-    example = talk(("user", "a"), ("assistant", "<think>x</think>one"), ("user", "b"), ("assistant", "two"))
+    renderer = Renderer(small, tokenizer)
+    turns = (("user", "a"), ("assistant", "<think>x</think>one"), ("user", "b"), ("assistant", "two"))
+    first, last, plain = talk(*turns[:2]), talk(*turns), talk(("user", "c"), ("assistant", "three"))
+    made = tokenise(renderer, [plain, last, plain, last], 10_000)
+    assert made.sources.tolist() == [0, 1, 1, 2, 3, 3]
+    weightless = ft.ChatExample((last.messages[0], replace(last.messages[1], weight=0), *last.messages[2:]))
+    alone = tokenise(renderer, [plain, first, weightless], 10_000)
+    for at, same in enumerate([0, 1, 2, 0, 1, 2]):
+        for one, other in zip(made.row(at), alone.row(same), strict=True):
+            assert one.tolist() == other.tolist()
+
+
+def test_a_pair_whose_history_is_rewritten_is_refused_with_the_row_and_the_cure(small: str) -> None:
+    tokenizer = bases.tokenizer.__wrapped__(small)
+    tokenizer.chat_template = STRIPS_HISTORY
+    answers = talk(("user", "a"), ("assistant", "<think>x</think>one"), ("user", "b"), ("assistant", "two")).messages[
+        1:
+    ]
+    pair = ft.PreferenceExample(ft.Conversation((ft.Message("user", "a"),)), answers, answers[:1])
     with pytest.raises(ft.DatasetError, match=r"row 1.*message 2") as caught:
-        tokenise(Renderer(small, tokenizer), [example], 10_000)
+        tokenise(Renderer(small, tokenizer), [pair], 10_000)
     assert "weight 0" in str(caught.value.cure)
 
 
@@ -148,3 +169,20 @@ def test_images_are_refused_by_name(renderer: Renderer) -> None:
     example = ft.ChatExample((ft.Message("user", parts), ft.Message("assistant", "a cat")))
     with pytest.raises(ft.DatasetError, match="image_url"):
         tokenise(renderer, [example], 10_000)
+
+
+def test_conversations_in_parts_are_said_counted_and_trained(client: ft.Client, small: str, tmp_path: Path) -> None:
+    folder = copytree(small, tmp_path / "rewrites")
+    (folder / "chat_template.jinja").write_text(STRIPS_HISTORY)
+    turns = (("user", "a"), ("assistant", "<think>x</think>one"), ("user", "b"), ("assistant", "two"))
+    rows = ft.Dataset.of([talk(*turns), talk(("user", "c"), ("assistant", "three"))] * 2)
+    method = ft.SFT(epochs=1, batch_size=2, learning_rate=1e-3)
+    job = ft.Job(name="a", train=rows, base=str(folder), method=method, adapter=ft.LoRA(rank=2))
+    (found,) = [finding for finding in client.check(job) if finding.check == "turns"]
+    assert (found.severity, found.rows) == ("note", (1, 3))
+    estimate, run = client.estimate(job), client.submit(job)
+    assert "4 rows are 6 sequences; a step takes sequences" in estimate.notes
+    run.wait(progress=False)
+    actual = run.result().actual
+    assert (estimate.tokens.expected, estimate.trained_tokens.expected) == (actual["tokens"], actual["trained_tokens"])
+    assert len(run.curves()["loss"]) == 3

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import finetune_sdk as ft
 from finetune_sdk.messages import ChatExample, Message
 
 pytest.importorskip("transformers")
@@ -66,10 +67,17 @@ def test_each_turn_of_several_is_trained(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(OF_ONE_TURN))
-def test_a_template_that_rewrites_earlier_turns_is_refused_with_the_cure(name: str) -> None:
-    with pytest.raises(TemplateError, match="message 2 otherwise once more turns follow") as caught:
-        renderer(name).texts(TWO.canonical())[0]
-    assert "weight 0" in caught.value.cure
+def test_where_a_template_rewrites_earlier_turns_each_answer_is_a_sequence_of_its_own(name: str) -> None:
+    renders = renderer(name)
+    apart = renders.texts(TWO.canonical())
+    asked = [ft.Conversation(TWO.messages[:turn]) for turn in (1, 3)]
+    for (whole, ((start, end),)), before, said in zip(apart, asked, ('{"a": 1}', '{"b": 2}'), strict=True):
+        assert whole[:start] == renders.prompt(before)
+        assert whole[start:end] == said + ENDS[name]
+
+
+@pytest.mark.parametrize("name", sorted(OF_ONE_TURN))
+def test_of_turns_that_are_rewritten_those_with_weight_are_learnt(name: str) -> None:
     whole, ((start, end),) = renderer(name).texts(
         ChatExample((TWO.messages[0], Message("assistant", '{"a": 1}', weight=0), *TWO.messages[2:])).canonical()
     )[0]
