@@ -243,19 +243,26 @@ Method = SFT | Pretraining | DPO | ORPO | KTO | RFT
 class LowRank:
     """Adapters of `rank` beside the weights named by `targets`, scaled by `alpha / rank`.
 
-    `targets` "all-linear" is every linear layer but the head. `alpha` None is twice the rank.
+    `targets` "all-linear" is every linear layer but the head. `alpha` None is twice the rank. With `dora` the length of each
+    column of a weight moves apart from its direction (DoRA, Liu et al. 2024); with `rslora` the scale is `alpha / sqrt(rank)`
+    (Kalajdzievski 2023), so that a higher rank does not learn more slowly.
     """
 
     rank: int = 16
     alpha: float | None = None
     dropout: float = 0.0
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    dora: bool = False
+    rslora: bool = False
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def _check_rank(self) -> None:
         _positive(self, "rank", "alpha")
         _whole(self, "rank")
         _share(self, "dropout")
+        for name in ("dora", "rslora"):
+            if not isinstance(getattr(self, name), bool):
+                raise JobError(f"{name}={getattr(self, name)!r} makes no sense.", cure=f"give {name} True or False")
         named: Any = self.targets
         if isinstance(named, str) and named != "all-linear":
             raise JobError(f"targets={named!r} is one name.", cure='give a tuple of names, or use "all-linear"')
@@ -300,9 +307,9 @@ Adapter = LoRA | QLoRA | Full
 
 
 def table(value: Method | Adapter) -> dict[str, Any]:
-    """A method or an adapter as plain data, what is None left out; 3.0 epochs are 3 epochs, so one job is one run."""
+    """A method or an adapter as plain data, what is None or off left out; 3.0 epochs are 3 epochs, so one job is one run."""
     pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
-    return {name: _plain(v) for name, v in pairs if v is not None}
+    return {name: _plain(v) for name, v in pairs if v is not None and v is not False}
 
 
 def _plain(value: Any) -> Any:

@@ -201,7 +201,9 @@ def _at_once(resolved: Resolved, train: Sequences, steps: Plan, width: int, mach
 
 def _moving(resolved: Resolved, shape: Shape) -> int:
     adapter = resolved.adapter
-    return shape.lora(adapter.rank) if isinstance(adapter, LoRA | QLoRA) else shape.parameters
+    if isinstance(adapter, LoRA | QLoRA):
+        return shape.lora(adapter.rank) + (shape.columns if adapter.dora else 0)
+    return shape.parameters
 
 
 def disk(resolved: Resolved, train: Sequences) -> Range:

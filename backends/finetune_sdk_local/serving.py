@@ -24,6 +24,9 @@ def lines(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
             "ollama": f"python convert_hf_to_gguf.py {where} --outfile {gguf}  # llama.cpp's; then `FROM {gguf}` in a Modelfile, "
             "with a TEMPLATE of Ollama's own that writes what chat_template.jinja does",
         }
+    if manifest["adapter"].get("dora"):
+        merge = "finetune export RUN --to FOLDER --kind merged  # then as that says: it loads no adapter with DoRA"
+        return dict.fromkeys(("vllm", "tgi", "ollama"), merge)
     base = _base(manifest)
     rank = int(manifest["adapter"]["rank"])
     room = next((size for size in _RANKS if size >= rank), rank)

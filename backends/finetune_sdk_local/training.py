@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ class Training:
         self.weights = bases.trainable(self.model)
         self.micro_tokens = self.options.micro_tokens
         self.optimizer = torch.optim.AdamW(
-            _decaying(self.weights.values(), self.method.weight_decay or 0.0),
+            _decaying(self.weights, self.method.weight_decay or 0.0),
             lr=self.method.learning_rate or 0.0,
             betas=(0.9, 0.999),
             eps=1e-8,
@@ -380,12 +380,12 @@ class Training:
         _set_random_state(saved.tensors("random"), self.device)
 
 
-def _decaying(weights: Iterable[torch.nn.Parameter], decay: float) -> list[dict[str, Any]]:
-    """Groups for the optimizer: matrices decay, norms and biases do not, as in transformers' Trainer."""
-    every = list(weights)
+def _decaying(weights: Mapping[str, torch.nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    """Groups for the optimizer: matrices and DoRA's lengths decay, norms and biases do not, as in transformers' Trainer."""
+    decays = {name: weight.ndim > 1 or "lora_magnitude_vector" in name for name, weight in weights.items()}
     groups: list[dict[str, Any]] = [
-        {"params": [weight for weight in every if weight.ndim > 1], "weight_decay": decay},
-        {"params": [weight for weight in every if weight.ndim <= 1], "weight_decay": 0.0},
+        {"params": [weight for name, weight in weights.items() if decays[name]], "weight_decay": decay},
+        {"params": [weight for name, weight in weights.items() if not decays[name]], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 

@@ -177,6 +177,8 @@ _HYPERPARAMETERS = {
     "rank": "Rank of the adapter's matrices.",
     "alpha": "Scale of the adapter is alpha / rank; twice the rank when left out.",
     "dropout": "Dropout before the adapter.",
+    "dora": "Let the length of each column of a weight move apart from its direction (DoRA).",
+    "rslora": "Scale by alpha / sqrt(rank) in place of alpha / rank.",
     "targets": "Names of the layers beside which the adapter stands.",
 }
 

@@ -36,10 +36,18 @@ def test_everything_that_decides_what_is_learnt_is_part_of_the_fingerprint(job: 
         replace(job, method=SFT(learning_rate=1e-4)),
         replace(job, adapter=LoRA()),
         replace(job, adapter=LoRA(rank=8)),
+        replace(job, adapter=LoRA(dora=True)),
+        replace(job, adapter=LoRA(rslora=True)),
         replace(job, adapter=QLoRA()),
         replace(job, adapter=Full()),
     ]
     assert len({other.fingerprint for other in (job, *others)}) == len(others) + 1
+
+
+def test_an_option_that_is_off_is_as_if_it_had_never_been(job: Job) -> None:
+    """A version with more options knows the runs of the one before."""
+    assert table(LoRA()) == {"kind": "lora", "rank": 16, "dropout": 0, "targets": "all-linear"}
+    assert table(LoRA(dora=True))["dora"] is True
 
 
 def test_three_epochs_are_three_epochs_whether_whole_or_not(job: Job) -> None:
@@ -92,6 +100,8 @@ NONSENSE: list[tuple[type[Any], dict[str, Any]]] = [
     (LoRA, {"targets": ()}),
     (LoRA, {"targets": "q_proj"}),
     (QLoRA, {"rank": -4}),
+    (LoRA, {"dora": "yes"}),
+    (QLoRA, {"rslora": 1}),
 ]
 
 

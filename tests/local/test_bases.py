@@ -16,6 +16,19 @@ from local_data import chats
 pytest.importorskip("transformers")
 
 from finetune_sdk_local import bases
+from finetune_sdk_local.devices import Device
+from finetune_sdk_local.shapes import Shape
+
+
+@pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])
+def test_what_an_adapter_adds_is_counted_from_the_config_alone(small: str, dora: bool) -> None:
+    adapter = ft.LoRA(rank=4, dora=dora)
+    cpu, shape = Device("cpu", "test", "float32", 1, 1), Shape.of(small)
+    moving = bases.trainable(bases.adapt(bases.load(small, cpu, adapter), adapter, seed=1))
+    assert sum(weight.numel() for name, weight in moving.items() if "magnitude" in name) == dora * shape.columns
+    assert sum(weight.numel() for weight in moving.values()) == pytest.approx(
+        shape.lora(4) + dora * shape.columns, rel=0.15
+    )
 
 
 @pytest.fixture
