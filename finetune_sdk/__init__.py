@@ -44,7 +44,20 @@ if TYPE_CHECKING:
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import Case, ExactMatch, FieldMatch, JSONSchema, Length, Score
     from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
-    from finetune_sdk.job import DPO, KTO, ORPO, RFT, SFT, Full, Job, LoRA, Pretraining, QLoRA
+    from finetune_sdk.job import (
+        DPO,
+        KTO,
+        ORPO,
+        RFT,
+        SFT,
+        Full,
+        Job,
+        LoRA,
+        PrefixTuning,
+        Pretraining,
+        PromptTuning,
+        QLoRA,
+    )
     from finetune_sdk.jobfile import JobFile
     from finetune_sdk.log import Log
     from finetune_sdk.messages import (
@@ -75,7 +88,7 @@ _ROOMS = {
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
     "evaluation.pairs": "judged_pairs rated_pairs",
-    "job": "DPO KTO ORPO RFT SFT Full Job LoRA Pretraining QLoRA",
+    "job": "DPO KTO ORPO RFT SFT Full Job LoRA PrefixTuning Pretraining PromptTuning QLoRA",
     "jobfile": "JobFile",
     "log": "Log",
     "messages": "ChatExample Conversation Message PreferenceExample RatedExample TaskExample TextExample ToolCall",
@@ -132,8 +145,10 @@ __all__ = [
     "Origin",
     "PastFile", "PastJob", "Place",
     "PreferenceExample",
+    "PrefixTuning",
     "Pretraining",
     "Price",
+    "PromptTuning",
     "Prompted",
     "QLoRA",
     "Range",

@@ -303,7 +303,41 @@ class Full:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
-Adapter = LoRA | QLoRA | Full
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompting:
+    """`tokens` virtual tokens stand before each sequence and are learnt, and no weight of the base moves."""
+
+    tokens: int = 20
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def _check_tokens(self) -> None:
+        _positive(self, "tokens")
+        _whole(self, "tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptTuning(Prompting):
+    """Virtual tokens whose embeddings are learnt (Lester et al. 2021)."""
+
+    kind: Literal["prompt_tuning"] = "prompt_tuning"
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", ("prompt_tuning",))
+        self._check_tokens()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixTuning(Prompting):
+    """Virtual tokens whose keys and values are learnt, in each layer (Li and Liang 2021)."""
+
+    kind: Literal["prefix_tuning"] = "prefix_tuning"
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", ("prefix_tuning",))
+        self._check_tokens()
+
+
+Adapter = LoRA | QLoRA | Full | PromptTuning | PrefixTuning
 
 
 def table(value: Method | Adapter) -> dict[str, Any]:
@@ -378,7 +412,7 @@ class Job:
             ("train", Dataset, "load it: Dataset.load(path)"),
             ("validation", Dataset | None, "load it: Dataset.load(path)"),
             ("method", Method, "use SFT(…), Pretraining(…), DPO(…), ORPO(…), KTO(…) or RFT(…)"),
-            ("adapter", Adapter | None, "use LoRA(…), QLoRA(…) or Full()"),
+            ("adapter", Adapter | None, "use LoRA(…), QLoRA(…), Full(), PromptTuning(…) or PrefixTuning(…)"),
             ("base", str | None, 'give the name of a model or the path of its folder, such as "tiny"'),
             ("seed", int, "give a whole number"),
         ):

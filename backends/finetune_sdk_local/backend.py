@@ -31,7 +31,7 @@ from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
 from finetune_sdk_local.options import Options
 from finetune_sdk_local.runs import RunFolder
-from finetune_sdk_local.tables import METHODS
+from finetune_sdk_local.tables import ADAPTERS, METHODS
 
 NEEDED = ("torch", "transformers", "peft", "safetensors", "psutil")
 CANCEL_SECONDS = 8.0
@@ -41,7 +41,7 @@ _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 MICRO_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
 CAPABILITIES = Capabilities(
     methods=frozenset(METHODS),
-    adapters=frozenset({"lora", "qlora", "full"}),
+    adapters=frozenset(ADAPTERS),
     hyperparameters=frozenset({field.name for method in METHODS.values() for field in fields(method)} - {"kind"}),
     verbs=frozenset({"list", "checkpoints", "resume", "export", "render"}),
     gaps={

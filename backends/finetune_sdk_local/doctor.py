@@ -17,7 +17,7 @@ def examine(device: Device, threads: int | None) -> dict[str, str]:
         "memory": f"{quantity(device.free, 'bytes')} free of {quantity(device.memory, 'bytes')}",
         "threads": str(threads or cores()),
         "methods": "SFT, Pretraining, DPO, ORPO, KTO",
-        "adapters": "LoRA, QLoRA, Full",
+        "adapters": "LoRA, QLoRA, Full, PromptTuning, PrefixTuning",
         "embedded base": "tiny",
     }
     if device.kind == "cpu":

@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune_sdk.errors import NotFoundError, UnsupportedError
 from finetune_sdk.model import Origin
-from finetune_sdk_local import bases
+from finetune_sdk_local import bases, prompts
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.generation import LocalModel
 from finetune_sdk_local.rendering import Renderer
@@ -71,4 +71,5 @@ def _left(folder: Path, name: str, place: str, run: str | None, device: Device) 
         with bases.peft_hints_off():
             return PeftModel.from_pretrained(model, folder).eval(), Renderer(base, tokenizer)
 
-    return LocalModel(name, Origin(place, base, run), load, context=bases.context(base))
+    context = bases.context(base) - (0 if about["full"] else prompts.ahead(adapter_of(about["adapter"])))
+    return LocalModel(name, Origin(place, base, run), load, context=context)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
 from finetune_sdk_local.batches import Batch, Past
+from finetune_sdk_local.prompts import stands_before
 
 Logits = Callable[[Batch], Tensor]
 """The logits that predict each trained token of a batch, in row-major order: (tokens, vocabulary)."""
@@ -31,11 +32,11 @@ class Sums:
 
 
 def all_logits(model: Any) -> Logits:
-    """Through the model as it stands: its whole head, then the trained positions."""
+    """Through the model as it stands: its whole head, then the trained positions; what stands before a row is left out."""
 
     def logits(batch: Batch) -> Tensor:
         whole = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits
-        picked: Tensor = whole[:, :-1][batch.trained[:, 1:]]
+        picked: Tensor = whole[:, -batch.ids.shape[1] : -1][batch.trained[:, 1:]]
         return picked
 
     return logits
@@ -50,7 +51,9 @@ class Parts:
 
     @classmethod
     def of(cls, model: Any) -> Parts:
-        """Raises AttributeError for a model that is not decoder plus head."""
+        """Raises AttributeError for a model that is not decoder plus head, or has more before it."""
+        if stands_before(model):
+            raise AttributeError("an adapter before each sequence is part of the whole model alone")
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         decoder, head = causal.get_decoder(), causal.get_output_embeddings()
         if decoder is None or head is None or decoder is causal:

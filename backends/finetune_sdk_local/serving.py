@@ -24,6 +24,10 @@ def lines(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
             "ollama": f"python convert_hf_to_gguf.py {where} --outfile {gguf}  # llama.cpp's; then `FROM {gguf}` in a Modelfile, "
             "with a TEMPLATE of Ollama's own that writes what chat_template.jinja does",
         }
+    if manifest["adapter"]["kind"] in ("prompt_tuning", "prefix_tuning"):
+        return dict.fromkeys(
+            ("vllm", "tgi", "ollama"), "finetune serve  # it has no virtual tokens to put before a prompt"
+        )
     if manifest["adapter"].get("dora"):
         merge = "finetune export RUN --to FOLDER --kind merged  # then as that says: it loads no adapter with DoRA"
         return dict.fromkeys(("vllm", "tgi", "ollama"), merge)

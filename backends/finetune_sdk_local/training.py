@@ -19,7 +19,7 @@ from torch import Tensor
 
 from finetune_sdk.errors import BackendError
 from finetune_sdk.job import DPO, KTO, ORPO, Method
-from finetune_sdk_local import bases, checkpoints, engines, objectives, prefixes
+from finetune_sdk_local import bases, checkpoints, engines, objectives, prefixes, prompts
 from finetune_sdk_local.batches import Batch, Plan, batch
 from finetune_sdk_local.checkpoints import Saved
 from finetune_sdk_local.devices import Device
@@ -335,7 +335,7 @@ class Training:
         return patience is not None and self.progress.waited >= patience
 
     def _score_reference(self) -> None:
-        """The scores of all answers under the reference, which is the model before its first step: taken once, kept."""
+        """The scores of all answers under the reference, which is the base: taken once before the first step, kept."""
         sides = {"train": self.data.train, "validation": self.data.validation}
         sides |= {f"{side}.mismatched": rated.mismatched for side, rated in self.data.rated.items()}
         kept = self.folder / "reference.safetensors"
@@ -345,9 +345,10 @@ class Training:
             self.reference = load_file(kept)
             return
         self.model.eval()
-        for side, sequences in sides.items():
-            if sequences is not None:
-                self.reference[side] = self._scores(sequences, range(len(sequences) // self.data.width))
+        with prompts.without(self.model):
+            for side, sequences in sides.items():
+                if sequences is not None:
+                    self.reference[side] = self._scores(sequences, range(len(sequences) // self.data.width))
         self.model.train()
         checkpoints.write_tensors(kept, self.reference)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, Pretraining, QLoRA
+from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, PrefixTuning, Pretraining, PromptTuning, QLoRA
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -151,7 +151,7 @@ class JobTable(Table):
     """The model to start from; the settings' own when left out."""
     method: Annotated[SFT | Pretraining | DPO | ORPO | KTO | RFTTable, Field(discriminator="kind")] = SFT()
     """What is optimised, and how."""
-    adapter: Annotated[LoRA | QLoRA | Full, Field(discriminator="kind")] | None = None
+    adapter: Annotated[LoRA | QLoRA | Full | PromptTuning | PrefixTuning, Field(discriminator="kind")] | None = None
     """Which weights move; the settings' choice when left out."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """The same seed, data and place give the same run."""
@@ -179,6 +179,7 @@ _HYPERPARAMETERS = {
     "dropout": "Dropout before the adapter.",
     "dora": "Let the length of each column of a weight move apart from its direction (DoRA).",
     "rslora": "Scale by alpha / sqrt(rank) in place of alpha / rank.",
+    "tokens": "Virtual tokens before each sequence.",
     "targets": "Names of the layers beside which the adapter stands.",
 }
 

@@ -18,7 +18,22 @@ from finetune_sdk.client import Client
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import MissingDependencyError, NotFoundError, UnsupportedError
 from finetune_sdk.estimate import Estimate
-from finetune_sdk.job import DPO, KTO, ORPO, RFT, SFT, Adapter, Full, Job, LoRA, Method, Pretraining, QLoRA
+from finetune_sdk.job import (
+    DPO,
+    KTO,
+    ORPO,
+    RFT,
+    SFT,
+    Adapter,
+    Full,
+    Job,
+    LoRA,
+    Method,
+    PrefixTuning,
+    Pretraining,
+    PromptTuning,
+    QLoRA,
+)
 
 Opened = Callable[[Place], Backend]
 NO_SUCH = "no-such-thing-4711"
@@ -29,7 +44,13 @@ UNITS = {
 _METHODS: dict[str, type[Method]] = {
     "sft": SFT, "pretraining": Pretraining, "dpo": DPO, "orpo": ORPO, "kto": KTO, "rft": RFT
 }  # fmt: skip
-_ADAPTERS: tuple[Adapter, ...] = (LoRA(rank=4, alpha=12.0), QLoRA(rank=4, alpha=12.0), Full())
+_ADAPTERS: tuple[Adapter, ...] = (
+    LoRA(rank=4, alpha=12.0),
+    QLoRA(rank=4, alpha=12.0),
+    Full(),
+    PromptTuning(),
+    PrefixTuning(),
+)
 VALUES: dict[str, Any] = {
     "beta": 0.25, "desirable_weight": 1.25, "undesirable_weight": 0.75, "epochs": 2, "steps": 7, "batch_size": 3, "learning_rate": 3e-5, "schedule": "constant",
     "warmup": 0.25, "weight_decay": 0.02, "max_length": 300, "loss_on": "all", "validate_every": 3, "early_stopping": 2,

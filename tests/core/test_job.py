@@ -12,7 +12,21 @@ import pytest
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
 from finetune_sdk.evaluation.evaluators import ExactMatch
-from finetune_sdk.job import DPO, KTO, ORPO, RFT, SFT, Full, Job, LoRA, Pretraining, QLoRA, table
+from finetune_sdk.job import (
+    DPO,
+    KTO,
+    ORPO,
+    RFT,
+    SFT,
+    Full,
+    Job,
+    LoRA,
+    PrefixTuning,
+    Pretraining,
+    PromptTuning,
+    QLoRA,
+    table,
+)
 
 
 @pytest.fixture
@@ -40,6 +54,9 @@ def test_everything_that_decides_what_is_learnt_is_part_of_the_fingerprint(job: 
         replace(job, adapter=LoRA(rslora=True)),
         replace(job, adapter=QLoRA()),
         replace(job, adapter=Full()),
+        replace(job, adapter=PromptTuning()),
+        replace(job, adapter=PrefixTuning()),
+        replace(job, adapter=PrefixTuning(tokens=5)),
     ]
     assert len({other.fingerprint for other in (job, *others)}) == len(others) + 1
 
@@ -101,6 +118,8 @@ NONSENSE: list[tuple[type[Any], dict[str, Any]]] = [
     (LoRA, {"targets": "q_proj"}),
     (QLoRA, {"rank": -4}),
     (LoRA, {"dora": "yes"}),
+    (PromptTuning, {"tokens": 0}),
+    (PrefixTuning, {"tokens": 2.5}),
     (QLoRA, {"rslora": 1}),
 ]
 

@@ -12,7 +12,7 @@ NAMES = [
     "Checkpoint", "Client", "Conversation", "Dataset", "DatasetError", "Draft", "Drafts", "Estimate", "Evaluation", "EvaluationError",
     "Event", "ExactMatch", "Export", "FieldMatch", "Finding", "FinetuneError", "Full", "InputError", "JSONSchema", "Job",
     "JobError", "JobFile", "Length", "LoRA", "Log", "Message", "MissingDependencyError", "Model", "NotFoundError",
-    "Observed", "Origin", "PastFile", "PastJob", "Place", "PreferenceExample", "Pretraining", "Price", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "RefusedError", "Report", "Resolved",
+    "Observed", "Origin", "PastFile", "PastJob", "Place", "PreferenceExample", "PrefixTuning", "Pretraining", "Price", "PromptTuning", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "RefusedError", "Report", "Resolved",
     "Result", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample",
     "TextExample", "ToolCall", "UnsupportedError", "judged_pairs", "rated_pairs",
 ]  # fmt: skip
