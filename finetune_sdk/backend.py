@@ -69,11 +69,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A state of a run that a model can be made from. `metrics` as in Event."""
+    """A state of a run that a model can be made from. `metrics` as in Event.
+
+    `model` is the name for `Backend.model` where the checkpoint answers by itself, None where it does not.
+    """
 
     id: str
     step: int
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,8 @@ class PastFile:
 class PastJob:
     """A job of the account, whoever submitted it: what another place needs to train its replacement.
 
-    `method` is "sft", "dpo", "rft", or the place's word. `portable` holds its hyperparameters by a Job's names, `own` those
+    `method` is "sft", "dpo", "rft", or the place's word. `portable` holds its hyperparameters by a Job's names (and of a grader
+    that evaluators judge exactly like, their tables as `graders` and the row's key as `judged_by`), `own` those
     that only this place has words for, `whole` all that the place tells. `tokens` is what was billed, `prices` what asking
     the tuned `model` costs ("input" and "output"), where that is known; it can be asked before the day on which it `dies`.
     """
@@ -132,7 +137,8 @@ class PastJob:
 class Export:
     """What an export left in `folder`. `manifest`, which lies there too, says what it was made of and what was measured.
 
-    `notes` are words for whoever uses it; `serving` has, by the name of a server, the line that serves the folder.
+    `notes` are words for whoever uses it; `serving` has, by the name of a server, the line that serves the folder. `pushed` is
+    its address on a hub, where it was pushed to one.
     """
 
     folder: Path
@@ -140,11 +146,12 @@ class Export:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     serving: Mapping[str, str] = field(default_factory=dict)
+    pushed: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "folder": str(self.folder), "kind": self.kind, "notes": list(self.notes), "serving": dict(self.serving),
-            "manifest": dict(self.manifest),
+            "manifest": dict(self.manifest), "pushed": self.pushed,
         }  # fmt: skip
 
 
@@ -154,7 +161,8 @@ class Capabilities:
 
     `methods` and `adapters` are kinds ("sft", "lora"), no adapter where the place chooses one and tells nobody;
     `hyperparameters` the names that a job may set; `gaps` gives the reason in words for every optional verb that is not
-    in `verbs`; `exports` the kinds of export that there are ("adapter", "merged"). A run that was made shows up in `find` after at most
+    in `verbs`; `exports` the kinds of export that there are ("adapter", "merged", "gguf"), `pushes` whether one
+    can go on to a hub. A run that was made shows up in `find` after at most
     `visible_within` seconds: the time for which a submission in doubt is never sent again.
     """
 
@@ -165,6 +173,7 @@ class Capabilities:
     gaps: Mapping[str, str] = field(default_factory=dict)
     visible_within: float = 0.0
     exports: frozenset[str] = frozenset()
+    pushes: bool = False
 
     def __post_init__(self) -> None:
         unknown = (self.verbs | self.gaps.keys()) - OPTIONAL
@@ -338,6 +347,18 @@ class Backend(Protocol):
 
         `kind` is one of `Capabilities.exports`. Raises RunError where the run has left no model, and where what would be
         exported answers differently from it: the message says what was measured.
+        """
+        ...
+
+    def pushable(self, name: str, public: bool) -> None:
+        """Optional, with `Capabilities.pushes`: raises where `push` to that repository could not be. Nothing changes."""
+        ...
+
+    def push(self, folder: Path, name: str, public: bool) -> str:
+        """Optional, with `pushes`: puts an exported folder into a repository of a hub, and returns its address.
+
+        It is private unless `public`. What lies in the repository is never written over, and a folder that is not as it
+        was exported is refused before anything is sent.
         """
         ...
 

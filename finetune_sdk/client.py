@@ -66,7 +66,8 @@ class Client:
 
     def _backend(self, name: str) -> Backend:
         if name not in self._backends:
-            self._backends[name] = open_backend(Place(name, self.settings.place(name), self.settings.home))
+            opened = open_backend(Place(name, self.settings.place(name), self.settings.home))
+            return self._backends.setdefault(name, opened)  # one for all threads: it holds what is loaded
         return self._backends[name]
 
     @property

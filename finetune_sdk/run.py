@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +172,18 @@ class Run:
         )
         return Tuned(self._backend.model(result.model), name, origin)
 
-    def export(self, path: str | os.PathLike[str], kind: str = "adapter") -> Export:
-        """The tuned model as a folder, whole or not at all: its "adapter", or "merged" into the base.
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        kind: str = "adapter",
+        *,
+        push: str | None = None,
+        public: bool = False,
+    ) -> Export:
+        """The tuned model as a folder, whole or not at all: its "adapter", "merged" into the base, or that as "gguf".
+
+        `push` names a repository of a hub, as in "owner/name", that the folder goes to once it is whole; it is private unless
+        `public`, and nothing in it is written over. Where it cannot be pushed to, that is found before anything is exported.
 
         Raises UnsupportedError for what the place cannot do, InputError where there is something at `path` already, and
         RunError when the run has left no model, or when what would be exported answers differently from it.
@@ -183,13 +194,19 @@ class Run:
             raise UnsupportedError(
                 f"{self.place} has no export of kind {kind!r}.", cure=f"it has {', '.join(sorted(able.exports))}"
             )
+        if push is not None and not able.pushes:
+            raise UnsupportedError(f"{self.place} cannot push to a hub.", cure="leave `push` out")
         to = Path(path).expanduser().absolute()
         if to.is_symlink() or (to.exists() and not (to.is_dir() and not any(to.iterdir()))):
             raise InputError(
                 f"{to} is there already, and nothing is ever written over.", cure="name a new folder, or an empty one"
             )
         with self._asking():
-            return self._backend.export(self.key, to, kind)
+            if push is None:
+                return self._backend.export(self.key, to, kind)
+            self._backend.pushable(push, public)
+            made = self._backend.export(self.key, to, kind)
+            return replace(made, pushed=self._backend.push(made.folder, push, public))
 
     def base(self) -> Model:
         """The base that the run started from. Raises RunError for a run that was submitted elsewhere."""

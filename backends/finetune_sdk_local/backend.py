@@ -29,6 +29,7 @@ from finetune_sdk.job import KTO, SFT, Job, Pretraining
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
+from finetune_sdk_local.loaded import LoadedBases
 from finetune_sdk_local.options import Options
 from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.tables import ADAPTERS, METHODS
@@ -49,7 +50,8 @@ CAPABILITIES = Capabilities(
         "deploy": "a local model answers as soon as it is asked",
         "history": "what was trained here is on this machine already, with its data; `finetune runs` lists it",
     },
-    exports=frozenset({"adapter", "merged"}),
+    exports=frozenset({"adapter", "gguf", "merged"}),
+    pushes=True,
 )
 
 
@@ -63,6 +65,7 @@ class LocalBackend:
         self._place = place
         self._options = Options.read(place)
         self._runs = place.home.expanduser().absolute() / "runs"
+        self._loaded = LoadedBases(self._options.keep_adapters)
         self._sequences: dict[tuple[str, str, str, int], Any] = {}
         self._workers: set[int] = set()
 
@@ -83,7 +86,8 @@ class LocalBackend:
         """What does not change the result but for rounding: kept with the run, so that a resume is bit-equal."""
         options = self._options
         return {
-            "threads": options.threads or cores(),
+            "threads": options.threads or max(1, cores() // options.processes),
+            "processes": options.processes,
             "micro_tokens": options.micro_tokens or MICRO_TOKENS[self._device().kind],
             "checkpoint_every": options.checkpoint_every,
             "engine": options.engine,
@@ -94,6 +98,10 @@ class LocalBackend:
 
         bases.quiet()
         resolved = defaults.resolve(job, self._options, self._device())
+        if self._options.processes > 1:
+            from finetune_sdk_local import processes
+
+            processes.require(self._device(), self._options.processes)
         bases.causal(resolved.base)
         bases.safe(resolved.base)
         return resolved
@@ -138,7 +146,7 @@ class LocalBackend:
         from finetune_sdk_local.probe import probe
 
         job, device, machine = resolved.job, self._device(), self._machine()
-        return estimates.estimate(
+        made = estimates.estimate(
             resolved,
             self._tokens(resolved, job.train),
             self._tokens(resolved, job.validation) if job.validation is not None else None,
@@ -150,6 +158,7 @@ class LocalBackend:
                 self._options.engine,
             ),
         )
+        return estimates.shared_by(made, machine["processes"], device)
 
     def _run(self, run: str) -> RunFolder:
         if not run.isalnum():
@@ -245,15 +254,25 @@ class LocalBackend:
         from finetune_sdk_local import exporting
 
         left = self.result(run)
-        return exporting.export(self._run(run), to, kind, self._device(), left.manifest)
+        return exporting.export(self._run(run), to, kind, self._device(), left.manifest, self._options.gguf_converter)
+
+    def pushable(self, name: str, public: bool) -> None:
+        from finetune_sdk_local import hub
+
+        hub.require(name, public=public)
+
+    def push(self, folder: Path, name: str, public: bool) -> str:
+        from finetune_sdk_local import hub
+
+        return hub.push(folder, name, public=public)
 
     def model(self, name: str) -> Model:
         from finetune_sdk_local import models
 
         folder = RunFolder(self._runs / name) if name.isalnum() else None
         if folder is not None and folder.exists():
-            return models.tuned(folder, self._place.name, self._device())
-        return models.base(name, self._place.name, self._device())
+            return models.tuned(folder, self._place.name, self._device(), self._loaded)
+        return models.base(name, self._place.name, self._device(), self._loaded)
 
     def counter(self, base: str) -> Counter:
         from finetune_sdk_local import bases

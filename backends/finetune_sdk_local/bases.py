@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import torch
 
 BASE_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+one_at_a_time = threading.Lock()
+"""Held by threads that load weights: while transformers does, parts of it and of torch are patched for the whole process."""
 EMBEDDED = {"tiny": Path(__file__).parent / "tiny"}
 
 
@@ -168,20 +171,16 @@ def _with_end(ends: list[int], tokenizer: Any) -> list[int]:
     return ends if own is None or own in ends else [*ends, own]
 
 
-def answering(model: Any, tokenizer: Any) -> Any:
-    """The model with a generation config that only says how an answer ends.
+def ending(own: Any, tokenizer: Any) -> Any:
+    """A generation config that only says how an answer ends, of a base's `own`.
 
-    Bases bring penalties and temperatures of their own, which transformers would add to whatever is asked.
+    Bases bring penalties and temperatures too, which transformers would add to whatever is asked.
     """
     from transformers import GenerationConfig
 
-    own = model.generation_config
     ends = [own.eos_token_id] if isinstance(own.eos_token_id, int) else list(own.eos_token_id or [])
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    model.generation_config = GenerationConfig(
-        bos_token_id=own.bos_token_id, eos_token_id=_with_end(ends, tokenizer), pad_token_id=pad
-    )
-    return model.eval()
+    return GenerationConfig(bos_token_id=own.bos_token_id, eos_token_id=_with_end(ends, tokenizer), pad_token_id=pad)
 
 
 def tokenizer_in(folder: Path) -> Any:

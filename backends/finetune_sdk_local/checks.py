@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune_sdk.data.checks import Finding
+from finetune_sdk.data.checks import Finding, Severity
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.estimate import Range, quantity
 from finetune_sdk_local.prepare import untrained_rows
@@ -22,30 +22,28 @@ def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> I
     """Rows that train nothing (an error) and rows that lose tokens at the end (a warning), each by its line."""
     untrained = untrained_rows(made, width)
     if untrained:
-        yield Finding(
+        yield _found(
+            dataset,
+            untrained,
             "untrained",
             "error",
             f"{dataset.where(untrained[0])}: within {max_length} tokens nothing is left to train "
             f"({len(untrained)} such {'row' if len(untrained) == 1 else 'rows'}).",
             "raise max_length, shorten what comes before the answer, or remove the rows",
-            tuple(dataset.line(row) for row in untrained[:SHOWN]),
-            len(untrained),
-            unit=dataset.unit,
         )
     cut, lost = (np.bincount(made.sources, tokens, len(dataset)).astype(np.int64) for tokens in (made.cut, made.lost))
     rows = [int(row) for row in cut.nonzero()[0]]
     if rows:
         worst = max(rows, key=lambda row: int(cut[row]))
-        yield Finding(
+        yield _found(
+            dataset,
+            rows,
             "cut",
             "warning",
             f"{len(rows)} {'row of' if len(rows) == 1 else 'rows of'} {dataset.name} {'is' if len(rows) == 1 else 'are'} "
             f"longer than {max_length} tokens and cut at the end; {dataset.unit} {dataset.line(worst)} loses {int(cut[worst])} tokens, "
             f"and {int((lost > 0).sum())} lose tokens of the answer.",
             "raise max_length if the base allows it, or shorten the rows",
-            tuple(dataset.line(row) for row in rows[:SHOWN]),
-            len(rows),
-            unit=dataset.unit,
         )
 
 
@@ -54,16 +52,15 @@ def turns(dataset: Dataset, made: Sequences) -> Iterator[Finding]:
     rows, counts = np.unique(made.sources, return_counts=True)
     several = [int(row) for row in rows[counts > 1]]
     if several:
-        yield Finding(
+        yield _found(
+            dataset,
+            several,
             "turns",
             "note",
             f"{len(several)} {'row of' if len(several) == 1 else 'rows of'} {dataset.name} {'has' if len(several) == 1 else 'have'} "
             f"earlier answers that the base's chat template writes otherwise once more turns follow: they are "
             f"{int(counts[counts > 1].sum())} sequences, one for each answer as it is when it is given.",
             "nothing needs to be done; give earlier answers weight 0 to learn the last one only",
-            tuple(dataset.line(row) for row in several[:SHOWN]),
-            len(several),
-            unit=dataset.unit,
         )
 
 
@@ -72,15 +69,14 @@ def splits(dataset: Dataset, made: Sequences, max_length: int) -> Iterator[Findi
     rows, counts = np.unique(made.sources, return_counts=True)
     split = [int(row) for row in rows[counts > 1]]
     if split:
-        yield Finding(
+        yield _found(
+            dataset,
+            split,
             "split",
             "note",
             f"{len(split)} {'text of' if len(split) == 1 else 'texts of'} {dataset.name} {'is' if len(split) == 1 else 'are'} "
             f"longer than {max_length} tokens and split into {int(counts[counts > 1].sum())} sequences: no token is lost.",
             "raise max_length if the base allows it, to keep texts whole",
-            tuple(dataset.line(row) for row in split[:SHOWN]),
-            len(split),
-            unit=dataset.unit,
         )
 
 
@@ -104,6 +100,11 @@ def endings(dataset: Dataset, made: Sequences, ends: Sequence[int], tokenizer: A
             len(rows),
             unit=dataset.unit,
         )
+
+
+def _found(dataset: Dataset, rows: Sequence[int], check: str, severity: Severity, message: str, cure: str) -> Finding:
+    lines = tuple(dataset.line(row) for row in rows[:SHOWN])
+    return Finding(check, severity, message, cure, lines, len(rows), unit=dataset.unit)
 
 
 def room(folder: Path, needed: Range) -> Iterator[Finding]:

@@ -245,3 +245,25 @@ def _notes(train: Sequences, width: int, steps: Plan) -> tuple[str, ...]:
     if width == 1 and rows < len(train):
         notes.append(f"{rows} rows are {len(train)} sequences; a step takes sequences")
     return tuple(notes)
+
+
+def shared_by(made: Estimate, processes: int, device: Device) -> Estimate:
+    """The estimate for several processes: at best each step takes that much less, and each process holds all weights."""
+    if processes == 1:
+        return made
+    time, memory = made.time, made.memory
+    assert time.low is not None
+    assert memory.low is not None
+    assert memory.expected is not None
+    assert memory.high is not None
+    times = processes if device.kind == "cpu" else 1
+    where = f"in {processes} processes" if device.kind == "cpu" else f"on each of {processes} cards"
+    return replace(
+        made,
+        time=replace(
+            time, low=time.low / processes, basis=f"{time.basis}; {processes} processes share each step, at best evenly"
+        ),
+        memory=Range(
+            memory.low * times, memory.expected * times, memory.high * times, "bytes", f"{memory.basis}; {where}"
+        ),
+    )

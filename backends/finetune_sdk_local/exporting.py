@@ -1,4 +1,4 @@
-"""What leaves this machine: a run's adapter as it is, or merged into the weights of its base; whole or not at all.
+"""What leaves this machine: a run's adapter as it is, merged into the weights of its base, or that as GGUF; whole or not at all.
 
 Merged are the base's own weights as they are stored: 16 bits for most, never what QLoRA held in 4. Each changed weight is added
 to in float32 and rounded once; all others stay bit for bit. The folder takes its place only once the stored weights have
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from finetune_sdk.backend import Export
 from finetune_sdk.errors import BackendError, RunError, UnsupportedError
 from finetune_sdk.files import whole_folder
-from finetune_sdk_local import agreement, bases, prompts, serving
+from finetune_sdk_local import agreement, bases, gguf, ollama, prompts, serving
 from finetune_sdk_local.agreement import Agreement, Golden
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.rendering import Renderer
@@ -25,13 +25,20 @@ from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.tables import adapter_of
 
 MANIFEST = "manifest.json"
+GGUF = "model.gguf"
 
 
-def export(run: RunFolder, to: Path, kind: str, device: Device, manifest: Mapping[str, Any]) -> Export:
-    """The model of a run that succeeded, as a folder at `to`. Raises RunError when merged weights do not agree."""
+def export(
+    run: RunFolder, to: Path, kind: str, device: Device, manifest: Mapping[str, Any], converter: str | None = None
+) -> Export:
+    """The model of a run that succeeded, as a folder at `to`. Raises RunError when merged weights do not agree.
+
+    GGUF is made by `converter`, or by the one on the PATH. Raises SettingsError where there is none.
+    """
     bases.quiet()
+    command = gguf.converter(converter) if kind == "gguf" else []
     about = json.loads((run.model / "finetune.json").read_text())
-    if kind == "merged" and not about["full"] and prompts.ahead(adapter_of(about["adapter"])):
+    if kind != "adapter" and not about["full"] and prompts.ahead(adapter_of(about["adapter"])):
         raise UnsupportedError(
             f"the adapter of {run.id} stands before each sequence and moves no weight: there is nothing to merge.",
             cure='export kind="adapter"',
@@ -45,7 +52,9 @@ def export(run: RunFolder, to: Path, kind: str, device: Device, manifest: Mappin
         )
     try:
         with whole_folder(to) as folder:
-            if about["full"]:
+            if kind == "gguf":
+                said |= {"adapter": about["adapter"], **_as_gguf(run, about, folder, to, device, notes, command)}
+            elif about["full"]:
                 said |= {"kind": "full", "adapter": about["adapter"]}
                 notes.append("all weights were trained, so there is no adapter: they are exported as they are")
                 _room(to, sum(file.stat().st_size for file in run.model.iterdir()))
@@ -55,7 +64,7 @@ def export(run: RunFolder, to: Path, kind: str, device: Device, manifest: Mappin
                 shutil.copytree(run.model, folder, dirs_exist_ok=True)
             else:
                 said |= {"adapter": about["adapter"], **_merged(run, about, folder, to, device, notes)}
-            said |= {"files": _files(folder), "made": dict(manifest)}
+            said |= {"files": files_of(folder), "made": dict(manifest)}
             (folder / MANIFEST).write_text(json.dumps(said, indent=1))
     except BlockingIOError:
         raise BackendError(
@@ -68,6 +77,51 @@ def export(run: RunFolder, to: Path, kind: str, device: Device, manifest: Mappin
             retryable=True,
         ) from None
     return Export(to, str(said["kind"]), said, tuple(notes), serving.lines(to, said))
+
+
+def _as_gguf(
+    run: RunFolder,
+    about: Mapping[str, Any],
+    folder: Path,
+    to: Path,
+    device: Device,
+    notes: list[str],
+    command: Sequence[str],
+) -> dict[str, Any]:
+    """Fills the folder with one GGUF file and a Modelfile, and gives what the manifest is to say of them."""
+    said, merged = dict[str, Any](), run.model
+    where = str(run.model) if about["full"] else bases.pinned(str(about["base"]), about["weights"])
+    if not about["full"]:
+        merged = folder / "merged"
+        merged.mkdir()
+        said = _merged(run, about, merged, to, device, notes)
+    weights = sum(file.stat().st_size for file in merged.glob("*.safetensors"))
+    _room(to, weights)
+    dtype = str(said.get("dtype") or _name(bases.config(where).dtype))
+    found = gguf.convert(command, merged, folder / GGUF, dtype)
+    tokenizer, ends = bases.tokenizer_in(merged), bases.ends(where)
+    wrong = gguf.fault(found, tokenizer, ends)
+    if wrong is not None:
+        raise RunError(
+            f"as GGUF, {run.id} would answer otherwise: {wrong}. Nothing was exported.",
+            cure='see whether a newer llama.cpp knows this base, or export kind="merged"',
+        )
+    (folder / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
+    renderer = Renderer(str(about["base"]), tokenizer)
+    written = ollama.modelfile(renderer, ends, GGUF, adds_bos=gguf.adds_bos(found))
+    if written is None:
+        notes.append(
+            "no Modelfile was written: the chat template does more than write turns one after another, and Ollama would write "
+            "otherwise than training did; llama.cpp's server reads the template itself (--jinja)"
+        )
+    else:
+        (folder / "Modelfile").write_text(written, encoding="utf-8")
+    if merged != run.model:
+        shutil.rmtree(merged)
+    notes.append(
+        f"the file is in {dtype}, as the weights are stored; `ollama create --quantize` or llama-quantize make it smaller"
+    )
+    return {**said, "dtype": dtype, "gguf": {"tensors": len(found.tensors), "parameters": found.parameters}}
 
 
 def _merged(
@@ -202,7 +256,7 @@ def _room(to: Path, needed: int) -> None:
         )
 
 
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
+def files_of(folder: Path) -> dict[str, dict[str, Any]]:
     """Size and hash of each file, so that who copies the folder can tell that it is whole."""
     found = {}
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -14,6 +14,7 @@ from finetune_sdk.errors import BackendError
 from finetune_sdk.messages import Asked, Conversation, ToolCall
 from finetune_sdk.model import Answer, Origin, Sampling, Token
 from finetune_sdk_local import prompts as prompting
+from finetune_sdk_local.loaded import Voice
 from finetune_sdk_local.rendering import Renderer, TemplateError
 
 BATCH_ROWS = 32
@@ -23,15 +24,18 @@ _CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 
 
 class LocalModel:
-    """A base or a tuned model on this machine. Its weights are loaded when it is first asked."""
+    """A base or a tuned model on this machine. Its weights are loaded when it is first asked, its base but once for all.
 
-    def __init__(self, name: str, origin: Origin, load: Callable[[], tuple[Any, Renderer]], *, context: int) -> None:
+    It may be asked from several threads: who asks for models on one base takes turns.
+    """
+
+    def __init__(self, name: str, origin: Origin, find: Callable[[], Voice], *, context: int) -> None:
         self.name = name
         self.origin = origin
-        self._load = load
+        self._find = find
         self._context = context
-        self._loaded: tuple[Any, Renderer] | None = None
-        self._asking = threading.Lock()
+        self._found: Voice | None = None
+        self._finding = threading.Lock()
 
     def __repr__(self) -> str:
         return f"LocalModel({self.name!r})"
@@ -48,11 +52,17 @@ class LocalModel:
         conversations = [Conversation.of(one) for one in asked]
         if not conversations:
             return []
-        with self._asking:
-            if self._loaded is None:
-                self._loaded = self._load()
-            model, renderer = self._loaded
-            return self._answers(model, renderer, conversations, sampling or Sampling(), hear)
+        voice = self.voice
+        with voice.speaking() as model:
+            return self._answers(model, voice.renderer, conversations, sampling or Sampling(), hear)
+
+    @property
+    def voice(self) -> Voice:
+        """What it answers with, found when it is first asked."""
+        with self._finding:
+            if self._found is None:
+                self._found = self._find()
+            return self._found
 
     def _answers(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +11,42 @@ from finetune_sdk.model import Origin
 from finetune_sdk_local import bases, prompts
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.generation import LocalModel
+from finetune_sdk_local.loaded import LoadedBase, LoadedBases, Standing, Voice
 from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.tables import adapter_of
 
+_PLAIN = "lora"  # a base as it is, and LoRA adapters, stand on the same weights; others on weights of their own
 
-def base(name: str, place: str, device: Device) -> LocalModel:
+
+def base(name: str, place: str, device: Device, loaded: LoadedBases) -> LocalModel:
     """A base as it is, or an exported folder. Raises NotFoundError when there is none of that name."""
     bases.quiet()
     folder = Path(name).expanduser()
     if (folder / "adapter_config.json").is_file():
-        return exported(folder.resolve(), place, device)
+        return exported(folder.resolve(), place, device, loaded)
     bases.causal(name)
 
-    def load() -> tuple[Any, Renderer]:
-        where = bases.pinned(name, bases.identity(name))
-        tokenizer = bases.tokenizer(where)
-        return bases.answering(bases.load(where, device), tokenizer), Renderer(name, tokenizer)
+    def find() -> Voice:
+        weights = bases.identity(name)
+        where = bases.pinned(name, weights)
+        on = loaded.base((where, weights, _PLAIN), lambda: bases.load(where, device))
+        return Voice(on, Renderer(name, bases.tokenizer(where)))
 
-    return LocalModel(name, Origin(place, name), load, context=bases.context(name))
+    return LocalModel(name, Origin(place, name), find, context=bases.context(name))
 
 
-def tuned(run: RunFolder, place: str, device: Device) -> LocalModel:
+def tuned(run: RunFolder, place: str, device: Device, loaded: LoadedBases) -> LocalModel:
     """The model of a run that succeeded."""
     if not run.model.is_dir():
         raise NotFoundError(
             f"the run {run.id} has no model: there is no {run.model}.", cure="wait for it, or resume it"
         )
     bases.quiet()
-    return _left(run.model, run.id, place, f"{place}:{run.id}", device)
+    return _left(run.model, run.id, Origin(place, _about(run.model)["base"], f"{place}:{run.id}"), device, loaded)
 
 
-def exported(folder: Path, place: str, device: Device) -> LocalModel:
+def exported(folder: Path, place: str, device: Device, loaded: LoadedBases) -> LocalModel:
     """The adapter that was exported into a folder, on the very base that it was trained on."""
     if not (folder / "adapter_model.safetensors").is_file() or not (folder / "finetune.json").is_file():
         raise UnsupportedError(
@@ -51,25 +54,31 @@ def exported(folder: Path, place: str, device: Device) -> LocalModel:
             "adapter_model.safetensors, or no finetune.json, which says on what base it was trained.",
             cure="export it again with `finetune export`, or merge it into its base with what made it",
         )
-    return _left(folder, str(folder), place, None, device)
+    return _left(folder, str(folder), Origin(place, _about(folder)["base"]), device, loaded)
 
 
-def _left(folder: Path, name: str, place: str, run: str | None, device: Device) -> LocalModel:
+def _about(folder: Path) -> dict[str, Any]:
+    about = json.loads((folder / "finetune.json").read_text())
+    assert isinstance(about, dict)
+    return about
+
+
+def _left(folder: Path, name: str, origin: Origin, device: Device, loaded: LoadedBases) -> LocalModel:
     """What a run left in a folder: its adapter on its base, or all weights."""
-    about: Mapping[str, Any] = json.loads((folder / "finetune.json").read_text())
-    base = str(about["base"])
+    about, base = _about(folder), origin.base
 
-    def load() -> tuple[Any, Renderer]:
+    def find() -> Voice:
         tokenizer = bases.tokenizer_in(folder)
         if about["full"]:
-            model = bases.load(str(folder), device)
-            return bases.answering(model, tokenizer), Renderer(str(folder), tokenizer)
-        model = bases.load(bases.pinned(base, about["weights"]), device, adapter_of(about["adapter"]))
-        bases.answering(model, tokenizer)
-        from peft import PeftModel
-
-        with bases.peft_hints_off():
-            return PeftModel.from_pretrained(model, folder).eval(), Renderer(base, tokenizer)
+            return Voice(LoadedBase(lambda: bases.load(str(folder), device)), Renderer(str(folder), tokenizer))
+        where, adapter = bases.pinned(base, about["weights"]), adapter_of(about["adapter"])
+        key = (where, str(about["weights"]), adapter.kind)
+        if prompts.ahead(adapter):  # what stands before a sequence and what stands beside layers are no neighbours
+            return Voice(
+                LoadedBase(lambda: bases.load(where, device, adapter)), Renderer(base, tokenizer), Standing.of(folder)
+            )
+        on = loaded.base(key, lambda: bases.load(where, device, adapter))
+        return Voice(on, Renderer(base, tokenizer), Standing.of(folder))
 
     context = bases.context(base) - (0 if about["full"] else prompts.ahead(adapter_of(about["adapter"])))
-    return LocalModel(name, Origin(place, base, run), load, context=context)
+    return LocalModel(name, origin, find, context=context)

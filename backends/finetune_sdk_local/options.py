@@ -17,8 +17,9 @@ class Options(BaseModel):
     """`base` and `adapter` for jobs that name none; the table of a method, as `sft`, holds hyperparameters that
     jobs leave open.
 
-    `micro_tokens` go through the model at once; a checkpoint is written every `checkpoint_every` steps; `usd_per_hour`
-    is what the machine costs. `engine`: whether prefixes that examples share pass through the model once.
+    `processes` share each step among them. `micro_tokens` go through the model at once; a checkpoint is written every `checkpoint_every` steps; `usd_per_hour`
+    is what the machine costs. `engine`: whether prefixes that examples share pass through the model once. At most
+    `keep_adapters` stay in memory on one base. `gguf_converter` is the path of llama.cpp's converter.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -29,9 +30,12 @@ class Options(BaseModel):
     device: Literal["cpu", "cuda", "mps"] | None = None
     dtype: Literal["float32", "bfloat16"] | None = None
     threads: PositiveInt | None = None
+    processes: PositiveInt = 1
     micro_tokens: PositiveInt | None = None
     checkpoint_every: PositiveInt | None = None
     engine: Literal["auto", "shared", "separate"] = "auto"
+    keep_adapters: PositiveInt = 8
+    gguf_converter: Annotated[str, Field(min_length=1)] | None = None
     usd_per_hour: NonNegativeFloat | None = None
     sft: dict[str, Any] = {}
     pretraining: dict[str, Any] = {}

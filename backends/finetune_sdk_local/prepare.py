@@ -15,6 +15,7 @@ from finetune_sdk_local import bases, ratings, texts
 from finetune_sdk_local.batches import Plan, plan
 from finetune_sdk_local.devices import Device, pick
 from finetune_sdk_local.prefixes import Engine
+from finetune_sdk_local.processes import Processes
 from finetune_sdk_local.ratings import Rated
 from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.runs import RunFolder
@@ -37,6 +38,7 @@ class RunJob:
     micro_tokens: int
     checkpoint_every: int | None
     engine: Engine
+    processes: int
     table: Mapping[str, Any]
 
     @classmethod
@@ -54,6 +56,7 @@ class RunJob:
             micro_tokens=machine["micro_tokens"],
             checkpoint_every=machine["checkpoint_every"],
             engine=machine.get("engine", "separate"),
+            processes=machine.get("processes", 1),
             table=table,
         )
 
@@ -134,7 +137,10 @@ def untrained_rows(made: Sequences, width: int) -> list[int]:
     return sorted(set(made.sources[untrained].tolist()) - set(made.sources[~untrained].tolist()))
 
 
-def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable[[], bool]) -> Training:
+def training(
+    run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable[[], bool], processes: Processes
+) -> Training:
+    """What the first process writes and reports; the others only train."""
     tokenizer = bases.tokenizer(job.where)
     method = job.method
     taken = steps(method, job.seed, len(data.train) // data.width)
@@ -153,6 +159,7 @@ def training(run: RunFolder, job: RunJob, data: Data, model: Any, stop: Callable
         ),
         folder=run.path,
         pad=pad,
-        report=lambda kind, message, figures: run.append(kind, message, figures),
+        report=run.append if processes.first else lambda kind, message, figures: None,
         stop=stop,
+        processes=processes,
     )

@@ -1,4 +1,4 @@
-"""The command lines that serve an exported folder elsewhere: vLLM and TGI read it as it is, Ollama once it is converted."""
+"""The command lines that serve an exported folder elsewhere: vLLM and TGI read it as it is, llama.cpp and Ollama as GGUF."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 def lines(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     """By the name of a server, what to run."""
     where, name = quote(str(folder)), quote(folder.name)
+    if manifest["kind"] == "gguf":
+        file = quote(str(folder / "model.gguf"))
+        found = {"llama.cpp": f"llama-server --model {file} --alias {name} --jinja"}
+        if "Modelfile" in manifest["files"]:
+            made = quote(str(folder / "Modelfile"))
+            found["ollama"] = f"ollama create {name} -f {made} && ollama run {name}"
+        return found
     if manifest["kind"] != "adapter":
-        gguf = quote(f"{folder}.gguf")
         return {
             "vllm": f"vllm serve {where} --served-model-name {name}",
             "tgi": f"text-generation-launcher --model-id {where}",
-            "ollama": f"python convert_hf_to_gguf.py {where} --outfile {gguf}  # llama.cpp's; then `FROM {gguf}` in a Modelfile, "
-            "with a TEMPLATE of Ollama's own that writes what chat_template.jinja does",
+            "ollama": "finetune export RUN --to FOLDER --kind gguf  # then as that says",
         }
     if manifest["adapter"]["kind"] in ("prompt_tuning", "prefix_tuning"):
         return dict.fromkeys(
@@ -37,7 +42,7 @@ def lines(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     return {
         "vllm": f"vllm serve {base} --enable-lora --max-lora-rank {room} --lora-modules {name}={where}",
         "tgi": f"LORA_ADAPTERS={name}={where} text-generation-launcher --model-id {base}",
-        "ollama": "finetune export RUN --to FOLDER --kind merged  # then as that says: Ollama's own base would be another one",
+        "ollama": "finetune export RUN --to FOLDER --kind gguf  # then as that says: Ollama's own base would be another one",
     }
 
 

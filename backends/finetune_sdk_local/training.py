@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,10 +27,12 @@ from finetune_sdk_local.devices import Device
 from finetune_sdk_local.engines import Engine
 from finetune_sdk_local.memory import peak_bytes
 from finetune_sdk_local.objectives import Logits, Sums
+from finetune_sdk_local.processes import Processes
 from finetune_sdk_local.ratings import Rated, in_order
 from finetune_sdk_local.tokenising import Sequences
 
 Report = Callable[[str, str, Mapping[str, Any]], None]
+Result = TypeVar("Result")
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -109,6 +112,7 @@ class Training:
     pad: int
     report: Report
     stop: Callable[[], bool] = lambda: False
+    processes: Processes = field(default_factory=Processes)
     reference: dict[str, Tensor] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
 
@@ -130,17 +134,17 @@ class Training:
         if saved is not None:
             self._restore(saved)
         elif self.data.validation is not None:
-            self._validate()
+            self._within_memory(self._validate)
         while self.progress.step < self.plan.steps and not self._should_stop_early():
             started = time.monotonic()
             figures = self._step(self.progress.step)
             self.progress.step += 1
             self.progress.seconds += time.monotonic() - started
             self._report_step(figures, time.monotonic() - started)
-            improved = self._validation_due() and self._validate()
+            improved = self._validation_due() and self._within_memory(self._validate)
             enough = self._should_stop_early()
             last = self.progress.step == self.plan.steps or enough
-            stopping = self.stop()
+            stopping = self.processes.any(self.stop())
             if improved or last or stopping or self.progress.step % self.options.checkpoint_every == 0:
                 self._save()
             if enough:
@@ -159,30 +163,23 @@ class Training:
         if isinstance(self.method, DPO | KTO):
             self._within_memory(self._score_reference)
         self._within_memory(lambda: self._backward(by_length[: self.plan.batch_size].tolist()))
+        self.optimizer.zero_grad(set_to_none=True)
         _set_random_state(before, self.device)
 
-    def _within_memory(self, attempt: Callable[[], object]) -> None:
+    def _within_memory(self, attempt: Callable[[], Result]) -> Result:
         """Halves the tokens at once until the attempt fits. Raises BackendError when one example alone is too big."""
         longest = self.data.longest
-        while not self._fits(attempt):
+        while True:
+            with suppress(torch.cuda.OutOfMemoryError):
+                return attempt()
+            if self.processes.count > 1:
+                raise _too_big_together(self.micro_tokens)
+            self.optimizer.zero_grad(set_to_none=True)
             if self.micro_tokens <= longest * self.data.width:
                 raise _too_big(longest)
             self.micro_tokens //= 2
-            self.report(
-                "message",
-                f"out of memory on the longest batch: now {self.micro_tokens} tokens at once, same steps",
-                {},
-            )
+            self.report("message", f"out of memory: now {self.micro_tokens} tokens at once, same steps", {})
             torch.cuda.empty_cache()
-
-    def _fits(self, attempt: Callable[[], object]) -> bool:
-        try:
-            attempt()
-        except torch.cuda.OutOfMemoryError:
-            return False
-        finally:
-            self.optimizer.zero_grad(set_to_none=True)
-        return True
 
     def _setting(self) -> engines.Setting:
         answers = not isinstance(self.method, DPO | ORPO | KTO)
@@ -237,8 +234,16 @@ class Training:
             scores[list(rows)] = objectives.row_scores(logits, block).float().cpu()
 
         with torch.no_grad():
-            self.engine.each(sequences, examples, self.micro_tokens, score)
+            self._each(sequences, examples, score)
+        self.processes.add([scores])
         return scores
+
+    def _each(self, sequences: Sequences, examples: Sequence[int], visit: engines.Visit) -> None:
+        """This process's share of the examples through the model."""
+        longest = sequences.lengths.reshape(-1, self.data.width).max(1)
+        mine = self.processes.share(longest, examples)
+        if mine:
+            self.engine.each(sequences, mine, self.micro_tokens, visit)
 
     def _count(self, sequences: Sequences, examples: Sequence[int]) -> int:
         """What a loss is divided by: trained tokens, or pairs, or rated answers."""
@@ -258,15 +263,16 @@ class Training:
             _add(totals, sums)
             return sums.loss / count
 
-        self.engine.each(train, examples, self.micro_tokens, learn)
-        return {name: total / count for name, total in totals.items()}
+        self._each(train, examples, learn)
+        self.processes.add_gradients(list(self.weights.values()))
+        return {name: total / count for name, total in self.processes.totals(totals).items()}
 
     def _step(self, step: int) -> dict[str, float]:
         examples = self.plan.rows(step).tolist()
         rate = learning_rate(self.method, step, self.plan.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        figures = self._backward(examples)
+        figures = self._within_memory(lambda: self._backward(examples))
         norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.options.max_gradient_norm))
         if not math.isfinite(figures["loss"]) or not math.isfinite(norm):
             raise _diverged(f"the loss of step {step + 1} is {figures['loss']} (gradient norm {norm})")
@@ -315,9 +321,10 @@ class Training:
                 def look(logits: Logits, block: Batch, rows: Sequence[int], whole: float = whole) -> None:
                     _add(totals, self._sums(logits, block, rows, "validation", whole))
 
-                self.engine.each(sequences, part.tolist(), self.micro_tokens, look)
+                self._each(sequences, part.tolist(), look)
         self.model.train()
-        figures = {f"validation_{name}": total / count for name, total in totals.items()}
+        summed = self.processes.totals(totals)
+        figures = {f"validation_{name}": total / count for name, total in summed.items()}
         if not math.isfinite(figures["validation_loss"]):
             raise _diverged(f"the validation loss after step {self.progress.step} is {figures['validation_loss']}")
         self.report("metrics", "", {"step": self.progress.step, "steps": self.plan.steps, **figures})
@@ -350,9 +357,13 @@ class Training:
                 if sequences is not None:
                     self.reference[side] = self._scores(sequences, range(len(sequences) // self.data.width))
         self.model.train()
-        checkpoints.write_tensors(kept, self.reference)
+        if self.processes.first:
+            checkpoints.write_tensors(kept, self.reference)
 
     def _save(self) -> None:
+        random = _joined(self.processes.all(_random_state(self.device)))
+        if not self.processes.first:
+            return
         moments = {
             f"{name}.{key}": value
             for name, parameter in self.weights.items()
@@ -361,7 +372,7 @@ class Training:
         saved = checkpoints.save(
             self.folder / "checkpoints",
             self.progress.step,
-            {"weights": self.weights, "optimizer": moments, "random": _random_state(self.device)},
+            {"weights": self.weights, "optimizer": moments, "random": random},
             {"progress": vars(self.progress), "micro_tokens": self.micro_tokens},
         )
         checkpoints.prune(saved.folder.parent, self.options.keep_checkpoints, self.progress.best_step)
@@ -378,7 +389,7 @@ class Training:
             }
         self.progress = Progress(**saved.state["progress"])
         self.micro_tokens = int(saved.state["micro_tokens"])
-        _set_random_state(saved.tensors("random"), self.device)
+        _set_random_state(_own(saved.tensors("random"), self.processes.rank), self.device)
 
 
 def _decaying(weights: Mapping[str, torch.nn.Parameter], decay: float) -> list[dict[str, Any]]:
@@ -426,10 +437,29 @@ def _set_random_state(state: Mapping[str, Tensor], device: Device) -> None:
         torch.mps.set_rng_state(state["mps"])
 
 
+def _joined(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The random states of all processes; the names of the first are those of a run in one process."""
+    return {f"{name}.{rank}" if rank else name: state for rank, own in enumerate(states) for name, state in own.items()}
+
+
+def _own(states: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
+    kept = {
+        name.partition(".")[0]: state for name, state in states.items() if name.partition(".")[2] == str(rank or "")
+    }
+    return kept or _own(states, 0)
+
+
 def _diverged(found: str) -> BackendError:
     return BackendError(
         f"{found}: the run has diverged.",
         cure="lower the learning rate, and look at the rows of that step; the last good checkpoint is kept",
+    )
+
+
+def _too_big_together(tokens: int) -> BackendError:
+    return BackendError(
+        f"a process of the run ran out of memory on {tokens} tokens at once.",
+        cure="set a smaller micro_tokens under [backends.local]: several processes do not try by themselves what fits",
     )
 
 

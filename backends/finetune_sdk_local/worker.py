@@ -10,11 +10,18 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finetune_sdk.errors import FinetuneError
 from finetune_sdk_local.runs import RunFolder
+
+if TYPE_CHECKING:
+    from finetune_sdk_local.prepare import RunJob
+    from finetune_sdk_local.processes import Processes
+    from finetune_sdk_local.training import Training
 
 LOCK_PATIENCE = 5.0
 
@@ -77,6 +84,7 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
 
     from finetune_sdk_local import bases, checkpoints, prepare, publish
     from finetune_sdk_local.memory import peak_bytes
+    from finetune_sdk_local.processes import together
     from finetune_sdk_local.training import Stopped, load_weights
 
     bases.quiet()
@@ -84,21 +92,19 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     torch.set_num_threads(job.threads)
     publish.write_manifest(run, job)
     run.append("message", f"loading {job.base} on {job.device.kind} ({job.device.name}), {job.device.dtype}")
-    data = prepare.data(run, job)
-    model = bases.load(job.where, job.device, job.adapter, train=True)
-    model = bases.adapt(model, job.adapter, job.seed, bases.locate(job.base))
-    training = prepare.training(run, job, data, model, stop)
-    saved, broken = checkpoints.latest(run.checkpoints)
-    for folder in broken:
-        run.append("message", f"the checkpoint {folder.name} is not whole and was passed over")
-    if saved is not None:
-        run.append("message", f"going on from step {saved.step}", {"step": saved.step})
-    if stop():
-        raise _Cancelled(saved.step if saved else 0)
-    try:
-        progress = training.run(saved)
-    except Stopped:
-        raise _Cancelled(training.progress.step) from None
+    with together(run.path, 0, job.processes, job.device) as processes:
+        training = _training(run, job, stop, processes)
+        saved, broken = checkpoints.latest(run.checkpoints)
+        for folder in broken:
+            run.append("message", f"the checkpoint {folder.name} is not whole and was passed over")
+        if saved is not None:
+            run.append("message", f"going on from step {saved.step}", {"step": saved.step})
+        if stop():
+            raise _Cancelled(saved.step if saved else 0)
+        try:
+            progress = training.run(saved)
+        except Stopped:
+            raise _Cancelled(training.progress.step) from None
     best = checkpoints.at(run.checkpoints, progress.best_step) if progress.best_step else None
     if progress.best_step and best is None:
         run.append(
@@ -109,7 +115,7 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     elif best is not None and best.step != progress.step:
         load_weights(training.weights, best)
         run.append("message", f"the model is that of step {best.step}, which has the best validation loss")
-    publish.model(run, job, model)
+    publish.model(run, job, training.model)
     return {
         "time": run.worked_seconds(time.time() - started),
         "memory": peak_bytes(job.device),
@@ -120,5 +126,39 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     }
 
 
+def _training(run: RunFolder, job: RunJob, stop: Callable[[], bool], processes: Processes) -> Training:
+    import torch
+
+    from finetune_sdk_local import bases, prepare
+
+    data = prepare.data(run, job)
+    model = bases.load(job.where, job.device, job.adapter, train=True)
+    model = bases.adapt(model, job.adapter, job.seed, bases.locate(job.base))
+    if not processes.first:
+        torch.manual_seed(job.seed + processes.rank)  # the adapter is the same everywhere, dropout is not
+    return prepare.training(run, job, data, model, stop, processes)
+
+
+def join(folder: Path, rank: int) -> int:
+    """One more process of a run, which the first has started: it takes its share of each step, and writes nothing."""
+    import torch
+
+    from finetune_sdk_local import bases, checkpoints, prepare
+    from finetune_sdk_local.processes import together
+    from finetune_sdk_local.training import Stopped
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the first process decides when all end
+    bases.quiet()
+    run = RunFolder(folder)
+    job = prepare.RunJob.read(run)
+    torch.set_num_threads(job.threads)
+    with together(run.path, rank, job.processes, job.device) as processes:
+        training = _training(run, job, lambda: False, processes)
+        with suppress(Stopped):
+            training.run(checkpoints.latest(run.checkpoints)[0])
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1])) if len(sys.argv) == 2 else join(Path(sys.argv[1]), int(sys.argv[2])))

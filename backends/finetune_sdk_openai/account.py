@@ -13,6 +13,7 @@ from finetune_sdk.estimate import Price
 from finetune_sdk_openai import known, wire
 from finetune_sdk_openai.connecting import Connection
 from finetune_sdk_openai.errors import GarbledError
+from finetune_sdk_openai.graders import evaluators
 from finetune_sdk_openai.jobs import Jobs
 from finetune_sdk_openai.options import Options
 
@@ -57,7 +58,8 @@ class Account:
             train=self._file(job.training_file, files),
             validation=self._file(job.validation_file, files),
             portable={
-                _PORTABLE[name]: value for name, value in words.items() if name in _PORTABLE and _is_number(value)
+                **{_PORTABLE[name]: value for name, value in words.items() if name in _PORTABLE and _is_number(value)},
+                **_graders(more.get("grader")),
             },
             own={**{name: value for name, value in words.items() if name not in _PORTABLE and value != "auto"}, **more},
             seed=job.seed,
@@ -135,6 +137,11 @@ def _settings(job: FineTuningJob) -> tuple[str, dict[str, Any], dict[str, Any]]:
     words = settings.get("hyperparameters") or older
     usable = {str(name): value for name, value in words.items() if isinstance(value, str) or _is_number(value)}
     return _METHODS.get(kind, kind), usable, {name: of for name, of in settings.items() if name != "hyperparameters"}
+
+
+def _graders(grader: object) -> dict[str, Any]:
+    found = evaluators(grader) if isinstance(grader, Mapping) else None
+    return {"graders": found[0], "judged_by": found[1]} if found is not None else {}
 
 
 def _is_number(value: object) -> bool:

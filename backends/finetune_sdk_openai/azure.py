@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.errors import BackendError, NotFoundError, RefusedError, SettingsError
 from finetune_sdk.settings import variable
-from finetune_sdk_openai.errors import clean
+from finetune_sdk_openai.errors import GarbledError, clean
 from finetune_sdk_openai.options import Options
+from finetune_sdk_openai.retrying import repeated
 
 if TYPE_CHECKING:
     import httpx
 
 VERSION = "2024-10-01"
 _POLL_SECONDS = 5.0
-_TRIES = 5
 
 
 class Deployments:
@@ -66,36 +66,45 @@ class Deployments:
 
     def _send(self, verb: str, name: str, *, missing_ok: bool = False, json: Any = None) -> dict[str, Any] | None:
         """One call that may be repeated: each of the three leaves the same state, however often it is made."""
-        import httpx
-
         token = variable(self._options.management_token_env)
         if token is None:
             raise SettingsError(
                 f"Azure's management calls need a token: {self._options.management_token_env} is not set.",
                 cure="set it, as in export AZURE_MANAGEMENT_TOKEN=$(az account get-access-token --query accessToken -o tsv)",
             )
-        for attempt in range(1, _TRIES + 1):
-            try:
-                answer = httpx.request(
-                    verb, f"{self._url}/{name}", params={"api-version": VERSION}, json=json,
-                    headers={"authorization": f"Bearer {token}"}, timeout=self._options.timeout,
-                )  # fmt: skip
-            except httpx.TransportError as fault:
-                if attempt == _TRIES:
-                    raise BackendError(
-                        f"Azure's management address could not be reached: {fault}.", retryable=True
-                    ) from None
-                time.sleep(0.2 * 2**attempt)
-                continue
-            if (answer.status_code == 429 or answer.status_code >= 500) and attempt < _TRIES:
-                time.sleep(float(answer.headers.get("retry-after", 0.2 * 2**attempt)))
-                continue
-            break
+        try:
+            answer = repeated(lambda: self._once(verb, name, token, json), self._options.patience)
+        except _LaterError as fault:
+            answer = fault.response
+        except GarbledError as fault:
+            raise BackendError(f"Azure's management address could not be reached: {fault}.", retryable=True) from None
         if answer.status_code == 404 and missing_ok:
             return None
         if answer.status_code >= 300:
             raise _refused(answer, verb, name, token)
         return dict(answer.json()) if answer.content else {}
+
+    def _once(self, verb: str, name: str, token: str, json: Any) -> httpx.Response:
+        import httpx
+
+        try:
+            answer = httpx.request(
+                verb, f"{self._url}/{name}", params={"api-version": VERSION}, json=json,
+                headers={"authorization": f"Bearer {token}"}, timeout=self._options.timeout,
+            )  # fmt: skip
+        except httpx.TransportError as fault:
+            raise GarbledError(str(fault)) from None
+        if answer.status_code == 429 or answer.status_code >= 500:
+            raise _LaterError(answer)
+        return answer
+
+
+class _LaterError(GarbledError):
+    """An answer that may be another one later."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__(f"Azure answered {answer.status_code}")
+        self.response = answer
 
 
 def _refused(answer: httpx.Response, verb: str, name: str, token: str) -> BackendError:

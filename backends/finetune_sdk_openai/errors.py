@@ -78,6 +78,11 @@ def translated(fault: Exception, doing: str, address: Address) -> BackendError:
             cure="try again; nothing is paid for twice",
         )  # fmt: skip
     why = clean(str(fault.__cause__ or fault), secret)
+    if type(fault) is openai.APIError and fault.body is not None:  # an error in the midst of a stream has no status
+        return BackendError(
+            f"{place} said in the midst of its answer: {clean(_said(fault), secret)}; so it could not {doing}.",
+            code=fault.code or "stream_failed", cure="ask again",
+        )  # fmt: skip
     if isinstance(fault, openai.APIConnectionError):
         return BackendError(
             f"{place} could not be reached or hung up ({why}), so it could not {doing}.", code="connection",

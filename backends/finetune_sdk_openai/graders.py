@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,13 @@ _USUAL = ("expected", "answer", "reference", "label")
 
 
 def grader(evaluators: Sequence[Any], train: Dataset) -> dict[str, Any]:
-    """One grader for evaluators that must all pass. Raises UnsupportedError for one that cannot be mapped exactly."""
+    """One grader for evaluators that must all pass. Raises UnsupportedError for one that cannot be mapped exactly.
+
+    An evaluator that has a `grader`, which is itself in the protocol's shape, stands alone and is handed on as it is.
+    """
+    whole = next((given for one in evaluators if isinstance(given := getattr(one, "grader", None), Mapping)), None)
+    if whole is not None and len(evaluators) == 1:
+        return dict(whole)
     for evaluator in evaluators:
         if not isinstance(evaluator, ExactMatch | Length) or (
             isinstance(evaluator, Length) and _counts_tokens(evaluator)
@@ -78,10 +85,23 @@ def expected_key(train: Dataset) -> str:
     return chosen
 
 
+_ITEM = re.compile(r"\{\{\s*item\.(\w+)\s*\}\}")
+
+
+def evaluators(given: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str] | None:
+    """The way back: a grader as the tables of evaluators that judge the same, and the key of the row that they judge by.
+
+    None for a grader that no evaluator judges exactly like.
+    """
+    read, item = str(given.get("input", "")), _ITEM.fullmatch(str(given.get("reference", "")).strip())
+    answer = re.sub(r"\s", "", read) == _ANSWER and read.strip() == read
+    if given.get("type") != "string_check" or given.get("operation") != "eq" or not answer or item is None:
+        return None
+    return [{"kind": "exact_match", "strip": False}], item[1]
+
+
 def templates(given: Mapping[str, Any]) -> set[str]:
     """The names of the item's keys that a grader's templates read: `{{item.answer}}` reads `answer`."""
-    import re
-
     found: set[str] = set()
     for value in given.values():
         if isinstance(value, str):

@@ -7,20 +7,20 @@ reply that was lost may have been paid for.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from queue import Queue
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from finetune_sdk.data.formats.openai import write_messages
-from finetune_sdk.errors import AnswersError, BackendError, FinetuneError, UnsupportedError
-from finetune_sdk.messages import Asked, Conversation, ToolCall
-from finetune_sdk.model import Answer, Origin, Sampling, Token
+from finetune_sdk.errors import AnswersError, BackendError, UnsupportedError
+from finetune_sdk.messages import Asked, Conversation
+from finetune_sdk.model import Answer, Origin, Sampling
 from finetune_sdk_openai import looping
 from finetune_sdk_openai.addresses import Address
+from finetune_sdk_openai.completions import answer as read
+from finetune_sdk_openai.completions import spoken, whole
+from finetune_sdk_openai.ears import Ears, Hear
 from finetune_sdk_openai.errors import GarbledError, passing, retry_after, translated
 from finetune_sdk_openai.known import family
 from finetune_sdk_openai.options import Options
@@ -73,7 +73,12 @@ class Gate:
 
 
 class ProtocolModel:
-    """A base or a tuned model at such a place. `asks_for` is what it is called there, such as the name of a deployment."""
+    """A base or a tuned model at such a place. `asks_for` is what it is called there, such as the name of a deployment.
+
+    Any thread may ask; all who ask one model go through one gate. Each conversation is asked by itself (`alone`).
+    """
+
+    alone = True
 
     def __init__(self, name: str, origin: Origin, address: Address, options: Options, asks_for: str) -> None:
         self.name = name
@@ -82,6 +87,7 @@ class ProtocolModel:
         self._options = options
         self._asks_for = asks_for
         self._pools = Pools(address, options.at_once, options.timeout)
+        self._gate: tuple[asyncio.AbstractEventLoop, Gate] | None = None
 
     def __repr__(self) -> str:
         return f"ProtocolModel({self.name!r}, {self._address.url!r})"
@@ -99,14 +105,26 @@ class ProtocolModel:
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
         """One answer to each. Where some fail, AnswersError has the others."""
-        outcomes = self._outcomes(list(asked), sampling)
-        failed = [outcome for outcome in outcomes if not isinstance(outcome, Answer)]
-        if not failed:
-            return [outcome for outcome in outcomes if isinstance(outcome, Answer)]
-        if len(failed) == len(outcomes):
-            raise failed[0]
-        message = f"{len(failed)} of {len(outcomes)} conversations were not answered; the first: {failed[0].message}"
-        raise AnswersError(message, tuple(outcomes), cure=failed[0].cure)
+        return _together(self._outcomes(list(asked), sampling))
+
+    def speak(self, asked: Iterable[Asked], hear: Mapping[int, Hear], sampling: Sampling | None = None) -> list[Answer]:
+        """As `answers`; `hear[i]` is called in this thread with each piece of answer i, and returns False to end it.
+
+        What anything was heard of is never asked again. Of an answer that was ended, the place tells no tokens.
+        """
+        requests = [self._request(Conversation.of(one), sampling) for one in asked]
+        if not requests:
+            return []
+        ears = Ears(hear)
+        future = asyncio.run_coroutine_threadsafe(self._all(requests, ears), looping.loop())
+        future.add_done_callback(lambda _: ears.close())
+        try:
+            ears.hand_out()
+            outcomes = future.result()
+        except BaseException:
+            future.cancel()
+            raise
+        return _together([ears.kept(row, outcome) for row, outcome in enumerate(outcomes)])
 
     def _outcomes(self, asked: list[Asked], sampling: Sampling | None) -> list[Answer | BackendError]:
         requests = [self._request(Conversation.of(one), sampling) for one in asked]
@@ -144,125 +162,75 @@ class ProtocolModel:
             request |= {"logprobs": True, "top_logprobs": drawn.logprobs}
         return request
 
-    async def _all(self, requests: list[dict[str, Any]]) -> list[Answer | BackendError]:
-        gate, clients = Gate(self._options.at_once), self._pools.clients()
+    async def _all(self, requests: list[dict[str, Any]], ears: Ears | None = None) -> list[Answer | BackendError]:
+        gate, clients = self._entrance(), self._pools.clients()
         outcomes: dict[int, Answer | BackendError] = {}
         waiting = iter(enumerate(requests))
 
         async def work(client: openai.AsyncOpenAI) -> None:
             for number, request in waiting:
-                outcomes[number] = await self._one(client, gate, request)
+                tell = partial(ears.tell, number) if ears is not None and number in ears else None
+                outcomes[number] = await self._one(client, gate, request, tell)
 
         workers = min(self._options.at_once, len(requests))
         await asyncio.gather(*(work(clients[n % len(clients)]) for n in range(workers)))
         return [outcomes[number] for number in range(len(requests))]
 
-    async def _one(self, client: openai.AsyncOpenAI, gate: Gate, request: dict[str, Any]) -> Answer | BackendError:
+    def _entrance(self) -> Gate:
+        """Called in the loop; after a fork that is another one."""
+        loop = looping.loop()
+        if self._gate is None or self._gate[0] is not loop:
+            self._gate = (loop, Gate(self._options.at_once))
+        return self._gate[1]
+
+    async def _one(
+        self, client: openai.AsyncOpenAI, gate: Gate, request: dict[str, Any], tell: Hear | None
+    ) -> Answer | BackendError:
         import httpx2
         import openai
         from tenacity import AsyncRetrying, retry_if_exception
+
+        begun = False
+
+        def told(piece: str) -> bool:
+            nonlocal begun
+            begun = True
+            assert tell is not None
+            return tell(piece)
 
         async def ask() -> Answer:
             async with gate:
                 started = time.perf_counter()
                 try:
-                    # As chat.completions.create does, without its walks through types, which cost half of a request.
-                    said = await client.post("/chat/completions", cast_to=httpx2.Response, body=request)
-                    answer = _answer(orjson.loads(said.content), time.perf_counter() - started)
+                    said = await (whole(client, request) if tell is None else spoken(client, request, told))
+                    answer = read(said, time.perf_counter() - started)
                 except openai.RateLimitError as fault:
                     gate.too_fast(retry_after(fault))
                     raise
-                except ValueError as fault:
+                except (ValueError, httpx2.TransportError) as fault:
                     raise GarbledError(str(fault)) from None
                 gate.went_well()
                 return answer
 
         waiting: dict[str, Any] = {"wait": pause, "stop": limit(self._options.patience)}
+        again = retry_if_exception(lambda fault: not begun and _may_pass(fault))
         try:
-            return await AsyncRetrying(**waiting, retry=retry_if_exception(_may_pass), reraise=True)(ask)
+            return await AsyncRetrying(**waiting, retry=again, reraise=True)(ask)
         except (openai.OpenAIError, GarbledError) as fault:
             return translated(fault, f"ask {self.name}", self._address)
-
-    def stream(self, asked: Asked, sampling: Sampling | None = None) -> Iterator[str]:
-        """The text of one answer, as it comes. It is asked once; tool calls are not in it."""
-        request = {**self._request(Conversation.of(asked), sampling), "stream": True}
-        told: Queue[str | FinetuneError | None] = Queue()
-
-        async def tell() -> None:
-            try:
-                async for text in self._pieces(request):
-                    told.put(text)
-                told.put(None)
-            except FinetuneError as fault:
-                told.put(fault)
-
-        future = asyncio.run_coroutine_threadsafe(tell(), looping.loop())
-        try:
-            while (piece := told.get()) is not None:
-                if isinstance(piece, FinetuneError):
-                    raise piece
-                yield piece
-        finally:
-            future.cancel()
-
-    async def _pieces(self, request: dict[str, Any]) -> AsyncIterator[str]:
-        import openai
-
-        try:
-            async with await self._pools.clients()[0].chat.completions.create(**request) as chunks:
-                async for chunk in chunks:
-                    if chunk.choices and chunk.choices[0].delta.content:
-                        yield chunk.choices[0].delta.content
-        except (openai.OpenAIError, ValueError) as fault:
-            raise translated(fault, f"ask {self.name}", self._address) from None
 
 
 def _may_pass(fault: BaseException) -> bool:
     return isinstance(fault, Exception) and passing(fault)
 
 
-def _answer(said: Any, seconds: float) -> Answer:
-    """The answer in a completion. Raises GarbledError where that is of another shape."""
-    try:
-        choice, usage = said["choices"][0], said.get("usage") or {}
-        message = choice["message"]
-        calls, unread = list[ToolCall](), list[str]()
-        for call in message.get("tool_calls") or ():
-            function = call["function"]
-            given = _object(function.get("arguments"))
-            if given is None:
-                unread.append(f"{function['name']}({function.get('arguments')})")
-            else:
-                calls.append(ToolCall(function["name"], given, call.get("id")))
-        said_tokens = _tokens((choice.get("logprobs") or {}).get("content"))
-        text = "\n".join(part for part in (message.get("content") or message.get("refusal") or "", *unread) if part)
-    except (TypeError, KeyError, IndexError, AttributeError) as fault:
-        raise GarbledError(f"a completion of another shape ({fault!r})") from None
-    return Answer(
-        text=text,
-        tool_calls=tuple(calls),
-        input_tokens=usage.get("prompt_tokens"),
-        output_tokens=usage.get("completion_tokens"),
-        seconds=seconds,
-        finish=choice.get("finish_reason") or "stop",
-        said=said_tokens,
-    )
-
-
-def _tokens(told: Any) -> tuple[Token, ...] | None:
-    """Each token with its log probability, where the place tells them."""
-    if told is None:
-        return None
-    return tuple(
-        Token(one["token"], one["logprob"], tuple((each["token"], each["logprob"]) for each in one["top_logprobs"]))
-        for one in told
-    )
-
-
-def _object(text: str | None) -> Mapping[str, Any] | None:
-    """The arguments of a call; None where a model wrote something else than one JSON object."""
-    try:
-        value = json.loads(text) if text and text.strip() else {}
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+def _together(outcomes: list[Answer | BackendError]) -> list[Answer]:
+    """All answers. Where some are missing, an AnswersError with the others; the fault itself where there was one question."""
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    failed = [outcome for outcome in outcomes if not isinstance(outcome, Answer)]
+    if not failed:
+        return answers
+    if len(outcomes) == 1:
+        raise failed[0]
+    message = f"{len(failed)} of {len(outcomes)} conversations were not answered; the first: {failed[0].message}"
+    raise AnswersError(message, tuple(outcomes), cure=failed[0].cure)

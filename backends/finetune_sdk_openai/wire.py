@@ -144,4 +144,5 @@ def kind(event: FineTuningJobEvent) -> str:
 def checkpoint(saved: FineTuningJobCheckpoint) -> Checkpoint:
     """A checkpoint by the name that its model answers by."""
     measured = saved.metrics.model_dump(exclude_none=True) if saved.metrics else {}
-    return Checkpoint(saved.fine_tuned_model_checkpoint, saved.step_number, metrics(measured))
+    name = saved.fine_tuned_model_checkpoint
+    return Checkpoint(name, saved.step_number, metrics(measured), name)

@@ -47,6 +47,9 @@ def run(
         int, typer.Option("--max-tokens", min=1, help="The longest answer where a request says none.")
     ] = 1024,
     max_file_mb: Annotated[int, typer.Option("--max-file-mb", min=1, help="The largest file, in MiB.")] = 512,
+    max_storage_mb: Annotated[
+        int, typer.Option("--max-storage-mb", min=1, help="What the files of one key may have together, in MiB.")
+    ] = 65_536,
     allow_host: Annotated[
         list[str] | None,
         typer.Option("--allow-host", metavar="NAME", help="A name by which clients call this server; may be repeated."),
@@ -81,7 +84,7 @@ def run(
             slots=slots,
             kept_models=keep_models,
             usual_tokens=max_tokens,
-            limits=Limits(file=largest, upload=max(largest, Limits().upload)),
+            limits=Limits(file=largest, upload=max(largest, Limits().upload), owner=max_storage_mb * _MB),
             names=(*(allow_host or ()), host),
             key_needed=not is_loopback(host),
         )

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from finetune_sdk.data.checks.near import MOST_ROWS
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError, InputError
-from finetune_sdk.messages import ChatExample, Conversation, Example, PreferenceExample
+from finetune_sdk.messages import ChatExample, Conversation, Example, Message, PreferenceExample, TaskExample
 from finetune_sdk.migration.folder import Folder
 
 SEED = 0
@@ -125,14 +125,30 @@ def _held_out(folder: Folder, train: Dataset | None, share: float, source: str) 
 
 def as_cases(rows: Dataset) -> Dataset | None:
     """Rows with an expected answer, each as a chat; of a pair, the preferred one. None where there is no such row."""
-    if rows.kind not in ("chat", "preference"):
+    key = expected_key(rows) if rows.kind == "task" else None
+    if rows.kind not in ("chat", "preference") and key is None:
         return None
-    made = [case for case in map(_case, rows) if case is not None]
+    made = [case for row in rows if (case := _case(row, key)) is not None]
     return Dataset.of(made, name=rows.name) if made else None
 
 
-def _case(row: Example) -> ChatExample | None:
+def expected_key(tasks: Dataset) -> str | None:
+    """The one key of the reference that is text in every row; None where there are several, or none: nobody could tell."""
+    shared: set[str] | None = None
+    for row in tasks:
+        texts = {key for key, value in row.reference.items() if isinstance(value, str)} if _is_task(row) else set()
+        shared = texts if shared is None else shared & texts
+    return shared.pop() if shared is not None and len(shared) == 1 else None
+
+
+def _is_task(row: Example) -> TypeGuard[TaskExample]:
+    return isinstance(row, TaskExample)
+
+
+def _case(row: Example, key: str | None) -> ChatExample | None:
     match row:
+        case TaskExample(prompt=Conversation(messages, tools, parallel), reference=reference) if key is not None:
+            return ChatExample((*messages, Message("assistant", reference[key])), tools, parallel)
         case PreferenceExample(prompt=Conversation(messages, tools, parallel), chosen=chosen):
             return ChatExample((*messages, *chosen), tools, parallel)
         case ChatExample() if any(m.role == "assistant" for m in row.messages) and row.prompt.messages:

@@ -13,11 +13,11 @@ from finetune_sdk.data.checks.near import MOST_ROWS
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import FinetuneError
 from finetune_sdk.jobfile import JobFile
-from finetune_sdk.migration.cases import VALIDATION, evaluators
+from finetune_sdk.migration.cases import VALIDATION, evaluators, expected_key
 from finetune_sdk.migration.folder import Folder
 from finetune_sdk.migration.recording import lines
 
-_METHODS = ("sft", "dpo")
+_METHODS = ("sft", "dpo", "rft")
 _SECRETS = re.compile(r"key$|token|secret|password", re.IGNORECASE)
 _KEY_NAMES = frozenset({"api_key_env", "management_token_env"})
 
@@ -58,10 +58,11 @@ def _standing(past: PastJob, folder: Folder) -> Iterator[str]:
     elif folder.known.get("model_gone"):
         yield f"the model {past.model} is not there any more, so no further answer can be recorded"
     if past.method not in _METHODS:
-        what = "grader.json holds its grader whole; " if folder.grader.exists() else ""
+        yield f"a job file has no method {past.method!r}, so none was written"
+    elif past.method == "rft" and not _graders(past, folder):
         yield (
-            f"a job file has no method {past.method!r}, so none was written: {what}RFT(graders=…) in Python takes evaluators "
-            "that judge as that grader does, where there are such"
+            "no evaluator judges exactly as its grader does, so the grader is given whole, in finetune.toml, which places of this "
+            "protocol take; for others put evaluators into job.yaml, as in graders: [{kind: exact_match}]"
         )
     cases = folder.known.get("cases", {})
     if cases and cases.get("why"):
@@ -98,7 +99,7 @@ def _job(past: PastJob, folder: Folder) -> str:
     """The job in portable words. What only its place has words for is a comment: no other place means the same by it."""
     cases = folder.known.get("cases", {})
     train = folder.rest if cases.get("held_out") and folder.rest.exists() else folder.train
-    words = {"kind": past.method, **past.portable}
+    words = {"kind": past.method, **_words(past), **_graders(past, folder)}
     text = [
         f"# The job {_line(past.id)}, trained by {_line(past.method)} from {_line(past.base)}, for any backend to train anew.",
         "# Which base, which adapter and which learning rate is for the settings to say: see finetune.toml.",
@@ -144,11 +145,29 @@ def _evaluation(folder: Folder, cases: Mapping[str, Any]) -> Iterator[str]:
         yield "  allow_leakage: true"
 
 
+def _words(past: PastJob) -> dict[str, Any]:
+    return {name: value for name, value in past.portable.items() if name not in ("graders", "judged_by")}
+
+
+def _graders(past: PastJob, folder: Folder) -> dict[str, Any]:
+    """The evaluators of a job file that judge as the grader did: by the only text in every row, so that nobody can err in it."""
+    if "graders" not in past.portable or not folder.train.exists():
+        return {}
+    try:
+        rows, _ = Dataset.inspect(folder.train)
+    except FinetuneError:
+        return {}
+    alone = len(rows) and expected_key(rows) == past.portable["judged_by"]
+    return {"graders": past.portable["graders"]} if alone else {}
+
+
 def _own(past: PastJob) -> Iterator[tuple[str, Any]]:
     return ((name, value) for name, value in past.own.items() if not isinstance(value, dict | list))
 
 
 def _number(value: Any) -> str:
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value)  # which is YAML too
     if isinstance(value, float) and value == int(value):
         return str(int(value))
     return str(value)
@@ -164,12 +183,15 @@ def _settings(past: PastJob, folder: Folder, place: Mapping[str, Any]) -> str:
     name = folder.known["place"]
     there = {key: value for key, value in place.items() if key in _KEY_NAMES or not _SECRETS.search(key)}
     there = {**there, "base": past.base}
-    if own := dict(_own(past)):
+    own = dict(_own(past))
+    if past.method == "rft" and not _graders(past, folder):
+        own |= {name: value for name, value in past.own.items() if name in ("grader", "response_format")}
+    if own:
         word = past.method if past.method in ("sft", "dpo", "rft") else "sft"
         there[word] = {**(there.get(word) or {}), **own}
     return "\n".join((
         "# A suggestion: choose where the replacement is trained, and from which base.",
-        'backend = "local"',
+        f"backend = {json.dumps(_where(past, folder), ensure_ascii=False)}",
         "",
         "[backends.local]",
         '# base = "Qwen/Qwen3-0.6B"                      # a hub name, a folder, or "tiny" for a trial without a download',
@@ -179,6 +201,11 @@ def _settings(past: PastJob, folder: Folder, place: Mapping[str, Any]) -> str:
         *(f"{_key(key)} = {_toml(value)}" for key, value in there.items()),
         "",
     ))  # fmt: skip
+
+
+def _where(past: PastJob, folder: Folder) -> str:
+    """Where the replacement is suggested to be trained: on this machine, which does no reinforcement."""
+    return str(folder.known["place"]) if past.method == "rft" else "local"
 
 
 def _key(name: str) -> str:
@@ -227,14 +254,15 @@ def _page(past: PastJob, folder: Folder, standing: list[str]) -> str:
         "",
         *_findings(known.get("files", {})),
     ]
+    where = _where(past, folder)
     if folder.job.exists():
         parts += [
             "## What to do next", "",
             "Choose a base in finetune.toml, read job.yaml, put a better evaluation in it where it says so, and then:", "",
             "```console",
-            "$ finetune estimate job.yaml --backend local",
-            "$ finetune run job.yaml --backend local",
-            *(["$ finetune migrate compare . --backend local"] if answers else []),
+            f"$ finetune estimate job.yaml --backend {where}",
+            f"$ finetune run job.yaml --backend {where}",
+            *([f"$ finetune migrate compare . --backend {where}"] if answers else []),
             "```", "",
         ]  # fmt: skip
     parts += [

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -20,7 +22,7 @@ from finetune_sdk.errors import FinetuneError
 from finetune_sdk.serve import chat, completions, shapes
 from finetune_sdk.serve.bodies import read_json
 from finetune_sdk.serve.definitions import NewJob
-from finetune_sdk.serve.errors import ProtocolError, invalid, refusal
+from finetune_sdk.serve.errors import ProtocolError, disk_full, invalid, refusal
 from finetune_sdk.serve.files import Completion, NewUpload
 from finetune_sdk.serve.guard import Guard
 from finetune_sdk.serve.service import Service
@@ -78,6 +80,18 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:
         return answered(ProtocolError("The client has gone.", status=499, code="client_gone"))
+
+    @app.exception_handler(OSError)
+    async def unwritten(_: Request, fault: OSError) -> Response:
+        if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise fault
+        return answered(disk_full())
+
+    @app.exception_handler(sqlite3.OperationalError)
+    async def unstored(_: Request, fault: sqlite3.OperationalError) -> Response:
+        if fault.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise fault
+        return answered(disk_full())
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, fault: HTTPException) -> Response:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import md5, sha256
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
-from finetune_sdk.serve.errors import ProtocolError, too_large
+from finetune_sdk.serve.errors import ProtocolError, too_large, too_slow
 from finetune_sdk.serve.multipart import Begin, Data, Multipart
 
 JSON_BYTES = 16 * 1024 * 1024
@@ -22,6 +23,7 @@ _LARGE = 128 * 1024
 _FIELD_BYTES = 64 * 1024
 _FORM_BYTES = 1024 * 1024
 _WRITE_BYTES = 1024 * 1024
+_GRACE_SECONDS, _LEAST_BYTES_A_SECOND = 30.0, 1024
 _DRAIN_BYTES = 1024 * 1024 * 1024
 
 
@@ -39,7 +41,7 @@ async def read_json(request: Request, kind: type[_B]) -> _B:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ProtocolError("This takes a body of the type application/json.", code="invalid_content_type")
     held = bytearray()
-    async for chunk in request.stream():
+    async for chunk in incoming(request):
         held += chunk
         if len(held) > JSON_BYTES:
             await drain(request)
@@ -67,11 +69,28 @@ def _first(error: Any) -> ProtocolError:
     return ProtocolError(f"Invalid value for '{param}': {error['msg']}.", param=param, code="invalid_type")
 
 
+async def incoming(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises ProtocolError for a sender that lets more than 30 s go by, and a second for each KiB."""
+    waited, received, chunks, clock = 0.0, 0, request.stream(), asyncio.get_running_loop().time
+    while True:
+        since = clock()
+        try:
+            async with asyncio.timeout(_GRACE_SECONDS + received / _LEAST_BYTES_A_SECOND - waited):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise too_slow(waited + clock() - since) from None
+        waited += clock() - since  # what the disk takes meanwhile is not the sender's
+        received += len(chunk)
+        yield chunk
+
+
 async def drain(request: Request) -> None:
     """Reads what still comes and drops it, so that the sender gets to hear the answer."""
     left = _DRAIN_BYTES
-    with suppress(ClientDisconnect, RuntimeError):
-        async for chunk in request.stream():
+    with suppress(ClientDisconnect, RuntimeError, ProtocolError):
+        async for chunk in incoming(request):
             left -= len(chunk)
             if left < 0:
                 return
@@ -88,18 +107,27 @@ class Received:
 
 
 async def read_form(
-    request: Request, file_field: str, target: Path, limit: int, allowed: Callable[[str], bool]
+    request: Request,
+    file_field: str,
+    target: Path,
+    limit: int,
+    allowed: Callable[[str], bool],
+    take: Callable[[int], None],
 ) -> Received:
     """Writes the form's one file to `target`, synced, as it comes; nothing is left there when this raises.
 
-    Raises ProtocolError for a file above `limit` bytes, an empty one, none, or a field that is not `allowed`.
+    `take` is asked before so many bytes are written. Raises ProtocolError for a file above `limit` bytes, an empty one, none, or a field that is not `allowed`.
     """
-    form = _Form(file_field, target, limit, allowed)
+    form = _Form(file_field, target, limit, allowed, take)
     try:
         parts = Multipart(request.headers.get("content-type"))
         try:
             await form.read(request, parts)
-        except ProtocolError:
+        except ProtocolError as fault:
+            if fault.status != 408:
+                await drain(request)
+            raise
+        except OSError:
             await drain(request)
             raise
         if not parts.complete:
@@ -112,8 +140,16 @@ async def read_form(
 
 
 class _Form:
-    def __init__(self, file_field: str, target: Path, limit: int, allowed: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        file_field: str,
+        target: Path,
+        limit: int,
+        allowed: Callable[[str], bool],
+        take: Callable[[int], None],
+    ) -> None:
         self._file_field, self._target, self._limit, self._allowed = file_field, target, limit, allowed
+        self._take = take
         self._fields: dict[str, bytearray] = {}
         self._at: str | None = None
         self._filename: str | None = None
@@ -123,7 +159,7 @@ class _Form:
         self._hash = sha256()
 
     async def read(self, request: Request, parts: Multipart) -> None:
-        async for chunk in request.stream():
+        async for chunk in incoming(request):
             for piece in parts.feed(chunk):
                 if isinstance(piece, Begin):
                     self._begin(piece)
@@ -159,6 +195,7 @@ class _Form:
 
     def _write(self) -> None:
         assert self._file is not None
+        self._take(len(self._held))
         self._hash.update(self._held)
         self._file.write(self._held)
         self._held.clear()

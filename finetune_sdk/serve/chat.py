@@ -75,6 +75,7 @@ class Chat(Body):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
     # The protocol has them, and no model here does them.
     audio: Any = None
     frequency_penalty: Any = None

@@ -17,6 +17,7 @@ _FINISH = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
 def completion(question: Question, answers: Sequence[Answer]) -> dict[str, Any]:
+    counted = usage(question, answers)
     shown = [answers[min(number, len(answers) - 1)] for number in range(question.count)]
     return {
         "id": new_id("chatcmpl-"),
@@ -32,7 +33,7 @@ def completion(question: Question, answers: Sequence[Answer]) -> dict[str, Any]:
             }
             for number, answer in enumerate(shown)
         ],
-        "usage": usage(question, answers),
+        **({"usage": counted} if counted is not None else {}),
         "service_tier": "default",
         "system_fingerprint": _fingerprint(question.model),
     }

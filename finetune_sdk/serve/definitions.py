@@ -16,12 +16,16 @@ from finetune_sdk.backend import Resolved
 from finetune_sdk.client import Client
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import UnsupportedError
-from finetune_sdk.job import DPO, SFT, Job, Method
+from finetune_sdk.job import DPO, RFT, SFT, Job, Method
 from finetune_sdk.serve.bodies import Body
 from finetune_sdk.serve.errors import ProtocolError, invalid, unsupported
+from finetune_sdk.serve.graders import ProtocolGrader, check_grader
 from finetune_sdk.serve.records import Tuning
 
 _METHODS = {"supervised": "sft", "dpo": "dpo", "reinforcement": "rft"}
+_GRADED = frozenset({"grader", "response_format"})
+_OWN = ("compute_multiplier", "eval_interval", "eval_samples", "reasoning_effort")
+_SETTINGS = "it is the place's own; whoever runs the server sets it under `rft` in finetune.toml."
 _PAIRS, _KEY, _VALUE = 16, 64, 512
 _HYPERPARAMETERS: Mapping[str, tuple[type, float, float]] = {
     "n_epochs": (int, 1, 50),
@@ -51,14 +55,12 @@ class NewJob(Body):
 
 
 def method_of(asked: NewJob, methods: frozenset[str]) -> dict[str, Any]:
-    """{"type", "hyperparameters"} with "auto" for what is left open. Raises ProtocolError for what `methods` cannot do."""
+    """{"type", "hyperparameters"} with "auto" for what is left open, and a "grader" whole. Raises ProtocolError for what `methods` cannot do."""
     kind = asked.method.type if asked.method else "supervised"
     if _METHODS[kind] not in methods:
         can = ", ".join(word for word, own in _METHODS.items() if own in methods)
         raise unsupported("method.type", f"this server's backend does {can}, not {kind}.")
-    if kind == "reinforcement":
-        raise unsupported("method.type", "graders are not handed on to the backend yet.")
-    given = asked.hyperparameters or {}
+    given, more = asked.hyperparameters or {}, dict[str, Any]()
     if asked.method is not None:
         if asked.hyperparameters is not None:
             raise invalid("hyperparameters", "they belong into 'method' alone.")
@@ -67,20 +69,29 @@ def method_of(asked: NewJob, methods: frozenset[str]) -> dict[str, Any]:
         if other is not None:
             raise invalid(f"method.{other}", f"the method's type is '{kind}'.")
         table = own[kind] or {}
-        unknown = sorted(table.keys() - {"hyperparameters"})
+        unknown = sorted(table.keys() - {"hyperparameters", *(_GRADED if kind == "reinforcement" else ())})
         if unknown:
             raise _unknown(f"method.{kind}.{unknown[0]}")
+        if kind == "reinforcement":
+            check_grader(f"method.{kind}.grader", table.get("grader"))
+            if table.get("response_format") is not None:
+                raise unsupported(f"method.{kind}.response_format", _SETTINGS)
+            more = {"grader": dict(table["grader"])}
         given = table.get("hyperparameters") or {}
     where = f"method.{kind}.hyperparameters" if asked.method else "hyperparameters"
     if not isinstance(given, Mapping):
         raise invalid(where, "give an object.")
     names = [name for name in _HYPERPARAMETERS if name != "beta" or kind == "dpo"]
-    stray = sorted(given.keys() - set(names))
+    for name in _OWN if kind == "reinforcement" else ():
+        if given.get(name) not in (None, "auto", "default"):
+            raise unsupported(f"{where}.{name}", _SETTINGS)
+    stray = sorted(given.keys() - {*names, *(_OWN if kind == "reinforcement" else ())})
     if stray:
         raise _unknown(f"{where}.{stray[0]}")
     return {
         "type": kind,
         "hyperparameters": {name: _figure(f"{where}.{name}", name, given.get(name)) for name in names},
+        **more,
     }
 
 
@@ -132,6 +143,9 @@ def job(tuning: Tuning, client: Client, training: Path, validation: Path | None)
     method: Method = SFT(epochs=epochs, batch_size=batch_size)
     if tuning.method["type"] == "dpo":
         method = DPO(epochs=epochs, batch_size=batch_size, beta=given.get("beta"))
+    elif tuning.method["type"] == "reinforcement":
+        graders = (ProtocolGrader(tuning.method["grader"]),)
+        method = RFT(epochs=epochs, batch_size=batch_size, graders=graders)
     title = f"{tuning.suffix} ({tuning.id})" if tuning.suffix else tuning.id
     whole = Job(
         name=title,

@@ -2,6 +2,8 @@
 
 What arrives while a batch is being answered is answered together in the next one. Requests share a batch when they ask for
 the same sampling; one that sets a seed is answered by itself, so that its answer does not hang on who else is there.
+A model that asks for each conversation by itself, as one at another place does (`alone`), gains nothing by company: its desk
+has several threads, and nobody waits for another's long answer.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from finetune_sdk.errors import BackendError, FinetuneError
+from finetune_sdk.errors import AnswersError, BackendError, FinetuneError
 from finetune_sdk.messages import Conversation
 from finetune_sdk.model import Answer, Model, Sampling, Speaking
 from finetune_sdk.serve.errors import full
 
 log = logging.getLogger("finetune_sdk.serve")
 BATCH = 32
+LANES = 32
 _WAITING = 2000
 
 Hear = Callable[[str], bool]
@@ -50,7 +53,7 @@ class Asker:
 
 
 class Desk:
-    """One model and those who wait for it. Its thread begins with the first of them and ends after `close`."""
+    """One model and those who wait for it. Its first thread begins with the first of them, and all end after `close`."""
 
     def __init__(self, name: str, open_model: Callable[[], Model]) -> None:
         self._name = name
@@ -59,9 +62,17 @@ class Desk:
         self._waiting: deque[Asker] = deque()
         self._news = threading.Condition()
         self._closed = False
-        self._thread: threading.Thread | None = None
-        self._answering: list[Asker] = []
-        self.busy = False
+        self._answering: set[Asker] = set()
+        self._lanes = self._idle = 0
+        self._most = 1
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting or self._answering)
 
     def ask(self, asker: Asker) -> bool:
         """Puts it in the line; False when the desk has closed. Raises ProtocolError when the line is too long."""
@@ -71,12 +82,16 @@ class Desk:
             if len(self._waiting) >= _WAITING:
                 raise full(f"{_WAITING} requests wait for this model already.")
             self._waiting.append(asker)
-            self.busy = True
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name=f"finetune-desk-{self._name}", daemon=True)
-                self._thread.start()
+            self._staff()
             self._news.notify()
         return True
+
+    def _staff(self) -> None:
+        """Opens as many lanes as are wanted and may be."""
+        while len(self._waiting) > self._idle and self._lanes < self._most:
+            self._lanes += 1
+            self._idle += 1
+            threading.Thread(target=self._serve, name=f"finetune-desk-{self._name}", daemon=True).start()
 
     def close_if_idle(self) -> bool:
         """Lets go of the model, unless somebody waits for it."""
@@ -84,7 +99,7 @@ class Desk:
             if self.busy:
                 return False
             self._closed = True
-            self._news.notify()
+            self._news.notify_all()
         return True
 
     def close(self) -> None:
@@ -92,30 +107,49 @@ class Desk:
         with self._news:
             self._closed = True
             left, self._waiting = list(self._waiting), deque()
-            self._news.notify()
+            self._news.notify_all()
         for asker in left:
             asker.done(_closing())
 
     def abandon(self) -> None:
         """Whoever is being answered is told that nothing comes. A model in the midst of a batch cannot be stopped."""
-        for asker in list(self._answering):
+        with self._news:
+            answering = list(self._answering)
+        for asker in answering:
             asker.leave()
             asker.done(_closing())
 
     def _serve(self) -> None:
         while True:
             with self._news:
-                self.busy = bool(self._waiting)
                 while not self._waiting:
                     if self._closed:
-                        self._model = None
+                        self._leave()
                         return
                     self._news.wait()
+                self._idle -= 1
                 batch = self._batch()
+                self._answering.update(batch)
             if batch:
-                self._answering = batch
                 self._answer(batch)
-                self._answering = []
+            with self._news:
+                self._answering.difference_update(batch)
+                self._idle += 1
+
+    def _leave(self) -> None:
+        self._idle -= 1
+        self._lanes -= 1
+        if not self._lanes:
+            self._model = None
+
+    def _opened(self) -> Model:
+        """The model. It is opened in the first lane, and then there may be others."""
+        if self._model is None:
+            self._model = self._open()
+            with self._news:
+                self._most = LANES if getattr(self._model, "alone", False) else 1
+                self._staff()
+        return self._model
 
     def _batch(self) -> list[Asker]:
         """The oldest, and of those behind it as many as can be answered with it."""
@@ -132,23 +166,36 @@ class Desk:
                 continue
             batch.append(asker)
             rows += asker.count
-            if rows >= BATCH:
+            if rows >= BATCH or self._most > 1:
                 break
         self._waiting.extendleft(reversed(rest))
         return batch
 
     def _answer(self, batch: list[Asker]) -> None:
         try:
-            if self._model is None:
-                self._model = self._open()
-            answers = self._together(self._model, batch)
-        except Exception as fault:
+            answers = self._together(self._opened(), batch)
+        except AnswersError as fault:
+            self._apart(batch, fault)
+            return
+        except Exception as fault:  # whatever a model raises: its desk goes on, for those who come after
             self._without(batch, fault)
             return
         at = 0
         for asker in batch:
             asker.done(answers[at : at + asker.count])
             at += asker.count
+
+    def _apart(self, batch: list[Asker], fault: AnswersError) -> None:
+        """Hands out what was answered; it was paid for, and nobody is asked again."""
+        at = 0
+        for asker in batch:
+            own = fault.outcomes[at : at + asker.count]
+            at += asker.count
+            failed = next((one for one in own if not isinstance(one, Answer)), None)
+            if failed is None:
+                asker.done([one for one in own if isinstance(one, Answer)])
+            else:
+                asker.done(failed if isinstance(failed, FinetuneError) else fault)
 
     def _without(self, batch: list[Asker], fault: Exception) -> None:
         """Answers each by itself: one that the model cannot answer must not be the others' loss."""
@@ -206,6 +253,12 @@ class Desks:
                 if self._desks[name].close_if_idle():
                     del self._desks[name]
             return self._desks[target]
+
+    @property
+    def waiting(self) -> int:
+        """How many requests are in a line and not being answered yet."""
+        with self._alone:
+            return sum(desk.waiting for desk in self._desks.values())
 
     @property
     def busy(self) -> bool:

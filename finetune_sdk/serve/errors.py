@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_sdk.errors import BackendError, BudgetError, DatasetError, FinetuneError, InputError, NotFoundError
+from finetune_sdk.errors import (
+    BackendError,
+    BudgetError,
+    DatasetError,
+    FinetuneError,
+    InputError,
+    NotFoundError,
+    RefusedError,
+)
+
+_OURS = frozenset({"401", "403", "invalid_api_key", "insufficient_quota"})
+"""What a place says to the server's own key: nothing that the client could mend."""
 
 
 class ProtocolError(Exception):
@@ -70,6 +81,26 @@ def too_large(param: str | None, limit: int) -> ProtocolError:
     return ProtocolError(message, status=413, param=param, code="too_large")
 
 
+def quota_exceeded(kept: int, most: int) -> ProtocolError:
+    message = f"There is no room for this: your files have {kept:,} bytes, and may have {most:,}. Delete some of them."
+    return ProtocolError(message, status=413, code="storage_quota_exceeded")
+
+
+def disk_full() -> ProtocolError:
+    """What no sending again would mend, so the official client is told not to."""
+    return ProtocolError(
+        "The server's disk is full, so nothing more can be kept.", status=507, kind="server_error",
+        code="insufficient_storage", headers={"x-should-retry": "false"},
+    )  # fmt: skip
+
+
+def too_slow(seconds: float) -> ProtocolError:
+    return ProtocolError(
+        f"The rest of this request did not come: {seconds:.0f} s were waited for it.", status=408,
+        code="request_timeout", headers={"Connection": "close"},
+    )  # fmt: skip
+
+
 def full(what: str) -> ProtocolError:
     return ProtocolError(
         what, status=429, kind="rate_limit_error", code="rate_limit_exceeded", headers={"Retry-After": "1"}
@@ -81,6 +112,8 @@ def refusal(fault: FinetuneError) -> ProtocolError:
     message = f"{fault.message} Cure: {fault.cure}." if fault.cure else fault.message
     if isinstance(fault, NotFoundError):
         return ProtocolError(message, status=404, code=fault.code)
+    if isinstance(fault, RefusedError) and not fault.retryable and fault.code not in _OURS:
+        return ProtocolError(message, code=fault.code)
     if isinstance(fault, BackendError):
         return ProtocolError(message, status=503 if fault.retryable else 500, kind="server_error", code=fault.code)
     return ProtocolError(message, code=code_of(fault))

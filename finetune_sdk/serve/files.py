@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from finetune_sdk.serve.bodies import Body, Received, joined, plain_name, read_form
 from finetune_sdk.serve.errors import ProtocolError, invalid, no_such_file, no_such_upload, too_large
+from finetune_sdk.serve.quota import Coming, Quota
 from finetune_sdk.serve.records import File, Part, Upload, new_id
 from finetune_sdk.serve.shapes import RESULTS, TUNED, file_object, listed
 from finetune_sdk.serve.store import Store
@@ -27,11 +28,12 @@ _EXPIRY = ("expires_after[anchor]", "expires_after[seconds]")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes: of a file sent at once, of a part, and of an upload as a whole."""
+    """Bytes: of a file sent at once, of a part, of an upload as a whole, and of all that one owner keeps."""
 
     file: int = 512 * 1024 * 1024
     part: int = 64 * 1024 * 1024
     upload: int = 8 * 1024 * 1024 * 1024
+    owner: int = 64 * 1024 * 1024 * 1024
 
 
 class Expiry(Body):
@@ -60,6 +62,7 @@ class Files:
         self._folder = folder
         self._limits = limits
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._quota = Quota(store, folder, limits.owner)
 
     def path(self, file: str) -> Path:
         """Where the content lies. Ids are the server's own, never a client's text."""
@@ -70,10 +73,11 @@ class Files:
         file = new_id("file-")
         target = self.path(file)
         allowed = {"purpose", *_EXPIRY}
-        received = await read_form(request, "file", target, self._limits.file, allowed.__contains__)
-        return await run_in_threadpool(self._keep, file, owner, received)
+        with self._quota.coming(owner) as coming:
+            received = await read_form(request, "file", target, self._limits.file, allowed.__contains__, coming.take)
+            return await run_in_threadpool(self._keep, file, owner, received, coming)
 
-    def _keep(self, file: str, owner: str, received: Received) -> File:
+    def _keep(self, file: str, owner: str, received: Received, coming: Coming) -> File:
         try:
             purpose = received.fields.get("purpose")
             if purpose is None:
@@ -87,7 +91,7 @@ class Files:
                 file, owner, received.filename, purpose, received.bytes, created,
                 created + expires if expires else None, received.sha256,
             )  # fmt: skip
-            self._store.add_file(made)
+            coming.keep(lambda: self._store.add_file(made))
         except BaseException:
             self.path(file).unlink(missing_ok=True)
             raise
@@ -142,6 +146,7 @@ class Files:
         _check_kind(asked.purpose, filename)
         if asked.bytes > self._limits.upload:
             raise too_large("bytes", self._limits.upload)
+        self._quota.check(owner, asked.bytes)
         created = int(time.time())
         upload = Upload(
             new_id("upload_"), owner, filename, asked.purpose, asked.bytes, created, created + _UPLOAD_SECONDS,
@@ -152,10 +157,19 @@ class Files:
 
     async def receive_part(self, request: Request, owner: str, upload: str) -> Part:
         limit, part = await run_in_threadpool(self._room, owner, upload), new_id("part_")
-        received = await read_form(request, "data", self.path(part), limit, lambda _: False)
-        made = Part(part, upload, received.bytes, int(time.time()))
-        await run_in_threadpool(self._store.add_part, made)
+        with self._quota.coming(owner) as coming:
+            received = await read_form(request, "data", self.path(part), limit, lambda _: False, coming.take)
+            made = Part(part, upload, received.bytes, int(time.time()))
+            await run_in_threadpool(self._keep_part, owner, made, coming)
         return made
+
+    def _keep_part(self, owner: str, part: Part, coming: Coming) -> None:
+        try:
+            if not coming.keep(lambda: self._store.add_part(part)):
+                raise _not_pending(self.get_upload(owner, part.upload)[0])
+        except BaseException:
+            self.path(part.id).unlink(missing_ok=True)
+            raise
 
     def _room(self, owner: str, upload: str) -> int:
         """How large another part may be. One may come twice, where its answer was not heard: only those named count."""
@@ -172,6 +186,7 @@ class Files:
         total = sum(parts[part].bytes for part in asked.part_ids)
         if total != pending.bytes:
             raise invalid("part_ids", f"the parts have {total:,} bytes, and the upload was to have {pending.bytes:,}.")
+        self._quota.check_disk(total)  # parts and file are both there for a moment
         file = new_id("file-")
         strong, md5 = joined([self.path(part) for part in asked.part_ids], self.path(file))
         created = int(time.time())

@@ -62,7 +62,7 @@ class Guard:
             scope.setdefault("state", {})["owner"] = owner
             try:
                 await self._app(scope, receive, sent)
-            except Exception:
+            except Exception:  # any defect: its 500 is sent, and uvicorn would log the same again without the request
                 log.exception("%s %s failed", scope["method"], _shown(scope["path"]))
         finally:
             milliseconds = 1000 * (time.perf_counter() - began)

@@ -139,8 +139,9 @@ class Jobs:
             again = {"stage": "validate", "status": "validating_files"}
         if self._store.move(job, ("paused",), wish=None, **again):
             self._store.note(job, "The job has been resumed")
-            self._queue.wake()
-        return job_object(self.get(owner, job))
+        shown = self.get(owner, job)
+        self._queue.wake()
+        return job_object(shown)
 
     def events(self, owner: str, job: str, after: str | None, limit: int) -> dict[str, Any]:
         self.get(owner, job)

@@ -78,6 +78,8 @@ def promises(
         offered = ()
     elif choice == "required":
         must_call = True
+    elif isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
+        offered, must_call = _allowed(choice.get("allowed_tools"), tools, names)
     elif isinstance(choice, Mapping):
         function = choice.get("function")
         name = function.get("name") if choice.get("type") == "function" and isinstance(function, Mapping) else None
@@ -88,6 +90,20 @@ def promises(
         raise invalid("tool_choice", "use 'auto', 'none', 'required', or name a function.")
     must_be_json, schema = _format(response_format)
     return Promises(offered, must_call, parallel is False, must_be_json, schema)
+
+
+def _allowed(
+    allowed: Any, tools: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> tuple[tuple[Mapping[str, Any], ...], bool]:
+    """The tools of a choice that allows some of them, and whether one must be called."""
+    given = allowed if isinstance(allowed, Mapping) else {}
+    functions = [one.get("function") for one in given.get("tools") or () if isinstance(one, Mapping)]
+    chosen = {str(one.get("name")) for one in functions if isinstance(one, Mapping)}
+    if given.get("mode") not in ("auto", "required") or not chosen or not chosen <= set(names):
+        raise invalid(
+            "tool_choice", "'allowed_tools' has a mode, 'auto' or 'required', and names functions among the tools."
+        )
+    return tuple(tool for tool in tools if tool["function"]["name"] in chosen), given["mode"] == "required"
 
 
 def _tool_name(number: int, tool: Mapping[str, Any]) -> str:

@@ -101,8 +101,8 @@ class Queue:
                     self._rest(5.0, told)
                 except _StoppingError:
                     raise
-                except Exception:
-                    if self._stopping:
+                except Exception:  # any at all: a queue that ends is found out only when no job moves any more
+                    if self._stopping:  # the store may be closed under it
                         return
                     log.exception("the queue has a fault; it goes on")
                     self._rest(1.0, self._told)
@@ -121,7 +121,7 @@ class Queue:
             with self._asking:
                 job, resolved = self._resolve(tuning)
                 wrong = [found for found in self._client.check(job) if found.severity == "error"]
-        except Exception as fault:
+        except Exception as fault:  # a backend's defect, too, fails this job and no other
             if self._stopping:
                 raise _StoppingError from None
             if not isinstance(fault, FinetuneError):
@@ -179,7 +179,7 @@ class Queue:
             self._to_its_end(tuning)
         except _StoppingError:
             return
-        except Exception as fault:
+        except Exception as fault:  # as above: the slot must become free again
             if self._stopping:  # and the store may be closed: the next start settles what is open
                 return
             if not isinstance(fault, FinetuneError):

@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 from starlette.concurrency import run_in_threadpool
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from finetune_sdk.client import Client
 from finetune_sdk.errors import SettingsError
@@ -22,6 +23,7 @@ from finetune_sdk.serve.guard import is_loopback
 from finetune_sdk.serve.service import Options, Service
 
 _GRACE_SECONDS = 10
+_HEAD_SECONDS = 30.0
 
 
 class Server(uvicorn.Server):
@@ -50,6 +52,35 @@ class Server(uvicorn.Server):
         finally:
             for number, before in kept.items():
                 signal.signal(number, before)
+
+
+class Punctual(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """Hangs up on who takes longer than 30 s to say what is wanted, be it a byte at a time. Bodies are paced where they are read."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._forget()
+        elif self._late is None:
+            self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _expect(self) -> None:
+        self._late = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -86,6 +117,7 @@ def server(service: Service) -> Server:
     """A server to be run with `run(sockets=[…])`."""
     config = uvicorn.Config(
         build(service),
+        http=Punctual,
         log_config=None,
         access_log=False,
         server_header=False,

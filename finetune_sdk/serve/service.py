@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from finetune_sdk.backend import Checkpoint
 from finetune_sdk.client import Client
 from finetune_sdk.errors import FinetuneError, SettingsError
 from finetune_sdk.serve.catalogue import Catalogue
@@ -57,10 +58,14 @@ class Service:
         # The event loop reads keys by a connection of its own, and so never waits for who writes.
         self._keys = Store(where)
         self.keyring = Keyring(self._keys, needed=options.key_needed)
-        self.catalogue = Catalogue(self.store, self.bases, client.name)
+        self.catalogue = Catalogue(self.store, self.bases, client.name, self._checkpoints)
         self.desks = Desks(client.backend.model, options.kept_models)
         self.queue = Queue(self.store, self.files, client, options.slots)
         self.jobs = Jobs(self.store, self.files, self.catalogue, client, self.queue)
+
+    def _checkpoints(self, run: str) -> Sequence[Checkpoint]:
+        has = "checkpoints" in self.client.backend.capabilities.verbs
+        return self.client.get_run(run).checkpoints() if has else ()
 
     def close(self) -> None:
         """Lets go of runs, which go on, and of whoever waits for an answer."""

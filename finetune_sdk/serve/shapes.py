@@ -11,6 +11,7 @@ from finetune_sdk.backend import Checkpoint
 from finetune_sdk.serve.records import File, Happening, Part, Tuning, Upload
 
 TUNED = "fine-tune"
+CHECKPOINT = ":ckpt-step-"
 RESULTS = "fine-tune-results"
 
 
@@ -57,6 +58,7 @@ def part_object(part: Part) -> dict[str, Any]:
 def job_object(tuning: Tuning) -> dict[str, Any]:
     kind = str(tuning.method["type"])
     hyperparameters = {**tuning.method["hyperparameters"], **tuning.resolved}
+    graded = {"grader": tuning.method["grader"]} if "grader" in tuning.method else {}
     common = {name: hyperparameters[name] for name in hyperparameters if name != "beta"}
     return {
         "id": tuning.id,
@@ -77,7 +79,7 @@ def job_object(tuning: Tuning) -> dict[str, Any]:
         "estimated_finish": tuning.estimated if tuning.stage == "follow" else None,
         "integrations": [],
         "metadata": dict(tuning.metadata) if tuning.metadata is not None else None,
-        "method": {"type": kind, kind: {"hyperparameters": hyperparameters}},
+        "method": {"type": kind, kind: {**graded, "hyperparameters": hyperparameters}},
     }
 
 
@@ -99,7 +101,7 @@ def checkpoint_object(tuning: Tuning, checkpoint: Checkpoint, at: int) -> dict[s
         "id": f"ftckpt-{tuning.id.removeprefix('ftjob-')}-{checkpoint.step}",
         "object": "fine_tuning.job.checkpoint",
         "created_at": at,
-        "fine_tuned_model_checkpoint": f"{model_name(tuning)}:ckpt-step-{checkpoint.step}",
+        "fine_tuned_model_checkpoint": f"{model_name(tuning)}{CHECKPOINT}{checkpoint.step}",
         "fine_tuning_job_id": tuning.id,
         "metrics": {
             "step": float(checkpoint.step),

@@ -161,6 +161,15 @@ class Store:
     def file_ids(self) -> set[str]:
         return {row[0] for row in self._rows("SELECT id FROM files WHERE deleted < 2 UNION SELECT id FROM parts")}
 
+    def kept_bytes(self, owner: str) -> int:
+        """What the owner's files take on the disk, with the parts of uploads that are not over."""
+        rows = self._rows(
+            "SELECT (SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ? AND deleted < 2) + "
+            "(SELECT coalesce(sum(parts.bytes), 0) FROM parts JOIN uploads ON uploads.id = parts.upload WHERE owner = ?)",
+            owner, owner,
+        )  # fmt: skip
+        return int(rows[0][0])
+
     def add_upload(self, upload: Upload) -> None:
         with self._change() as connection:
             _insert(connection, "uploads", upload)
@@ -182,9 +191,15 @@ class Store:
                 connection.execute("DELETE FROM parts WHERE upload = ?", (upload,))
         return bool(done)
 
-    def add_part(self, part: Part) -> None:
+    def add_part(self, part: Part) -> bool:
+        """False where its upload has ended meanwhile."""
         with self._change() as connection:
-            _insert(connection, "parts", part)
+            pending = connection.execute(
+                "SELECT 1 FROM uploads WHERE id = ? AND status = 'pending'", (part.upload,)
+            ).fetchone()
+            if pending:
+                _insert(connection, "parts", part)
+        return bool(pending)
 
     def parts(self, upload: str) -> dict[str, Part]:
         rows = self._rows(f"SELECT {_PART} FROM parts WHERE upload = ? ORDER BY rowid", upload)
@@ -247,6 +262,10 @@ class Store:
     def by_model(self, owner: str, model: str) -> Tuning | None:
         found = self._tunings("tuned = ? AND owner = ? AND target IS NOT NULL", model, owner)
         return found[0] if found else None
+
+    def with_prefix(self, owner: str, prefix: str) -> list[Tuning]:
+        """The owner's tunings whose id begins so."""
+        return self._tunings("owner = ? AND substr(id, 1, ?) = ?", owner, len(prefix), prefix)
 
     def change(self, tuning: str, **values: Any) -> None:
         """Sets columns of a tuning."""

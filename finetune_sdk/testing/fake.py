@@ -266,7 +266,8 @@ class FakeBackend:
 
     def checkpoints(self, run: str) -> Sequence[Checkpoint]:
         record, legs = self._records.read(run)
-        return clock.checkpoints(record.plan, legs, time.time())
+        saved = clock.checkpoints(record.plan, legs, time.time())
+        return [replace(one, model=f"fake/{run}@{one.id}") for one in saved]
 
     def export(self, run: str, to: Path, kind: str) -> Export:
         left = self.result(run)

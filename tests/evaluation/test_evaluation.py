@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
-from scripted import SCHEMA, Scripted, report, tickets
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import AnswersError, BackendError
@@ -17,6 +16,7 @@ from finetune_sdk.evaluation.evaluation import Evaluation
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, ExactMatch, FieldMatch, JSONSchema, Length, Score
 from finetune_sdk.messages import Asked, ChatExample, Conversation
 from finetune_sdk.model import Answer, Recorded, Sampling
+from scripted import SCHEMA, Scripted, report, tickets
 
 # What is asked
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripted import SCHEMA, Scripted, report, tickets
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError, EvaluationError
@@ -13,6 +12,7 @@ from finetune_sdk.evaluation.evaluation import Evaluation
 from finetune_sdk.evaluation.evaluators import ExactMatch, JSONSchema
 from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
 from finetune_sdk.messages import Conversation, Message, PreferenceExample, RatedExample
+from scripted import SCHEMA, Scripted, report, tickets
 
 
 def evaluated(**right: int) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from scripted import Scripted, report, tickets, trained_on
 
 from finetune_sdk.data.dataset import SKETCH, Dataset
 from finetune_sdk.errors import EvaluationError
@@ -15,6 +14,7 @@ from finetune_sdk.evaluation.evaluation import Evaluation
 from finetune_sdk.evaluation.evaluators import ExactMatch, FieldMatch
 from finetune_sdk.messages import Asked, ChatExample, Conversation, Message, PreferenceExample
 from finetune_sdk.model import Answer, Prompted, Sampling
+from scripted import Scripted, report, tickets, trained_on
 
 # Leaks
 

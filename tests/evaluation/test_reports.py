@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import SCHEMA, Scripted, report, tickets
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import EvaluationError
@@ -16,6 +15,7 @@ from finetune_sdk.evaluation.evaluation import Evaluation, Report
 from finetune_sdk.evaluation.evaluators import ExactMatch, FieldMatch, JSONSchema
 from finetune_sdk.messages import ChatExample, ToolCall
 from finetune_sdk.model import Answer, Model, Origin, Recorded
+from scripted import SCHEMA, Scripted, report, tickets
 
 # The report
 

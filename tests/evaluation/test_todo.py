@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from scripted import Scripted, report
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError, EvaluationError
@@ -14,6 +13,7 @@ from finetune_sdk.evaluation.evaluation import Evaluation, Report
 from finetune_sdk.evaluation.evaluators import ExactMatch, Length
 from finetune_sdk.messages import ChatExample, Message, ToolCall
 from finetune_sdk.todo import read_todo
+from scripted import Scripted, report
 
 TOOL = {"type": "function", "function": {"name": "track", "parameters": {"type": "object"}}}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import finetune_sdk as ft
@@ -13,7 +15,9 @@ class TestSFT(BackendConformance):
     @pytest.fixture(scope="class")
     @classmethod
     def place(cls, small: str, tmp_path_factory: pytest.TempPathFactory) -> ft.Place:
-        return ft.Place("local", {"base": small, "device": "cpu", "threads": 1}, tmp_path_factory.mktemp("local"))
+        converter = str(Path(__file__).with_name("converter.py"))
+        options = {"base": small, "device": "cpu", "threads": 1, "gguf_converter": converter}
+        return ft.Place("local", options, tmp_path_factory.mktemp("local"))
 
     @pytest.fixture(scope="class")
     @classmethod

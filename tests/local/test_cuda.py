@@ -40,3 +40,18 @@ def test_dpo_raises_the_margin_on_the_card(client: ft.Client) -> None:
     run.wait(progress=False)
     margins = run.curves()["validation_margin"]
     assert margins[-1][1] > margins[0][1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_shared_prefixes_learn_what_separate_passes_learn_on_the_card(home: Path, small: str, dtype: str) -> None:
+    rows = [{"messages": [{"role": "system", "content": "Say the number of the case. " * 20}, *row["messages"]]}
+            for row in (example.canonical() for example in chats(16))]  # fmt: skip
+    job = ft.Job(name="a", train=ft.Dataset.of(rows), method=ft.SFT(epochs=2, batch_size=8, learning_rate=1e-3))
+    losses = []
+    for engine in ("shared", "separate"):
+        options = {"base": small, "dtype": dtype, "engine": engine}
+        client = ft.Client(settings=ft.Settings("local", home / engine, {"local": options}))
+        run = client.submit(job)
+        run.wait(progress=False)
+        losses.append([value for _, value in run.curves()["loss"]])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4 if dtype == "float32" else 2e-2)

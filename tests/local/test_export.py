@@ -113,7 +113,7 @@ def test_the_lines_that_serve_a_folder_name_it(run: ft.Run, merged: ft.Export, t
     lines = merged.serving
     assert lines["vllm"] == f"vllm serve {merged.folder} --served-model-name merged"
     assert lines["tgi"] == f"text-generation-launcher --model-id {merged.folder}"
-    assert "convert_hf_to_gguf.py" in lines["ollama"]
+    assert "--kind gguf" in lines["ollama"]
     assert not list(merged.folder.glob("*.gguf"))
     assert not (merged.folder / "Modelfile").exists()
     lines = run.export(tmp_path / "my adapter").serving

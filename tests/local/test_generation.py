@@ -12,6 +12,7 @@ from finetune_sdk.model import Speaking
 from finetune_sdk_local import models
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.generation import LocalModel, Speech
+from finetune_sdk_local.loaded import LoadedBases
 
 CPU = Device("cpu", "test", "float32", 1, 1)
 ASKED = [
@@ -23,7 +24,7 @@ ASKED = [
 
 @pytest.fixture(scope="module")
 def tiny() -> LocalModel:
-    return models.base("tiny", "local", CPU)
+    return models.base("tiny", "local", CPU, LoadedBases())
 
 
 def fields(answers: list[ft.Answer]) -> list[ft.Answer]:
@@ -42,7 +43,7 @@ def test_a_long_prompt_does_not_cut_the_answers_beside_it(tiny: LocalModel) -> N
     asked = [ASKED[1], "Say after me: one two three four five six seven"]
     lengths = [tiny.answer(one, ft.Sampling(max_tokens=1)).input_tokens for one in asked]
     assert lengths[0] > lengths[1] + 8
-    cramped = LocalModel("tiny", tiny.origin, tiny._load, context=lengths[0] + 2)
+    cramped = LocalModel("tiny", tiny.origin, lambda: tiny.voice, context=lengths[0] + 2)
     long, short = cramped.answers(asked)
     assert (long.output_tokens, long.finish) == (2, "length")
     assert short.output_tokens > 2
@@ -72,7 +73,7 @@ def test_an_answer_says_whether_it_ended_or_was_cut(tiny: LocalModel) -> None:
 
 
 def test_a_prompt_longer_than_the_context_is_an_error_that_says_how_long_it_is(tiny: LocalModel) -> None:
-    cramped = LocalModel("tiny", tiny.origin, tiny._load, context=20)
+    cramped = LocalModel("tiny", tiny.origin, lambda: tiny.voice, context=20)
     with pytest.raises(
         ft.BackendError, match=r"tiny: a prompt has \d\d tokens, and the base sees 20 at once"
     ) as caught:
@@ -111,12 +112,12 @@ def test_how_likely_each_token_was_is_told_where_it_is_asked_for(tiny: LocalMode
     assert all(answer.said is None for answer in plain)
     told = tiny.answers(ASKED, replace(greedy, logprobs=3))
     assert [answer.text for answer in told] == [answer.text for answer in plain]
-    model, renderer = tiny._loaded
+    renderer = tiny.voice.renderer
     for asked, answer in zip(ASKED, told, strict=True):
         assert "".join(token.text for token in answer.said) == answer.text
         prompt = renderer.tokenizer(renderer.prompt(Conversation.of(asked)), add_special_tokens=False)["input_ids"]
         said = renderer.tokenizer(answer.text, add_special_tokens=False)["input_ids"]
-        with torch.inference_mode():
+        with torch.inference_mode(), tiny.voice.speaking() as model:
             logits = model(torch.tensor([prompt + said])).logits[0].float().log_softmax(-1)
         for at, token in enumerate(answer.said):
             assert token.logprob == pytest.approx(float(logits[len(prompt) + at - 1].max()), abs=1e-3)
@@ -128,7 +129,7 @@ def test_how_likely_each_token_was_is_told_where_it_is_asked_for(tiny: LocalMode
 
 def test_letters_that_take_several_tokens_are_heard_whole(tiny: LocalModel) -> None:
     """Each piece is text; the halves of a letter are held back until the other half is there."""
-    tokenizer = tiny._load()[1].tokenizer
+    tokenizer = tiny.voice.renderer.tokenizer
     text = "naïve 😀 \u4f60\u597d end"
     ids, pieces = tokenizer.encode(text, add_special_tokens=False), list[str]()
     speech = Speech(tokenizer, lambda piece: bool(pieces.append(piece)) or True, [])

@@ -15,6 +15,7 @@ from transformers import GenerationConfig
 import finetune_sdk as ft
 from finetune_sdk_local import bases
 from finetune_sdk_local.generation import LocalModel
+from finetune_sdk_local.loaded import LoadedBase, Voice
 from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.tokenising import tokenise
 
@@ -137,7 +138,9 @@ def test_a_bos_is_there_as_often_as_the_template_writes_it(small: str, opening: 
     renderer, example = Renderer(small, tokenizer), talk(("user", "Hi"), ("assistant", "Hello"))
     made = tokenise(renderer, [example], 10_000)
     model = Asked()
-    LocalModel("a", ft.Origin("local", "a"), lambda: (model, renderer), context=512).answer(example.prompt)
+    LocalModel("a", ft.Origin("local", "a"), lambda: Voice(LoadedBase(lambda: model), renderer), context=512).answer(
+        example.prompt
+    )
     for ids in (made.ids.tolist(), model.ids):
         assert ids.count(bos) == times
         assert (ids[0] == bos) is (times == 1)

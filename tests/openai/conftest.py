@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import finetune_sdk as ft
+import finetune_sdk.cli
 from finetune_sdk.data.dataset import Dataset
+from migrating import Ended, Finetune, told
 from opened import VARIABLE, Opened, table
 from protocol_data import chats
 from provider import KEY, Provider
@@ -49,3 +51,19 @@ def rows() -> Dataset:
 @pytest.fixture
 def job(rows: Dataset) -> ft.Job:
     return ft.Job(name="Numbers, please", train=rows, method=ft.SFT(epochs=2))
+
+
+@pytest.fixture
+def finetune(tmp_path: Path, provider: Provider, capfd: pytest.CaptureFixture[str]) -> Finetune:
+    """The command, where the place `mine` is the provider and the replacement is trained at the fake."""
+    told(tmp_path, provider)
+
+    def run(*args: str) -> Ended:
+        capfd.readouterr()
+        status = finetune_sdk.cli.status(list(args))
+        said = capfd.readouterr()
+        assert KEY not in said.out + said.err
+        assert "Traceback" not in said.err, said.err
+        return Ended(status, said.out, said.err)
+
+    return run

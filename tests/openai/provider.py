@@ -55,6 +55,9 @@ class Provider:
     running_as: str = "running"
     reports_metrics: bool = True
     answers_after: float = 0.0
+    speaks_every: float = 0.0
+    falls_silent_after: int | None = None
+    errs_after: int | None = None
     page: int = 1000
     deleted: set[str] = field(default_factory=set)
     bases: dict[str, str | None] = field(default_factory=lambda: {BASE: None})
@@ -403,13 +406,17 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
             self.send_header("content-type", "text/event-stream")
             self.send_header("connection", "close")
             self.end_headers()
-            for word in answer["choices"][0]["message"]["content"].split(" "):
-                piece = {**answer, "object": "chat.completion.chunk", "usage": None, "choices": [
-                    {"index": 0, "delta": {"content": word + " "}, "finish_reason": None}
-                ]}  # fmt: skip
-                self.wfile.write(f"data: {json.dumps(piece)}\n\n".encode())
-            self.wfile.write(b"data: [DONE]\n\n")
             self.close_connection = True
+            for number, chunk in enumerate(_chunks(answer)):
+                if number == provider.falls_silent_after:
+                    return
+                said = (
+                    {"error": {"message": "out of memory", "code": "oom"}} if number == provider.errs_after else chunk
+                )
+                self.wfile.write(f"data: {json.dumps(said)}\n\n".encode())
+                self.wfile.flush()
+                time.sleep(provider.speaks_every)
+            self.wfile.write(b"data: [DONE]\n\n")
 
         def _reset(self) -> None:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -417,6 +424,29 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
             self.close_connection = True
 
     return Handler
+
+
+def _chunks(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A completion word by word, a call's arguments in two halves; then its finish, and at last its usage."""
+    (choice,), message = answer["choices"], answer["choices"][0]["message"]
+
+    def chunk(delta: dict[str, Any], finish: str | None = None, likely: Any = None) -> dict[str, Any]:
+        one = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": likely}
+        return {**answer, "object": "chat.completion.chunk", "usage": None, "choices": [one]}
+
+    words, likely = str(message.get("content") or "").split(), (choice["logprobs"] or {}).get("content")
+    for at, word in enumerate(words):
+        told = {"content": [likely[at]], "refusal": None} if likely else None
+        yield chunk({"content": word if at == 0 else f" {word}"}, None, told)
+    for at, call in enumerate(message.get("tool_calls") or ()):
+        given = call["function"]["arguments"]
+        half = len(given) // 2
+        yield chunk(
+            {"tool_calls": [{**call, "index": at, "function": {**call["function"], "arguments": given[:half]}}]}
+        )
+        yield chunk({"tool_calls": [{"index": at, "function": {"arguments": given[half:]}}]})
+    yield chunk({}, choice["finish_reason"])
+    yield {**answer, "object": "chat.completion.chunk", "choices": []}
 
 
 def _likely(asked: dict[str, Any], message: dict[str, Any]) -> Any:

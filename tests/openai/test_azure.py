@@ -32,6 +32,7 @@ class Management:
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
     hasty: int = 1
     refuses: bool = False
+    wishes: str = "0.01"
 
     def answer(self, verb: str, name: str, body: Any) -> tuple[int, Any]:
         self.calls.append((verb, name, body))
@@ -67,7 +68,7 @@ def management(monkeypatch: pytest.MonkeyPatch) -> Iterator[Management]:
             content = json.dumps(said).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(content)))
-            self.send_header("retry-after", "0.01")
+            self.send_header("retry-after", told.wishes)
             self.end_headers()
             self.wfile.write(content)
 
@@ -129,6 +130,21 @@ def test_undeploying_twice_changes_nothing(place: ft.Place, management: Manageme
     for _ in range(2):
         deployments(place).undeploy("tuned-1")
     assert name not in management.states
+
+
+@pytest.mark.parametrize("wishes", ["0.05", "Wed, 21 Oct 2015 07:28:00 GMT", "soon"])
+def test_a_wish_to_wait_is_read_as_a_number_or_a_date(place: ft.Place, management: Management, wishes: str) -> None:
+    management.hasty, management.wishes = 2, wishes
+    deployments(place).undeploy("tuned-1")
+    assert len(management.calls) == 3
+
+
+def test_nobody_waits_longer_than_the_patience(place: ft.Place, management: Management) -> None:
+    management.hasty, management.wishes = 100, "3600"
+    with pytest.raises(ft.BackendError, match="answered 429") as caught:
+        deployments(place).undeploy("tuned-1")
+    assert caught.value.retryable
+    assert len(management.calls) == 1
 
 
 def test_a_refusal_is_told_without_the_token(place: ft.Place, management: Management) -> None:

@@ -167,19 +167,6 @@ def test_a_quota_that_is_used_up_is_said_at_once(at: Opened, provider: Provider)
     assert len(asked(provider)) == 1
 
 
-def test_an_answer_can_be_read_as_it_comes(at: Opened, provider: Provider) -> None:
-    pieces = list(at().model("tiny-test").stream("one two three"))  # type: ignore[attr-defined]
-    assert pieces == ["one ", "two ", "three "]
-    assert asked(provider)[0]["stream"] is True
-
-
-def test_a_stream_that_fails_says_why(at: Opened, provider: Provider) -> None:
-    model = at().model("tiny-test")
-    provider.fault = lambda verb, path: "500"
-    with pytest.raises(ft.BackendError, match="answered 500"):
-        list(model.stream("one two three"))  # type: ignore[attr-defined]
-
-
 def test_it_answers_inside_a_running_loop(at: Opened) -> None:
     model = at().model("tiny-test")
 

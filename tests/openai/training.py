@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+NO_ERROR: dict[str, Any] = {}
 ACTIVE = ("validating_files", "queued", "running")
 BEGUN = 0.05
 
@@ -138,6 +139,6 @@ class Training:
             "training_file": self.asked["training_file"], "validation_file": self.asked.get("validation_file"),
             "result_files": self.result_files if done else [], "trained_tokens": self.tokens() if done else None,
             "seed": self.asked.get("seed", 0), "method": self.asked["method"], "hyperparameters": self.words,
-            "error": self.fails if self.status == "failed" else {}, "integrations": [],
+            "error": self.fails if self.status == "failed" else NO_ERROR, "integrations": [],
             "metadata": self.asked.get("metadata") if self.keeps_metadata else None,
         }  # fmt: skip

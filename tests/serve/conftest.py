@@ -14,6 +14,8 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("openai")
 
 from finetune_sdk.serve.service import Options
+from finetune_sdk.testing import FakeBackend
+from scripted import Scripted
 from serving import Served, in_a_thread
 
 
@@ -34,3 +36,10 @@ def serving(home: Path) -> Iterator[Callable[..., Served]]:
 @pytest.fixture
 def served(serving: Callable[..., Served]) -> Served:
     return serving()
+
+
+@pytest.fixture
+def scripted(serving: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> tuple[Served, Scripted]:
+    model = Scripted()
+    monkeypatch.setattr(FakeBackend, "model", lambda self, name: model)
+    return serving(), model

@@ -101,7 +101,8 @@ def test_it_tunes_the_small_base_on_this_machine_by_both_methods(home: Path) -> 
         sft = served.tune(
             chats(16), model="tiny", method={"type": "supervised", "supervised": {"hyperparameters": few}}
         )
-        dpo = served.tune(pairs(8), model="tiny", method={"type": "dpo", "dpo": {"hyperparameters": few}})
+        more = {"n_epochs": 3, "batch_size": 4}
+        dpo = served.tune(pairs(16), model="tiny", method={"type": "dpo", "dpo": {"hyperparameters": more}})
         third = served.tune(chats(24), model="tiny")
         assert client.fine_tuning.jobs.cancel(third).status == "cancelled"
         before = client.chat.completions.create(model="tiny", messages=asked, max_tokens=4, temperature=0)
