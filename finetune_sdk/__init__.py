@@ -45,7 +45,20 @@ if TYPE_CHECKING:
     from finetune_sdk.evaluation.evaluators import Case, ExactMatch, FieldMatch, JSONSchema, Length, Score
     from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
     from finetune_sdk.guards import Guards
-    from finetune_sdk.job import DPO, KTO, RFT, SFT, Full, Job, LoRA, Pretraining, QLoRA
+    from finetune_sdk.job import (
+        DPO,
+        KTO,
+        ORPO,
+        RFT,
+        SFT,
+        Full,
+        Job,
+        LoRA,
+        PrefixTuning,
+        Pretraining,
+        PromptTuning,
+        QLoRA,
+    )
     from finetune_sdk.jobfile import JobFile
     from finetune_sdk.log import Log
     from finetune_sdk.messages import (
@@ -77,7 +90,7 @@ _ROOMS = {
     "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
     "evaluation.pairs": "judged_pairs rated_pairs",
     "guards": "Guards",
-    "job": "DPO KTO RFT SFT Full Job LoRA Pretraining QLoRA",
+    "job": "DPO KTO ORPO RFT SFT Full Job LoRA PrefixTuning Pretraining PromptTuning QLoRA",
     "jobfile": "JobFile",
     "log": "Log",
     "messages": "ChatExample Conversation Message PreferenceExample RatedExample TaskExample TextExample ToolCall",
@@ -90,6 +103,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split
 __all__ = [
     "DPO",
     "KTO",
+    "ORPO",
     "RFT",
     "SFT",
     "Answer",
@@ -134,8 +148,10 @@ __all__ = [
     "Origin",
     "PastFile", "PastJob", "Place",
     "PreferenceExample",
+    "PrefixTuning",
     "Pretraining",
     "Price",
+    "PromptTuning",
     "Prompted",
     "QLoRA",
     "Range",

@@ -165,6 +165,27 @@ class DPO(Optimisation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ORPO(Optimisation):
+    """Odds ratio preference optimisation (Hong et al. 2024, eq. 6 and 7): learns `chosen` answers, and prefers them.
+
+    The loss of `chosen` answers is that of SFT; `beta` (λ in the paper) is the weight of the odds of chosen over rejected
+    answers beside it. There is no reference. `loss_on` "all" learns the prompts of chosen answers too, as in the authors'
+    code, "completions" the answers alone. The rest is as in `Optimisation`.
+    """
+
+    kind: Literal["orpo"] = "orpo"
+    beta: float | None = None
+    loss_on: LossOn | None = None
+    data: ClassVar[frozenset[str]] = frozenset({"preference"})
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", ("orpo",))
+        self._check_steps()
+        _positive(self, "beta")
+        _one_of(self, "loss_on", get_args(LossOn))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KTO(Optimisation):
     """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, eq. 7 and 8) of answers that were rated good or bad.
 
@@ -216,26 +237,33 @@ class RFT(Optimisation):
         object.__setattr__(self, "graders", given)
 
 
-Method = SFT | Pretraining | DPO | KTO | RFT
+Method = SFT | Pretraining | DPO | ORPO | KTO | RFT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LowRank:
     """Adapters of `rank` beside the weights named by `targets`, scaled by `alpha / rank`.
 
-    `targets` "all-linear" is every linear layer but the head. `alpha` None is twice the rank.
+    `targets` "all-linear" is every linear layer but the head. `alpha` None is twice the rank. With `dora` the length of each
+    column of a weight moves apart from its direction (DoRA, Liu et al. 2024); with `rslora` the scale is `alpha / sqrt(rank)`
+    (Kalajdzievski 2023), so that a higher rank does not learn more slowly.
     """
 
     rank: int = 16
     alpha: float | None = None
     dropout: float = 0.0
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    dora: bool = False
+    rslora: bool = False
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def _check_rank(self) -> None:
         _positive(self, "rank", "alpha")
         _whole(self, "rank")
         _share(self, "dropout")
+        for name in ("dora", "rslora"):
+            if not isinstance(getattr(self, name), bool):
+                raise JobError(f"{name}={getattr(self, name)!r} makes no sense.", cure=f"give {name} True or False")
         named: Any = self.targets
         if isinstance(named, str) and named != "all-linear":
             raise JobError(f"targets={named!r} is one name.", cure='give a tuple of names, or use "all-linear"')
@@ -276,13 +304,47 @@ class Full:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
-Adapter = LoRA | QLoRA | Full
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompting:
+    """`tokens` virtual tokens stand before each sequence and are learnt, and no weight of the base moves."""
+
+    tokens: int = 20
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def _check_tokens(self) -> None:
+        _positive(self, "tokens")
+        _whole(self, "tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptTuning(Prompting):
+    """Virtual tokens whose embeddings are learnt (Lester et al. 2021)."""
+
+    kind: Literal["prompt_tuning"] = "prompt_tuning"
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", ("prompt_tuning",))
+        self._check_tokens()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixTuning(Prompting):
+    """Virtual tokens whose keys and values are learnt, in each layer (Li and Liang 2021)."""
+
+    kind: Literal["prefix_tuning"] = "prefix_tuning"
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", ("prefix_tuning",))
+        self._check_tokens()
+
+
+Adapter = LoRA | QLoRA | Full | PromptTuning | PrefixTuning
 
 
 def table(value: Method | Adapter) -> dict[str, Any]:
-    """A method or an adapter as plain data, what is None left out; 3.0 epochs are 3 epochs, so one job is one run."""
+    """A method or an adapter as plain data, what is None or off left out; 3.0 epochs are 3 epochs, so one job is one run."""
     pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
-    return {name: _plain(v) for name, v in pairs if v is not None}
+    return {name: _plain(v) for name, v in pairs if v is not None and v is not False}
 
 
 def _plain(value: Any) -> Any:
@@ -327,8 +389,8 @@ class Job:
                 raise JobError(
                     f"{type(self.method).__name__} learns from {wanted} examples, and {side} holds {dataset.kind} ones "
                     f"({dataset.name}).",
-                    cure="give data of that kind, or use SFT for chats, Pretraining for texts, DPO for preference pairs, "
-                    "KTO for rated answers and RFT for tasks",
+                    cure="give data of that kind, or use SFT for chats, Pretraining for texts, DPO or ORPO for preference "
+                    "pairs, KTO for rated answers and RFT for tasks",
                 )
             if not len(dataset):
                 raise JobError(f"{side} has no rows.", cure="give at least one example")
@@ -365,8 +427,8 @@ class Job:
             ("name", str, "give it as text"),
             ("train", Dataset, "load it: Dataset.load(path)"),
             ("validation", Dataset | None, "load it: Dataset.load(path)"),
-            ("method", Method, "use SFT(…), Pretraining(…), DPO(…), KTO(…) or RFT(…)"),
-            ("adapter", Adapter | None, "use LoRA(…), QLoRA(…) or Full()"),
+            ("method", Method, "use SFT(…), Pretraining(…), DPO(…), ORPO(…), KTO(…) or RFT(…)"),
+            ("adapter", Adapter | None, "use LoRA(…), QLoRA(…), Full(), PromptTuning(…) or PrefixTuning(…)"),
             ("base", str | None, 'give the name of a model or the path of its folder, such as "tiny"'),
             ("seed", int, "give a whole number"),
             ("guards", Guards | None, "use Guards(…)"),

@@ -25,14 +25,14 @@ from finetune_sdk.errors import (
     RunError,
 )
 from finetune_sdk.estimate import Estimate, Price
-from finetune_sdk.job import DPO, KTO, SFT, Job, Pretraining
+from finetune_sdk.job import KTO, SFT, Job, Pretraining
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
 from finetune_sdk_local.loaded import LoadedBases
 from finetune_sdk_local.options import Options
 from finetune_sdk_local.runs import RunFolder
-from finetune_sdk_local.tables import METHODS
+from finetune_sdk_local.tables import ADAPTERS, METHODS
 
 NEEDED = ("torch", "transformers", "peft", "safetensors", "psutil")
 CANCEL_SECONDS = 8.0
@@ -42,7 +42,7 @@ _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 MICRO_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
 CAPABILITIES = Capabilities(
     methods=frozenset(METHODS),
-    adapters=frozenset({"lora", "qlora", "full"}),
+    adapters=frozenset(ADAPTERS),
     hyperparameters=frozenset({field.name for method in METHODS.values() for field in fields(method)} - {"kind"}),
     verbs=frozenset({"list", "checkpoints", "resume", "export", "render"}),
     gaps={
@@ -128,11 +128,11 @@ class LocalBackend:
         return self._sequences[key]
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
-        from finetune_sdk_local import bases, estimates, ratings, trackers
+        from finetune_sdk_local import bases, estimates, prepare, ratings, trackers
         from finetune_sdk_local.checks import endings, lengths, room, splits, turns, vocabulary
 
         job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
-        width = 2 if isinstance(job.method, DPO) else 1
+        width = prepare.width(job.method)
         tokenizer = bases.tokenizer(resolved.base)
         found = list(lengths(job.train, tokens, width, resolved.method.max_length or 0))
         found += vocabulary(job.train, tokens, resolved.base, tokenizer)

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from finetune_sdk.errors import MissingDependencyError, NotFoundError, RunError, UnsupportedError
-from finetune_sdk.job import Adapter, Full, LoRA, QLoRA
+from finetune_sdk.job import Adapter, Full, LoRA, PrefixTuning, PromptTuning, QLoRA
+from finetune_sdk_local import prompts
 from finetune_sdk_local.devices import Device
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def load(base: str, device: Device, adapter: Adapter | None = None, *, train: bo
 
     causal(base)
     safe(base)
-    if isinstance(adapter, LoRA | QLoRA):  # peft imports bitsandbytes for both, and only QLoRA needs it
+    if adapter is not None and not isinstance(adapter, Full):  # peft imports bitsandbytes, and only QLoRA needs it
         there = import_bitsandbytes()
         if isinstance(adapter, QLoRA) and not there:
             raise MissingDependencyError("bitsandbytes, which QLoRA needs,", extra="local")
@@ -297,17 +298,23 @@ def adapt(model: Any, adapter: Adapter, seed: int, base: str | None = None) -> A
     if isinstance(adapter, Full):
         model.requires_grad_(True)
         return model
+    model.requires_grad_(False)
+    named = base or model.config._name_or_path
+    if isinstance(adapter, PromptTuning | PrefixTuning):
+        with peft_hints_off():
+            return _in_float32(prompts.adapt(model, adapter, named))
     from peft import LoraConfig, get_peft_model
 
     targets = adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets)
-    model.requires_grad_(False)
     settings = LoraConfig(
         r=adapter.rank,
         lora_alpha=alpha(adapter),
         lora_dropout=adapter.dropout,
+        use_dora=adapter.dora,
+        use_rslora=adapter.rslora,
         target_modules=targets,
         task_type="CAUSAL_LM",
-        base_model_name_or_path=base or model.config._name_or_path,
+        base_model_name_or_path=named,
     )
     try:
         with peft_hints_off():
@@ -317,9 +324,12 @@ def adapt(model: Any, adapter: Adapter, seed: int, base: str | None = None) -> A
             f"the adapter's targets {targets} do not fit the base: {str(fault).splitlines()[0]}",
             cure='use targets="all-linear", or names of its linear layers',
         ) from None
-    for parameter in adapted.parameters():
-        if parameter.requires_grad and parameter.dtype != torch.float32:
-            parameter.data = parameter.data.float()
+    return _in_float32(adapted)
+
+
+def _in_float32(adapted: Any) -> Any:
+    for parameter in trainable(adapted).values():
+        parameter.data = parameter.data.float()
     return adapted
 
 

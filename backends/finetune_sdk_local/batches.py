@@ -108,7 +108,8 @@ class Batch:
     """Padded sequences. `ids` and `mask` are (rows, length); `trained` (rows, length) marks the tokens that are learnt.
 
     Padding is on the right; the first token of a row is never trained, since nothing predicts it. Rows that go on from a
-    `past` have the `positions` of their tokens, and `times` (rows, length) says how often a token is learnt.
+    `past` have the `positions` of their tokens, and `times` (rows, length) says how often a token is learnt. `scored` (rows,
+    length) marks what counts in the score of its row, where that is less than what is trained.
     """
 
     ids: torch.Tensor
@@ -117,6 +118,7 @@ class Batch:
     past: Past | None = None
     positions: torch.Tensor | None = None
     times: torch.Tensor | None = None
+    scored: torch.Tensor | None = None
 
     @property
     def tokens(self) -> int:
@@ -157,14 +159,19 @@ def laid_out(sequences: Sequences, spans: Sequence[Span], past: Past | None, pad
     ids = np.full((len(spans), longest), pad, dtype=np.int64)
     mask = np.zeros((len(spans), longest), dtype=np.int64)
     times = np.zeros((len(spans), longest), dtype=np.int64)
+    scored = np.zeros((len(spans), longest), dtype=np.bool_)
     for at, span in enumerate(spans):
         within, length = slice(span.start, span.end), span.end - span.start
         ids[at, :length] = sequences.row(span.row)[0][within]
         mask[at, :length] = 1
         for row in span.same or (span.row,):
             times[at, 1:length] += sequences.row(row)[1][within][1:]
+        if not span.same:
+            scored[at, 1:length] = sequences.scores(span.row)[within][1:]
     ids_there, mask_there, times_there = (torch.from_numpy(array).to(device) for array in (ids, mask, times))
     block = Batch(ids_there, mask_there, times_there > 0)
+    if sequences.scored is not None:
+        block = replace(block, scored=torch.from_numpy(scored).to(device))
     if past is not None:
         block = replace(block, past=past.of([span.after for span in spans]))
     if past is None and not any(span.same for span in spans):

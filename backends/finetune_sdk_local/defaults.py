@@ -9,8 +9,8 @@ from typing import Any
 from finetune_sdk.backend import Resolved
 from finetune_sdk.errors import JobError
 from finetune_sdk.guards import evaluator_of, evaluator_table
-from finetune_sdk.job import DPO, KTO, SFT, Adapter, Full, Job, LoRA, Method, table
-from finetune_sdk_local import bases
+from finetune_sdk.job import DPO, KTO, ORPO, SFT, Adapter, Full, Job, LoRA, Method, PrefixTuning, PromptTuning, table
+from finetune_sdk_local import bases, prompts
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.options import Options
 from finetune_sdk_local.tables import method_of
@@ -21,6 +21,7 @@ WARMUP = 0.05
 BETA = 0.1
 MAX_GRADIENT_NORM = 1.0
 DPO_SHARE = 0.05
+PROMPT_SHARE = 10.0
 
 
 def resolve(job: Job, options: Options, device: Device) -> Resolved:
@@ -40,6 +41,13 @@ def resolve(job: Job, options: Options, device: Device) -> Resolved:
         chosen = ("adapter", *chosen)
     if job.base is None:
         chosen = ("base", *chosen)
+    room = bases.context(base) - prompts.ahead(adapter)
+    if prompts.ahead(adapter) and (method.max_length or 0) > room:
+        raise JobError(
+            f"max_length={method.max_length} and {prompts.ahead(adapter)} virtual tokens are more than the "
+            f"{bases.context(base)} that {base!r} sees at once.",
+            cure=f"give max_length at most {room}" if room > 0 else "take fewer virtual tokens",
+        )
     whole = job.resolved(base=base, adapter=adapter, method=method)
     own = {
         "device": device.kind,
@@ -65,30 +73,35 @@ def _method(
         "schedule": "cosine",
         "warmup": WARMUP,
         "weight_decay": 0.0,
-        "max_length": bases.context(base),
+        "max_length": max(1, bases.context(base) - prompts.ahead(adapter)),
     }
     if method.steps is None and "steps" not in set_here:
         defaults["epochs"] = EPOCHS
-    if isinstance(method, DPO | KTO):
+    if isinstance(method, DPO | ORPO | KTO):
         defaults["beta"] = BETA
     if isinstance(method, KTO):
         defaults |= {"desirable_weight": 1.0, "undesirable_weight": 1.0}
     if isinstance(method, SFT):
         defaults["loss_on"] = "completions"
+    if isinstance(method, ORPO):
+        defaults["loss_on"] = "all"
     filled = {name: value for name, value in {**defaults, **set_here}.items() if getattr(method, name) is None}
     return replace(method, **filled), tuple(sorted(filled))
 
 
 def learning_rate(base: str, method: Method, adapter: Adapter) -> float:
-    """A rate that suits the base's width: `5e-4 * (2000 / hidden) ** 0.781` for LoRA, a tenth of it for all weights.
+    """A rate that suits the base's width: `5e-4 * (2000 / hidden) ** 0.781` for LoRA, a tenth of it for all weights, ten
+    times it for virtual tokens (peft's examples take 1e-2 and more).
 
     The formula and its exponent are those that "LoRA Without Regret" (Schulman et al. 2025) fitted on Llama models, as
-    Tinker's cookbook has them. DPO and KTO take a twentieth, as their objective moves further for the same rate.
+    Tinker's cookbook has them. DPO and KTO take a twentieth, as their objective moves further for the same rate; most of ORPO's is SFT's.
     """
     hidden = int(getattr(bases.config(base).get_text_config(), "hidden_size", 2000))
     rate = 5e-4 * (2000 / hidden) ** 0.781
     if isinstance(adapter, Full):
         rate /= 10
+    if isinstance(adapter, PromptTuning | PrefixTuning):
+        rate *= PROMPT_SHARE
     if isinstance(method, DPO | KTO):
         rate *= DPO_SHARE
     return float(f"{rate:.3g}")

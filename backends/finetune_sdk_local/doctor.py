@@ -16,8 +16,8 @@ def examine(device: Device, threads: int | None) -> dict[str, str]:
         "device": f"{device.kind} ({device.name}), {device.dtype}",
         "memory": f"{quantity(device.free, 'bytes')} free of {quantity(device.memory, 'bytes')}",
         "threads": str(threads or cores()),
-        "methods": "SFT, Pretraining, DPO, KTO",
-        "adapters": "LoRA, QLoRA, Full",
+        "methods": "SFT, Pretraining, DPO, ORPO, KTO",
+        "adapters": "LoRA, QLoRA, Full, PromptTuning, PrefixTuning",
         "embedded base": "tiny",
     }
     if device.kind == "cpu":

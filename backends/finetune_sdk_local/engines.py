@@ -24,6 +24,7 @@ from finetune_sdk_local.batches import Batch, Past, batch, grouped, laid_out
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.objectives import Logits, Parts
 from finetune_sdk_local.prefixes import LEAST_SPARED, Pass, passes
+from finetune_sdk_local.prompts import stands_before
 from finetune_sdk_local.shapes import Shape
 from finetune_sdk_local.tokenising import Sequences
 
@@ -163,12 +164,12 @@ def _unfit(setting: Setting, picks: bool) -> str | None:
     why = prefixes.unfit(model.config)
     if why is not None:
         return why
+    if stands_before(model):
+        return "its adapter stands before each sequence"
     if not picks:
         return "its logits are more than its head's"
     if any(isinstance(each, torch.nn.Dropout) and each.p for each in model.modules()):
         return "dropout differs from one pass to the next"
-    if any(each.is_prompt_learning for each in getattr(model, "peft_config", {}).values()):
-        return "its adapter stands before each sequence"
     if any(getattr(each, "gradient_checkpointing", False) for each in model.modules()):
         return "activations are computed again, not kept"
     return None

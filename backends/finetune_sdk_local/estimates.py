@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.estimate import Estimate, Range
-from finetune_sdk.job import DPO, KTO, Full, LoRA, Method, QLoRA
+from finetune_sdk.job import DPO, KTO, ORPO, Full, LoRA, Method, PrefixTuning, PromptTuning, QLoRA
 from finetune_sdk_local import bases, prefixes
 from finetune_sdk_local.batches import Plan, grouped
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.prepare import steps as planned
+from finetune_sdk_local.prepare import width as width_of
 from finetune_sdk_local.probe import Probe
+from finetune_sdk_local.prompts import ahead
 from finetune_sdk_local.shapes import Shape
 from finetune_sdk_local.tokenising import Sequences
 
@@ -46,7 +48,7 @@ class Machine:
 def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None, machine: Machine) -> Estimate:
     """The whole estimate. `charge` is exactly $0: nobody bills for one's own hardware."""
     job, method, shape = resolved.job, resolved.method, Shape.of(resolved.base)
-    width = 2 if isinstance(method, DPO) else 1
+    width = width_of(method)
     steps = planned(method, job.seed, len(train) // width)
     tokens, trained = _tokens(train, steps, width)
     least = _tokens(train, replace(steps, steps=_fewest(steps, method)), width)
@@ -97,7 +99,10 @@ def _time(
     """Start, tokenising, steps and validations. Micro-batches are laid out as the run will, and the probe times them."""
     longest, micro, watched = _longest(train, width), machine.micro_tokens, [0.0, 0.0, 0.0]
     sharing = _sharing(resolved, train, steps, width, machine)
-    seconds = machine.probe.seconds
+
+    def seconds(rows: int, length: int, past: int) -> float:
+        return machine.probe.seconds(rows, length + ahead(resolved.adapter), past)
+
     sample = [_laid(train, steps.rows(step).tolist(), width, micro, sharing) for step in range(min(8, steps.steps))]
     per_step = float(np.mean([sum(seconds(*each) for each in step) for step in sample]))
     forward = machine.probe.forward
@@ -160,9 +165,10 @@ def _longest(made: Sequences, width: int) -> NDArray[np.int64]:
 
 def _sharing(resolved: Resolved, train: Sequences, steps: Plan, width: int, machine: Machine) -> dict[str, Any] | None:
     """How the run will share prefixes, or None where it will not."""
-    config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | KTO)
+    config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | ORPO | KTO)
     dropout = getattr(resolved.adapter, "dropout", 0.0)
-    if machine.engine == "separate" or machine.recomputed or prefixes.unfit(config) is not None or dropout:
+    asked = machine.engine == "separate" or machine.recomputed
+    if asked or prefixes.unfit(config) is not None or dropout or ahead(resolved.adapter):
         return None
     sample = [steps.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, steps.steps))]
     if machine.engine == "auto" and prefixes.spared(train, sample, width, answers=answers) < prefixes.LEAST_SPARED:
@@ -199,8 +205,10 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
     elif machine.recomputed:
         per_token = layer + shape.layers * shape.hidden * bytes_each
     scored = min(biggest, int(np.max(train.trained_counts)) * min(steps.batch_size * width, 64))
+    if ahead(adapter):
+        scored = biggest  # through the whole model, and so its whole head
     logits = scored * shape.vocabulary * 4 * 3
-    if isinstance(adapter, Full):
+    if not isinstance(adapter, LoRA | QLoRA):
         per_token *= FULL_ACTIVATIONS
     process = PROCESS_BYTES if device.kind == "cpu" else 0.6e9
     expected = process + weights + (4.0 + _moments(resolved)) * moving + biggest * per_token + logits
@@ -222,7 +230,8 @@ def _at_once(resolved: Resolved, train: Sequences, steps: Plan, width: int, mach
     longest, sharing = _longest(train, width), _sharing(resolved, train, steps, width, machine)
     examples = np.argsort(-longest)[: steps.batch_size].tolist()
     if sharing is None:
-        return max(rows * length for rows, length, _ in _laid(train, examples, width, machine.micro_tokens, None))
+        laid = _laid(train, examples, width, machine.micro_tokens, None)
+        return max(rows * (length + ahead(resolved.adapter)) for rows, length, _ in laid)
 
     def held(each: prefixes.Pass) -> float:
         own: float = len(each.spans) * (each.length + each.past * sharing["attended"])
@@ -233,7 +242,13 @@ def _at_once(resolved: Resolved, train: Sequences, steps: Plan, width: int, mach
 
 def _moving(resolved: Resolved, shape: Shape) -> int:
     adapter = resolved.adapter
-    return shape.lora(adapter.rank) if isinstance(adapter, LoRA | QLoRA) else shape.parameters
+    if isinstance(adapter, LoRA | QLoRA):
+        return shape.lora(adapter.rank) + (shape.columns if adapter.dora else 0)
+    if isinstance(adapter, PromptTuning):
+        return adapter.tokens * shape.hidden
+    if isinstance(adapter, PrefixTuning):
+        return adapter.tokens * 2 * shape.layers * shape.keys
+    return shape.parameters
 
 
 def _moments(resolved: Resolved) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 from finetune_sdk.backend import Export
 from finetune_sdk.errors import BackendError, RunError, UnsupportedError
 from finetune_sdk.files import whole_folder
-from finetune_sdk_local import agreement, bases, gguf, ollama, serving
+from finetune_sdk_local import agreement, bases, gguf, ollama, prompts, serving
 from finetune_sdk_local.agreement import Agreement, Golden
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.rendering import Renderer
@@ -38,6 +38,11 @@ def export(
     bases.quiet()
     command = gguf.converter(converter) if kind == "gguf" else []
     about = json.loads((run.model / "finetune.json").read_text())
+    if kind != "adapter" and not about["full"] and prompts.ahead(adapter_of(about["adapter"])):
+        raise UnsupportedError(
+            f"the adapter of {run.id} stands before each sequence and moves no weight: there is nothing to merge.",
+            cure='export kind="adapter"',
+        )
     said: dict[str, Any] = {"run": run.id, "kind": kind, "base": about["base"], "weights": about["weights"]}
     notes = list[str]()
     template = run.model / "chat_template.jinja"

@@ -13,6 +13,7 @@ from typing import Any
 from finetune_sdk.errors import BackendError
 from finetune_sdk.messages import Asked, Conversation, ToolCall
 from finetune_sdk.model import Answer, Origin, Sampling, Token
+from finetune_sdk_local import prompts as prompting
 from finetune_sdk_local.loaded import Voice
 from finetune_sdk_local.rendering import Renderer, TemplateError
 
@@ -113,9 +114,10 @@ class LocalModel:
         if sampling.temperature > 0:
             options |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         ends = model.generation_config.eos_token_id
+        asked, given = prompting.asked(model, ids, mask)
         speeches = {row: Speech(tokenizer, one, ends) for row, one in hear.items()}
         if speeches:
-            options["stopping_criteria"] = _listening(speeches, width)
+            options["stopping_criteria"] = _listening(speeches, len(ids[0]) if "input_ids" in given else 0)
         scribe = None if sampling.logprobs is None else Scribe(tokenizer, sampling.logprobs)
         if scribe is not None:
             from transformers import LogitsProcessorList
@@ -125,14 +127,14 @@ class LocalModel:
         with torch.no_grad(), torch.inference_mode(self._frozen):
             if sampling.seed is not None:
                 torch.manual_seed(sampling.seed)
-            out = model.generate(
-                input_ids=ids,
-                attention_mask=mask,
+            out = asked.generate(
+                **given,
                 max_new_tokens=min(sampling.max_tokens, self._context - width),
                 use_cache=True,
                 **options,
             )
         seconds = time.perf_counter() - started
+        out = out if "input_ids" in given else torch.cat((ids, out), dim=1)
         answers = [
             _answer(tokenizer, new[: speeches[row].wanted] if row in speeches else new, ends, len(prompt), seconds)
             for row, (new, prompt) in enumerate(zip(out[:, width:].tolist(), prompts, strict=True))

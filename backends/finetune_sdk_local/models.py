@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune_sdk.errors import NotFoundError, UnsupportedError
 from finetune_sdk.model import Origin
-from finetune_sdk_local import bases
+from finetune_sdk_local import bases, prompts
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.generation import LocalModel
 from finetune_sdk_local.loaded import LoadedBase, LoadedBases, Standing, Voice
@@ -73,7 +73,12 @@ def _left(folder: Path, name: str, origin: Origin, device: Device, loaded: Loade
             return Voice(LoadedBase(lambda: bases.load(str(folder), device)), Renderer(str(folder), tokenizer))
         where, adapter = bases.pinned(base, about["weights"]), adapter_of(about["adapter"])
         key = (where, str(about["weights"]), adapter.kind)
+        if prompts.ahead(adapter):  # what stands before a sequence and what stands beside layers are no neighbours
+            return Voice(
+                LoadedBase(lambda: bases.load(where, device, adapter)), Renderer(base, tokenizer), Standing.of(folder)
+            )
         on = loaded.base(key, lambda: bases.load(where, device, adapter))
         return Voice(on, Renderer(base, tokenizer), Standing.of(folder))
 
-    return LocalModel(name, origin, find, context=bases.context(base))
+    context = bases.context(base) - (0 if about["full"] else prompts.ahead(adapter_of(about["adapter"])))
+    return LocalModel(name, origin, find, context=context)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
 from finetune_sdk_local.batches import Batch, Past
+from finetune_sdk_local.prompts import stands_before
 
 Logits = Callable[[Batch], Tensor]
 """The logits that predict each trained token of a batch, in row-major order: (tokens, vocabulary)."""
@@ -31,11 +32,11 @@ class Sums:
 
 
 def all_logits(model: Any) -> Logits:
-    """Through the model as it stands: its whole head, then the trained positions."""
+    """Through the model as it stands: its whole head, then the trained positions; what stands before a row is left out."""
 
     def logits(batch: Batch) -> Tensor:
         whole = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits
-        picked: Tensor = whole[:, :-1][batch.trained[:, 1:]]
+        picked: Tensor = whole[:, -batch.ids.shape[1] : -1][batch.trained[:, 1:]]
         return picked
 
     return logits
@@ -50,7 +51,9 @@ class Parts:
 
     @classmethod
     def of(cls, model: Any) -> Parts:
-        """Raises AttributeError for a model that is not decoder plus head."""
+        """Raises AttributeError for a model that is not decoder plus head, or has more before it."""
+        if stands_before(model):
+            raise AttributeError("an adapter before each sequence is part of the whole model alone")
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         decoder, head = causal.get_decoder(), causal.get_output_embeddings()
         if decoder is None or head is None or decoder is causal:
@@ -153,6 +156,37 @@ def dpo(logits: Logits, batch: Batch, reference: Tensor, beta: float) -> Sums:
     margins = beta * (ratios[:, 0] - ratios[:, 1])
     figures = {"margin": float(margins.detach().sum()), "accuracy": float((margins > 0).sum())}
     return Sums(-logsigmoid(margins).sum(), len(margins), figures)
+
+
+def orpo(logits: Logits, batch: Batch, pairs: int, beta: float, share: float) -> Sums:
+    """Odds ratio preference optimisation (Hong et al. 2024, eq. 6 and 7), summed over pairs.
+
+    `batch` holds chosen and rejected in turn, or, without `pairs`, what chosen sides begin with in common. The negative
+    log-likelihood of the chosen sides' trained tokens is a mean over all of the step, of which there are 1 / `share` a pair.
+    Odds are those of a token's geometric mean probability within an answer.
+    """
+    losses, rows = token_losses(logits, batch), batch.trained.nonzero()[:, 0]
+    if not pairs:
+        assert batch.times is not None
+        likelihood = share * (losses * batch.times[batch.trained]).sum()
+        return Sums(likelihood, 0, {"nll": float(likelihood.detach())})
+    likelihood = share * losses[rows % 2 == 0].sum()
+    counted = batch.trained if batch.scored is None else batch.scored
+    sums = torch.zeros(2 * pairs, device=losses.device, dtype=losses.dtype)
+    sums = sums.index_add(0, rows, -losses * counted[batch.trained])
+    chosen, rejected = (sums / counted.sum(1)).view(-1, 2).unbind(1)
+    ratios = chosen - rejected - (_log_otherwise(chosen) - _log_otherwise(rejected))
+    figures = {
+        "nll": float(likelihood.detach()),
+        "margin": float(ratios.detach().sum()),
+        "accuracy": float((chosen > rejected).sum()),
+    }
+    return Sums(likelihood - beta * logsigmoid(ratios).sum(), pairs, figures)
+
+
+def _log_otherwise(scores: Tensor) -> Tensor:
+    """log(1 - exp(scores)); an answer that is certain to the last digit counts as one that is nearly so."""
+    return torch.log(-torch.expm1(scores.clamp(max=-torch.finfo(scores.dtype).eps)))
 
 
 def kto(

@@ -7,7 +7,7 @@ take a byte each instead of four, with a scale for every 256 of them; paged, the
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,7 +21,9 @@ BETAS, EPS = (0.9, 0.999), 1e-8
 _MADE_ANEW = ("qmap1", "qmap2")  # the same for all parameters, and no state
 
 
-def make(name: Optimizer, weights: Iterable[torch.nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
+def make(
+    name: Optimizer, weights: Mapping[str, torch.nn.Parameter], rate: float, decay: float
+) -> torch.optim.Optimizer:
     groups = _decaying(weights, decay)
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=rate, betas=BETAS, eps=EPS)
@@ -34,12 +36,12 @@ def make(name: Optimizer, weights: Iterable[torch.nn.Parameter], rate: float, de
     return made
 
 
-def _decaying(weights: Iterable[torch.nn.Parameter], decay: float) -> list[dict[str, Any]]:
-    """Groups for the optimizer: matrices decay, norms and biases do not, as in transformers' Trainer."""
-    every = list(weights)
+def _decaying(weights: Mapping[str, torch.nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    """Groups for the optimizer: matrices and DoRA's lengths decay, norms and biases do not, as in transformers' Trainer."""
+    decays = {name: weight.ndim > 1 or "lora_magnitude_vector" in name for name, weight in weights.items()}
     groups: list[dict[str, Any]] = [
-        {"params": [weight for weight in every if weight.ndim > 1], "weight_decay": decay},
-        {"params": [weight for weight in every if weight.ndim <= 1], "weight_decay": 0.0},
+        {"params": [weight for name, weight in weights.items() if decays[name]], "weight_decay": decay},
+        {"params": [weight for name, weight in weights.items() if not decays[name]], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 

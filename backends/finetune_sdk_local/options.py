@@ -50,6 +50,7 @@ class Options(BaseModel):
     sft: dict[str, Any] = {}
     pretraining: dict[str, Any] = {}
     dpo: dict[str, Any] = {}
+    orpo: dict[str, Any] = {}
     kto: dict[str, Any] = {}
 
     @classmethod

@@ -51,8 +51,8 @@ class Node:
 def tree(sequences: Sequences, examples: Sequence[int], width: int, *, answers: bool) -> Node:
     """The tree of examples of `width` sequences each, under a node without tokens.
 
-    With `answers` a node may hold tokens that are trained, as is right for a loss that is a sum over tokens. Without, it
-    ends before the first of them: the sides of a pair are looked at together.
+    With `answers` a node may hold all tokens that are trained, as is right for a loss that is a sum over tokens. Without, it
+    ends before the first of those that count in a row's score: the sides of a pair are looked at together.
     """
     shared = [_shared(sequences, int(example), width, answers) for example in examples]
     order = sorted(range(len(shared)), key=lambda at: shared[at].tobytes())
@@ -115,13 +115,14 @@ def _joined(rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 
 def _shared(sequences: Sequences, example: int, width: int, answers: bool) -> NDArray[np.uint32]:
     """The tokens of an example that others may share, most significant byte first, so that bytes sort as tokens do."""
-    sides = [sequences.row(example * width + side) for side in range(width)]
-    ids, _ = sides[0]
+    sides = [example * width + side for side in range(width)]
+    ids, _ = sequences.row(sides[0])
     end = len(ids)
     if not answers:
-        end = min(int(marks.argmax()) if marks.any() else len(marks) for _, marks in sides)
-    for other, _ in sides[1:]:
-        end = min(end, _common(ids, other))
+        scores = map(sequences.scores, sides)
+        end = min(int(marks.argmax()) if marks.any() else len(marks) for marks in scores)
+    for side in sides[1:]:
+        end = min(end, _common(ids, sequences.row(side)[0]))
     return ids[:end].astype(">u4")
 
 

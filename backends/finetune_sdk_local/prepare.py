@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError
-from finetune_sdk.job import DPO, KTO, SFT, Adapter, Method, Pretraining
+from finetune_sdk.job import KTO, ORPO, SFT, Adapter, Method, Pretraining
 from finetune_sdk_local import activations, bases, ratings, texts
 from finetune_sdk_local.batches import Plan, plan
 from finetune_sdk_local.devices import Device, pick
@@ -67,7 +69,7 @@ class RunJob:
 
     @property
     def width(self) -> int:
-        return 2 if isinstance(self.method, DPO) else 1
+        return width(self.method)
 
     @property
     def max_length(self) -> int:
@@ -75,12 +77,24 @@ class RunJob:
         return self.method.max_length
 
 
+def width(method: Method) -> int:
+    """Sequences of an example: a pair has two, chosen and rejected."""
+    return 2 if "preference" in method.data else 1
+
+
 def sequences(base: str, tokenizer: Any, dataset: Dataset, method: Method, max_length: int) -> Sequences:
     """A dataset as this method sees it. Texts need no chat template, all else does."""
     if isinstance(method, Pretraining):
         return texts.tokenise(tokenizer, dataset, max_length)
     everything = isinstance(method, SFT) and method.loss_on == "all"
-    return tokenise(Renderer(base, tokenizer), dataset, max_length, dataset.where, everything=everything)
+    made = tokenise(Renderer(base, tokenizer), dataset, max_length, dataset.where, everything=everything)
+    return _chosen_learnt(made) if isinstance(method, ORPO) and method.loss_on == "all" else made
+
+
+def _chosen_learnt(pairs: Sequences) -> Sequences:
+    """Pairs of whose chosen sides every token is learnt, while their answers alone are scored."""
+    chosen = np.repeat(np.arange(len(pairs)) % 2 == 0, pairs.lengths)
+    return replace(pairs, trained=pairs.trained | chosen, scored=pairs.trained)
 
 
 def data(run: RunFolder, job: RunJob) -> Data:
@@ -124,7 +138,7 @@ def steps(method: Method, seed: int, examples: int) -> Plan:
 
 def untrained_rows(made: Sequences, width: int) -> list[int]:
     """Rows of which no token would be trained: of a pair, of either side; of a conversation in parts, of no part."""
-    untrained = made.trained_counts == 0
+    untrained = made.scored_counts == 0
     if width > 1:
         return sorted(set(made.sources[untrained].tolist()))
     return sorted(set(made.sources[untrained].tolist()) - set(made.sources[~untrained].tolist()))

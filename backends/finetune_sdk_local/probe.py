@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from finetune_sdk.files import whole
-from finetune_sdk.job import Adapter, Full, digest, table
+from finetune_sdk.job import Adapter, Full, LoRA, QLoRA, digest, table
 from finetune_sdk.machine import cores
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device
@@ -105,7 +105,7 @@ def _measure(config: Any, adapter: Adapter, device: Device, threads: int) -> Pro
             timings = [_pass(model, rows, length, device) for rows, length in SHAPES]
     finally:
         torch.set_num_threads(before)
-    scale = layers / text.num_hidden_layers * (1.0 if isinstance(adapter, Full) else ADAPTER_COST)
+    scale = layers / text.num_hidden_layers * (ADAPTER_COST if isinstance(adapter, LoRA | QLoRA) else 1.0)
     both = [forward + backward for forward, backward in timings]
     load = min(1.0, os.getloadavg()[0] / cores())
     start, token, pair = _fit(both)

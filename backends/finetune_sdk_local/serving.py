@@ -29,6 +29,13 @@ def lines(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
             "tgi": f"text-generation-launcher --model-id {where}",
             "ollama": "finetune export RUN --to FOLDER --kind gguf  # then as that says",
         }
+    if manifest["adapter"]["kind"] in ("prompt_tuning", "prefix_tuning"):
+        return dict.fromkeys(
+            ("vllm", "tgi", "ollama"), "finetune serve  # it has no virtual tokens to put before a prompt"
+        )
+    if manifest["adapter"].get("dora"):
+        merge = "finetune export RUN --to FOLDER --kind merged  # then as that says: it loads no adapter with DoRA"
+        return dict.fromkeys(("vllm", "tgi", "ollama"), merge)
     base = _base(manifest)
     rank = int(manifest["adapter"]["rank"])
     room = next((size for size in _RANKS if size >= rank), rank)

@@ -46,3 +46,8 @@ class Shape:
     def lora(self, rank: int) -> int:
         """Parameters of an adapter on every linear layer: rank * (in + out) of each, grouped attention aside."""
         return self.layers * rank * (4 * 2 * self.hidden + 3 * (self.hidden + self.intermediate))
+
+    @property
+    def columns(self) -> int:
+        """Lengths that DoRA adds to such an adapter, one for each output of each linear layer."""
+        return self.layers * (3 * self.hidden + 2 * self.keys + 2 * self.intermediate)

@@ -6,11 +6,26 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from finetune_sdk.errors import JobError
-from finetune_sdk.job import DPO, KTO, SFT, Adapter, Full, LoRA, Method, Pretraining, QLoRA
+from finetune_sdk.job import (
+    DPO,
+    KTO,
+    ORPO,
+    SFT,
+    Adapter,
+    Full,
+    LoRA,
+    Method,
+    PrefixTuning,
+    Pretraining,
+    PromptTuning,
+    QLoRA,
+)
 
 T = TypeVar("T")
-METHODS: Mapping[str, type[Method]] = {"sft": SFT, "pretraining": Pretraining, "dpo": DPO, "kto": KTO}
-ADAPTERS: Mapping[str, type[Adapter]] = {"lora": LoRA, "qlora": QLoRA, "full": Full}
+METHODS: Mapping[str, type[Method]] = {"sft": SFT, "pretraining": Pretraining, "dpo": DPO, "orpo": ORPO, "kto": KTO}
+ADAPTERS: Mapping[str, type[Adapter]] = {
+    "lora": LoRA, "qlora": QLoRA, "full": Full, "prompt_tuning": PromptTuning, "prefix_tuning": PrefixTuning
+}  # fmt: skip
 
 
 def method_of(table: Mapping[str, Any]) -> Method:

@@ -35,7 +35,8 @@ class Sequences:
     """Token sequences one after another. Row i is `ids[starts[i]:starts[i + 1]]`; `trained` marks what is learnt of it.
 
     `cut[i]` counts the tokens lost at the end, `lost[i]` those of them that would have been trained; `sources[i]` is the
-    dataset's row that it is of. A preference pair is two sequences: chosen, then rejected.
+    dataset's row that it is of. A preference pair is two sequences: chosen, then rejected. `scored` marks those of the trained
+    tokens that count in the score of their row; None where all do.
     """
 
     ids: NDArray[np.int32]
@@ -44,6 +45,7 @@ class Sequences:
     cut: NDArray[np.int64]
     lost: NDArray[np.int64]
     sources: NDArray[np.int64]
+    scored: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -56,16 +58,29 @@ class Sequences:
     @cached_property
     def trained_counts(self) -> NDArray[np.int64]:
         """Trained tokens a sequence. The first token of a sequence is never predicted, so it does not count."""
-        if not len(self.trained):
+        return self._counts(self.trained)
+
+    @cached_property
+    def scored_counts(self) -> NDArray[np.int64]:
+        """Tokens that count in the score of a sequence."""
+        return self.trained_counts if self.scored is None else self._counts(self.scored)
+
+    def _counts(self, marks: NDArray[np.bool_]) -> NDArray[np.int64]:
+        if not len(marks):
             return np.zeros(len(self), dtype=np.int64)
-        total = np.concatenate(([0], np.cumsum(self.trained, dtype=np.int64)))
-        first = np.where(self.lengths > 0, self.trained[np.minimum(self.starts[:-1], len(self.trained) - 1)], False)
+        total = np.concatenate(([0], np.cumsum(marks, dtype=np.int64)))
+        first = np.where(self.lengths > 0, marks[np.minimum(self.starts[:-1], len(marks) - 1)], False)
         counts: NDArray[np.int64] = total[self.starts[1:]] - total[self.starts[:-1]] - first
         return counts
 
     def row(self, index: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         at = slice(self.starts[index], self.starts[index + 1])
         return self.ids[at], self.trained[at]
+
+    def scores(self, index: int) -> NDArray[np.bool_]:
+        """Which tokens of a row count in its score."""
+        marks = self.trained if self.scored is None else self.scored
+        return marks[self.starts[index] : self.starts[index + 1]]
 
 
 def mark(offsets: Sequence[Span], spans: Sequence[Span]) -> NDArray[np.bool_]:

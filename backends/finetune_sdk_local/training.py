@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from finetune_sdk.errors import BackendError
-from finetune_sdk.job import DPO, KTO, Method
-from finetune_sdk_local import activations, bases, checkpoints, engines, objectives, optimizers, prefixes
+from finetune_sdk.job import DPO, KTO, ORPO, Method
+from finetune_sdk_local import activations, bases, checkpoints, engines, objectives, optimizers, prefixes, prompts
 from finetune_sdk_local.batches import Batch, Plan, batch
 from finetune_sdk_local.checkpoints import Saved
 from finetune_sdk_local.devices import Device
@@ -132,7 +132,7 @@ class Training:
         self.weights = bases.trainable(self.model)
         self.micro_tokens = self.options.micro_tokens
         rate, decay = self.method.learning_rate or 0.0, self.method.weight_decay or 0.0
-        self.optimizer = optimizers.make(self.options.optimizer, self.weights.values(), rate, decay)
+        self.optimizer = optimizers.make(self.options.optimizer, self.weights, rate, decay)
         self.engine: Engine = engines.separate(self._setting(), objectives.all_logits(self.model))
 
     def run(self, saved: Saved | None = None) -> Progress:
@@ -190,7 +190,7 @@ class Training:
             torch.cuda.empty_cache()
 
     def _setting(self) -> engines.Setting:
-        answers = not isinstance(self.method, DPO | KTO)
+        answers = not isinstance(self.method, DPO | ORPO | KTO)
         return engines.Setting(self.model, self.data.width, self.pad, self.device, answers)
 
     def _choose_engine(self, shortest: int) -> None:
@@ -203,7 +203,7 @@ class Training:
         self.engine = choice.engine
         self.report("message", f"engine: {choice.why}", {})
 
-    def _sums(self, logits: Logits, block: Batch, rows: Sequence[int], side: str, moved: float) -> Sums:
+    def _sums(self, logits: Logits, block: Batch, rows: Sequence[int], side: str, whole: float) -> Sums:
         method = self.method
         if isinstance(method, DPO | KTO):
             reference = self.reference[side][list(rows)].to(self.device.kind)
@@ -212,13 +212,23 @@ class Training:
         if isinstance(method, KTO):
             good = torch.from_numpy(self.data.rated[side].good[list(rows)]).to(self.device.kind)
             weights = (method.desirable_weight or 1.0, method.undesirable_weight or 1.0)
-            return objectives.kto(logits, block, reference, good, moved, method.beta or 0.1, weights)
+            return objectives.kto(logits, block, reference, good, whole, method.beta or 0.1, weights)
+        if isinstance(method, ORPO):
+            return objectives.orpo(logits, block, len(rows) // 2, method.beta or 0.1, whole)
         return objectives.sft(logits, block)
+
+    def _of_all(self, side: str, examples: Sequence[int]) -> float:
+        """What a micro-batch has to know of all examples: of ORPO's, the pairs a learnt token; of KTO's, how far they moved."""
+        if isinstance(self.method, ORPO):
+            sequences = self.data.train if side == "train" else self.data.validation
+            assert sequences is not None
+            return len(examples) / int(
+                sequences.trained_counts[[example * self.data.width for example in examples]].sum()
+            )
+        return self._moved(side, examples) if isinstance(self.method, KTO) else 0.0
 
     def _moved(self, side: str, examples: Sequence[int]) -> float:
         """How far the model is from the reference: the mean log-ratio of the examples' mismatched answers, at least 0."""
-        if not isinstance(self.method, KTO):
-            return 0.0
         sequences, reference = self.data.rated[side].mismatched, self.reference[f"{side}.mismatched"]
         scores = self._scores(sequences, examples)
         rows = self.data.of(sequences, examples)
@@ -245,7 +255,7 @@ class Training:
 
     def _count(self, sequences: Sequences, examples: Sequence[int]) -> int:
         """What a loss is divided by: trained tokens, or pairs, or rated answers."""
-        if isinstance(self.method, DPO | KTO):
+        if isinstance(self.method, DPO | ORPO | KTO):
             return len(examples)
         return max(1, int(sequences.trained_counts[self.data.of(sequences, examples)].sum()))
 
@@ -254,10 +264,10 @@ class Training:
         train = self.data.train
         count = self._count(train, examples)
         totals = dict[str, float]()
-        moved = self._moved("train", examples)
+        whole = self._of_all("train", examples)
 
         def learn(logits: Logits, block: Batch, rows: Sequence[int]) -> Tensor:
-            sums = self._sums(logits, block, rows, "train", moved)
+            sums = self._sums(logits, block, rows, "train", whole)
             _add(totals, sums)
             return sums.loss / count
 
@@ -315,10 +325,10 @@ class Training:
         self.model.eval()
         with torch.no_grad():
             for part in in_order(len(examples), size):
-                moved = self._moved("validation", part.tolist())
+                whole = self._of_all("validation", part.tolist())
 
-                def look(logits: Logits, block: Batch, rows: Sequence[int], moved: float = moved) -> None:
-                    _add(totals, self._sums(logits, block, rows, "validation", moved))
+                def look(logits: Logits, block: Batch, rows: Sequence[int], whole: float = whole) -> None:
+                    _add(totals, self._sums(logits, block, rows, "validation", whole))
 
                 self._each(sequences, part.tolist(), look)
         summed = self.processes.totals(totals)
@@ -365,7 +375,7 @@ class Training:
         return patience is not None and self.progress.waited >= patience
 
     def _score_reference(self) -> None:
-        """The scores of all answers under the reference, which is the model before its first step: taken once, kept."""
+        """The scores of all answers under the reference, which is the base: taken once before the first step, kept."""
         sides = {"train": self.data.train, "validation": self.data.validation}
         sides |= {f"{side}.mismatched": rated.mismatched for side, rated in self.data.rated.items()}
         kept = self.folder / "reference.safetensors"
@@ -375,9 +385,10 @@ class Training:
             self.reference = load_file(kept)
             return
         self.model.eval()
-        for side, sequences in sides.items():
-            if sequences is not None:
-                self.reference[side] = self._scores(sequences, range(len(sequences) // self.data.width))
+        with prompts.without(self.model):
+            for side, sequences in sides.items():
+                if sequences is not None:
+                    self.reference[side] = self._scores(sequences, range(len(sequences) // self.data.width))
         self.model.train()
         if self.processes.first:
             checkpoints.write_tensors(kept, self.reference)

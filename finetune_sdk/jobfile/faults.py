@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.errors import JobError
-from finetune_sdk.job import DPO, KTO, SFT, Full, LoRA, Pretraining, QLoRA
+from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, PrefixTuning, Pretraining, PromptTuning, QLoRA
 from finetune_sdk.jobfile.tables import (
     DataFile,
     EvaluationTable,
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
     from finetune_sdk.jobfile.yaml12 import Where
 
-_METHODS: dict[str, Any] = {kind.kind: type(kind) for kind in (SFT(), Pretraining(), DPO(), KTO())}
+_METHODS: dict[str, Any] = {kind.kind: type(kind) for kind in (SFT(), Pretraining(), DPO(), ORPO(), KTO())}
 _RFT = {"rft": frozenset(RFTTable.model_fields)}
-_ADAPTERS: dict[str, Any] = {kind.kind: type(kind) for kind in (LoRA(), QLoRA(), Full())}
+_ADAPTERS: dict[str, Any] = {
+    kind.kind: type(kind) for kind in (LoRA(), QLoRA(), Full(), PromptTuning(), PrefixTuning())
+}
 _EVALUATORS: dict[str, Any] = {
     "json_schema": frozenset({"kind", "schema", "fenced", "name"}),
     "exact_match": frozenset(ExactMatchTable.model_fields),
@@ -46,7 +48,7 @@ _KEYS: dict[str, frozenset[str]] = {
     **_RFT,
     **{name: frozenset(field.name for field in fields(kind)) for name, kind in (_METHODS | _ADAPTERS).items()},
 }
-_HOMES = {**dict.fromkeys(_METHODS, "method"), "rft": "method", "lora": "adapter", "qlora": "adapter", "full": "adapter",
+_HOMES = {**dict.fromkeys(_METHODS, "method"), "rft": "method", **dict.fromkeys(_ADAPTERS, "adapter"),
           **dict.fromkeys(_EVALUATORS, "evaluation.evaluators"), "prompted": "evaluation.prompted", "DataFile": "data"}  # fmt: skip
 _PLAIN = {
     "string_type": "text", "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",

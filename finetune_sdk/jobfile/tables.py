@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from finetune_sdk.job import DPO, KTO, SFT, Full, LoRA, Pretraining, QLoRA
+from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, PrefixTuning, Pretraining, PromptTuning, QLoRA
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -166,9 +166,9 @@ class JobTable(Table):
     """A file of held-out examples, which the evaluation asks."""
     base: str | None = None
     """The model to start from; the settings' own when left out."""
-    method: Annotated[SFT | Pretraining | DPO | KTO | RFTTable, Field(discriminator="kind")] = SFT()
+    method: Annotated[SFT | Pretraining | DPO | ORPO | KTO | RFTTable, Field(discriminator="kind")] = SFT()
     """What is optimised, and how."""
-    adapter: Annotated[LoRA | QLoRA | Full, Field(discriminator="kind")] | None = None
+    adapter: Annotated[LoRA | QLoRA | Full | PromptTuning | PrefixTuning, Field(discriminator="kind")] | None = None
     """Which weights move; the settings' choice when left out."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """The same seed, data and place give the same run."""
@@ -187,15 +187,18 @@ _HYPERPARAMETERS = {
     "warmup": "Share of all steps over which the learning rate rises.",
     "weight_decay": "Decoupled weight decay (AdamW).",
     "max_length": "Tokens a row; a longer row is cut at its end, and named; a longer text of pretraining is split.",
-    "loss_on": "Train the assistant's turns, or every token.",
+    "loss_on": "Train the assistant's turns, or every token (of ORPO, of the chosen side).",
     "validate_every": "Take the validation loss every so many steps; each epoch when left out.",
     "early_stopping": "End the run after so many validation losses without a better one.",
-    "beta": "Strength of the pull towards the base.",
+    "beta": "Strength of the pull towards the base; of ORPO, the weight of the odds of chosen over rejected answers.",
     "desirable_weight": "Weight of the losses of good answers.",
     "undesirable_weight": "Weight of the losses of bad answers.",
     "rank": "Rank of the adapter's matrices.",
     "alpha": "Scale of the adapter is alpha / rank; twice the rank when left out.",
     "dropout": "Dropout before the adapter.",
+    "dora": "Let the length of each column of a weight move apart from its direction (DoRA).",
+    "rslora": "Scale by alpha / sqrt(rank) in place of alpha / rank.",
+    "tokens": "Virtual tokens before each sequence.",
     "targets": "Names of the layers beside which the adapter stands.",
 }
 

@@ -20,7 +20,22 @@ from finetune_sdk.errors import MissingDependencyError, NotFoundError, Unsupport
 from finetune_sdk.estimate import Estimate
 from finetune_sdk.evaluation.evaluators import ExactMatch
 from finetune_sdk.guards import Guards
-from finetune_sdk.job import DPO, KTO, RFT, SFT, Adapter, Full, Job, LoRA, Method, Pretraining, QLoRA
+from finetune_sdk.job import (
+    DPO,
+    KTO,
+    ORPO,
+    RFT,
+    SFT,
+    Adapter,
+    Full,
+    Job,
+    LoRA,
+    Method,
+    PrefixTuning,
+    Pretraining,
+    PromptTuning,
+    QLoRA,
+)
 
 Opened = Callable[[Place], Backend]
 NO_SUCH = "no-such-thing-4711"
@@ -28,8 +43,16 @@ UNITS = {
     "tokens": "tokens", "trained_tokens": "tokens", "charge": "USD", "time": "s", "memory": "bytes", "disk": "bytes",
     "machine": "USD",
 }  # fmt: skip
-_METHODS: dict[str, type[Method]] = {"sft": SFT, "pretraining": Pretraining, "dpo": DPO, "kto": KTO, "rft": RFT}
-_ADAPTERS: tuple[Adapter, ...] = (LoRA(rank=4, alpha=12.0), QLoRA(rank=4, alpha=12.0), Full())
+_METHODS: dict[str, type[Method]] = {
+    "sft": SFT, "pretraining": Pretraining, "dpo": DPO, "orpo": ORPO, "kto": KTO, "rft": RFT
+}  # fmt: skip
+_ADAPTERS: tuple[Adapter, ...] = (
+    LoRA(rank=4, alpha=12.0),
+    QLoRA(rank=4, alpha=12.0),
+    Full(),
+    PromptTuning(),
+    PrefixTuning(),
+)
 VALUES: dict[str, Any] = {
     "beta": 0.25, "desirable_weight": 1.25, "undesirable_weight": 0.75, "epochs": 2, "steps": 7, "batch_size": 3, "learning_rate": 3e-5, "schedule": "constant",
     "warmup": 0.25, "weight_decay": 0.02, "max_length": 300, "loss_on": "all", "validate_every": 3, "early_stopping": 2,
@@ -232,10 +255,12 @@ def _of_method(job: Job, kind: str) -> Job:
     good, bad = ({"role": "assistant", "content": word} for word in ("yes", "no"))
     asked = {"messages": [{"role": "user", "content": "yes?"}]}
     rated = {"prompt": asked["messages"], "completion": [good], "label": True}
+    pair = {"input": asked, "preferred_output": [good], "non_preferred_output": [bad]}
     rows: dict[str, dict[str, Any]] = {
         "sft": {"messages": [*asked["messages"], good]},
         "pretraining": {"text": "yes? yes"},
-        "dpo": {"input": asked, "preferred_output": [good], "non_preferred_output": [bad]},
+        "dpo": pair,
+        "orpo": pair,
         "kto": rated,
         "rft": {**asked, "reference": "yes"},
     }

@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from finetune_sdk import DPO, KTO, RFT, SFT, ExactMatch, Full, JobError, JobFile, JSONSchema, LoRA, Pretraining
+from finetune_sdk import DPO, KTO, ORPO, RFT, SFT, ExactMatch, Full, JobError, JobFile, JSONSchema, LoRA, Pretraining
 
 ROOT = Path(__file__).parents[2]
 ROW = '{"messages": [{"role": "user", "content": "%d?"}, {"role": "assistant", "content": "%d"}]}\n'
@@ -113,7 +113,12 @@ def test_the_base_behind_a_prompt_shows_examples_from_the_training_data(folder: 
         ("name: a\ndata: rows.jsonl\nepochs: 3\n", 3, "belongs under `method`", "`method`"),
         ("name: a\ndata: rows.jsonl\nadapter:\n  kind: lorra\n", 3, "'lorra'", "kind: lora"),
         ("name: a\ndata: rows.jsonl\nmethod: sft\n", 3, "the text 'sft'", "{kind: sft}"),
-        ("name: a\ndata: rows.jsonl\nmethod: {epochs: 3}\n", 3, "has no `kind`", "dpo, kto, pretraining, rft, sft"),
+        (
+            "name: a\ndata: rows.jsonl\nmethod: {epochs: 3}\n",
+            3,
+            "has no `kind`",
+            "dpo, kto, orpo, pretraining, rft, sft",
+        ),
         ("name: a\ndata: rows.jsonl\nmethod:\n  kind: sft\n  epochs: three\n", 5, "the text 'three'", "a number"),
         ("name: a\ndata: rows.jsonl\nmethod: {kind: sft, steps: 2.5}\n", 3, "the number 2.5", "a whole number"),
         ("name: a\ndata: rows.jsonl\nmethod: {kind: sft, schedule: cosin}\n", 3, "'cosin'", "'cosine'"),
@@ -212,7 +217,7 @@ def test_the_schema_and_the_reader_agree(folder: Path) -> None:
     for held in ({}, {"path": 3}, {"path": "rows.jsonl", "columns": {}}, {"path": "rows.jsonl", "columns": ["a"]}, 3):
         assert not schema.is_valid({"name": "a", "data": held})
         fault(folder, json.dumps({"name": "a", "data": held}))
-    for right in (SFT(epochs=2), DPO(beta=0.1), KTO(desirable_weight=1.2)):
+    for right in (SFT(epochs=2), DPO(beta=0.1), KTO(desirable_weight=1.2), ORPO(beta=0.1)):
         row = {"name": "a", "data": "rows.jsonl", "method": {"kind": right.kind}, "adapter": {"kind": Full().kind}}
         assert schema.is_valid(row)
         load(folder, json.dumps(row))

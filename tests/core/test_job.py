@@ -12,7 +12,21 @@ import pytest
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
 from finetune_sdk.evaluation.evaluators import ExactMatch
-from finetune_sdk.job import DPO, KTO, RFT, SFT, Full, Job, LoRA, Pretraining, QLoRA, table
+from finetune_sdk.job import (
+    DPO,
+    KTO,
+    ORPO,
+    RFT,
+    SFT,
+    Full,
+    Job,
+    LoRA,
+    PrefixTuning,
+    Pretraining,
+    PromptTuning,
+    QLoRA,
+    table,
+)
 
 
 @pytest.fixture
@@ -36,10 +50,21 @@ def test_everything_that_decides_what_is_learnt_is_part_of_the_fingerprint(job: 
         replace(job, method=SFT(learning_rate=1e-4)),
         replace(job, adapter=LoRA()),
         replace(job, adapter=LoRA(rank=8)),
+        replace(job, adapter=LoRA(dora=True)),
+        replace(job, adapter=LoRA(rslora=True)),
         replace(job, adapter=QLoRA()),
         replace(job, adapter=Full()),
+        replace(job, adapter=PromptTuning()),
+        replace(job, adapter=PrefixTuning()),
+        replace(job, adapter=PrefixTuning(tokens=5)),
     ]
     assert len({other.fingerprint for other in (job, *others)}) == len(others) + 1
+
+
+def test_an_option_that_is_off_is_as_if_it_had_never_been(job: Job) -> None:
+    """A version with more options knows the runs of the one before."""
+    assert table(LoRA()) == {"kind": "lora", "rank": 16, "dropout": 0, "targets": "all-linear"}
+    assert table(LoRA(dora=True))["dora"] is True
 
 
 def test_three_epochs_are_three_epochs_whether_whole_or_not(job: Job) -> None:
@@ -83,6 +108,8 @@ NONSENSE: list[tuple[type[Any], dict[str, Any]]] = [
     (KTO, {"undesirable_weight": -1}),
     (DPO, {"beta": 0}),
     (DPO, {"schedule": "square"}),
+    (ORPO, {"beta": 0}),
+    (ORPO, {"loss_on": "chosen"}),
     (LoRA, {"rank": 0}),
     (LoRA, {"rank": 1.5}),
     (LoRA, {"alpha": -1}),
@@ -90,6 +117,10 @@ NONSENSE: list[tuple[type[Any], dict[str, Any]]] = [
     (LoRA, {"targets": ()}),
     (LoRA, {"targets": "q_proj"}),
     (QLoRA, {"rank": -4}),
+    (LoRA, {"dora": "yes"}),
+    (PromptTuning, {"tokens": 0}),
+    (PrefixTuning, {"tokens": 2.5}),
+    (QLoRA, {"rslora": 1}),
 ]
 
 

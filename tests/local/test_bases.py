@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,30 @@ from local_data import chats
 pytest.importorskip("transformers")
 
 from finetune_sdk_local import bases
+from finetune_sdk_local.devices import Device
+from finetune_sdk_local.shapes import Shape
+
+
+@pytest.mark.parametrize("adapter", [ft.PromptTuning(tokens=7), ft.PrefixTuning(tokens=7)], ids=lambda each: each.kind)
+def test_virtual_tokens_are_estimated_by_what_moves(client: ft.Client, small: str, adapter: ft.PromptTuning) -> None:
+    cpu = Device("cpu", "test", "float32", 1, 1)
+    moving = bases.trainable(bases.adapt(bases.load(small, cpu, adapter), adapter, seed=1))
+    estimate = client.estimate(ft.Job(name="a", train=chats(8), adapter=adapter))
+    assert f"{sum(weight.numel() for weight in moving.values()) / 1e6:.2f} M of them" in estimate.memory.basis
+    longer = client.estimate(ft.Job(name="a", train=chats(8), adapter=replace(adapter, tokens=200)))
+    assert longer.time.expected > estimate.time.expected
+    assert longer.memory.expected > estimate.memory.expected
+
+
+@pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])
+def test_what_an_adapter_adds_is_counted_from_the_config_alone(small: str, dora: bool) -> None:
+    adapter = ft.LoRA(rank=4, dora=dora)
+    cpu, shape = Device("cpu", "test", "float32", 1, 1), Shape.of(small)
+    moving = bases.trainable(bases.adapt(bases.load(small, cpu, adapter), adapter, seed=1))
+    assert sum(weight.numel() for name, weight in moving.items() if "magnitude" in name) == dora * shape.columns
+    assert sum(weight.numel() for weight in moving.values()) == pytest.approx(
+        shape.lora(4) + dora * shape.columns, rel=0.15
+    )
 
 
 @pytest.fixture

@@ -64,6 +64,19 @@ class TestPretraining(TestDPO):
 
 
 @pytest.mark.soak
+class TestORPO(TestDPO):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def job(cls) -> ft.Job:
+        return ft.Job(name="thanks", train=pairs(16), method=ft.ORPO(epochs=1, batch_size=8, learning_rate=1e-2))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def long_job(cls) -> ft.Job:
+        return ft.Job(name="long", train=pairs(16), method=ft.ORPO(steps=20_000, batch_size=8, learning_rate=1e-3))
+
+
+@pytest.mark.soak
 class TestKTO(TestDPO):
     @pytest.fixture(scope="class")
     @classmethod

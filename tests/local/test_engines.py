@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from finetune_sdk_local import engines, objectives, prefixes
+from finetune_sdk_local import bases, engines, objectives, prefixes
 from finetune_sdk_local.batches import Batch
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.engines import Engine, Setting
@@ -62,6 +63,8 @@ def found(engine: Engine, sequences: Sequences, examples: int, micro_tokens: int
     def learn(logits: Logits, block: Batch, rows: Sequence[int]) -> Tensor:
         if setting.answers:
             loss = objectives.sft(logits, block).loss
+        elif sequences.scored is not None:
+            loss = objectives.orpo(logits, block, len(rows) // 2, 0.7, 0.3).loss
         else:
             scores = objectives.row_scores(logits, block).view(len(rows) // setting.width, -1)
             loss = torch.nn.functional.softplus(-(scores[:, 0] - 0.5 * scores[:, -1])).sum()
@@ -112,6 +115,50 @@ def test_losses_and_gradients_are_those_of_separate_passes(
     # The layers' norms round to single precision within, whatever they are given.
     assert loss == pytest.approx(expected, rel=1e-7)
     assert float((gradient - reference).norm()) <= 1e-7 * float(reference.norm())
+
+
+@settings(max_examples=25)
+@given(data=st.data(), micro_tokens=st.sampled_from([1, 24, 4096]), worthwhile=st.sampled_from([1, 4, 64]))
+def test_prompts_that_chosen_answers_learn_beside_their_odds_are_shared(
+    data: st.DataObject, micro_tokens: int, worthwhile: int
+) -> None:
+    rows = made(data.draw(forests(2)))
+    rows = replace(
+        rows, scored=rows.trained, trained=rows.trained | np.repeat(np.arange(len(rows)) % 2 == 0, rows.lengths)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prefixes, "WORTHWHILE", worthwhile)
+        loss, gradient = found(engine_of("shared", "llama", 2, False), rows, len(rows) // 2, micro_tokens)
+    expected, reference = found(engine_of("separate", "llama", 2, False), rows, len(rows) // 2, 4096)
+    assert loss == pytest.approx(expected, rel=1e-7)
+    assert float((gradient - reference).norm()) <= 1e-7 * float(reference.norm())
+
+
+@pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])
+def test_adapters_on_layers_share_prefixes_too(dora: bool) -> None:
+    from copy import deepcopy
+
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    settings = LoraConfig(
+        r=2, target_modules="all-linear", use_dora=dora, init_lora_weights=False, task_type="CAUSAL_LM"
+    )
+    with bases.peft_hints_off():
+        whole = get_peft_model(deepcopy(model("qwen3")), settings).double()
+    for name, weight in whole.named_parameters():
+        if "magnitude" in name:
+            weight.data *= 1 + 0.1 * torch.randn_like(weight)
+    rows = made([([1, *range(3, 20), *more], [0] * 16 + [1] * (2 + len(more))) for more in ([5], [6, 7], [6, 8, 9])])
+    setting = Setting(whole, 1, 0, CPU, answers=True)
+    shared = engines.Shared(Parts.of(whole), setting, 0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prefixes, "WORTHWHILE", 1)
+        assert len(shared.passes(rows, range(3), 4096)[0].below) > 0
+        loss, gradient = found(shared, rows, 3, 4096)
+    expected, reference = found(engines.Separate(objectives.all_logits(whole), setting), rows, 3, 4096)
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert float((gradient - reference).norm()) <= 1e-6 * float(reference.norm())
 
 
 @pytest.mark.parametrize("kind", prefixes.COVERED)

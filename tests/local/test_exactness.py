@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 import torch
 
 import finetune_sdk as ft
-from finetune_sdk_local import bases, objectives, prefixes, ratings
-from finetune_sdk_local.batches import batch, grouped, plan
+from finetune_sdk_local import bases, objectives, prefixes, prompts, ratings
+from finetune_sdk_local.batches import Batch, batch, grouped, plan
 from finetune_sdk_local.devices import Device
-from finetune_sdk_local.prepare import sequences, steps
+from finetune_sdk_local.prepare import sequences, steps, width
+from finetune_sdk_local.prompts import ahead
 from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.tokenising import tokenise
 from finetune_sdk_local.training import Data, Options, Training, learning_rate
@@ -25,7 +27,7 @@ ROWS, STEPS, RATE = 8, 4, 5e-3
 ATOL = 2e-6
 
 
-DATA = {"sft": chats, "pretraining": texts, "dpo": pairs, "kto": rated}
+DATA = {"sft": chats, "pretraining": texts, "dpo": pairs, "orpo": pairs, "kto": rated}
 
 
 def training(
@@ -33,12 +35,12 @@ def training(
 ) -> Training:
     dataset = DATA[method.kind](ROWS)
     made = sequences(base, bases.tokenizer(base), dataset, method, 512)
-    width, taken = 2 if isinstance(method, ft.DPO) else 1, steps(method, 0, ROWS)
+    taken = steps(method, 0, ROWS)
     ratings_of = {}
     if isinstance(method, ft.KTO):
         ratings_of = {"train": ratings.of(dataset, made, ratings.batches(taken), 512)}
     return Training(
-        model, Data(made, None, width, ratings_of), taken, method, CPU, Options(micro_tokens, 1000, engine=engine),
+        model, Data(made, None, width(method), ratings_of), taken, method, CPU, Options(micro_tokens, 1000, engine=engine),
         folder, 0, lambda kind, message, data: seen.append(dict(data)) if kind == "metrics" else None,
     )  # fmt: skip
 
@@ -47,7 +49,9 @@ seen: list[dict[str, Any]] = []
 
 
 def method(kind: Any, **options: Any) -> Any:
-    more = {"beta": 0.1} if kind in (ft.DPO, ft.KTO) else {}
+    more: dict[str, Any] = {"beta": 0.1} if kind in (ft.DPO, ft.ORPO, ft.KTO) else {}
+    if kind is ft.ORPO:
+        more["loss_on"] = "all"
     usual = {"steps": STEPS, "batch_size": ROWS, "learning_rate": RATE, "schedule": "constant", "max_length": 512}
     return kind(**{**usual, **more, **options})
 
@@ -71,8 +75,9 @@ def trl_run(base: str, how: Any, adapter: Any, folder: Path) -> tuple[list[float
         warnings.simplefilter("ignore")
         from datasets import Dataset
         from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+        from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-        paired = isinstance(how, ft.DPO)
+        paired = isinstance(how, ft.DPO | ft.ORPO)
         rows = [example.canonical() for example in DATA[how.kind](ROWS)]
         common: dict[str, Any] = {
             "output_dir": str(folder), "max_steps": how.steps, "per_device_train_batch_size": how.batch_size, "learning_rate": RATE,
@@ -84,9 +89,10 @@ def trl_run(base: str, how: Any, adapter: Any, folder: Path) -> tuple[list[float
         tokenizer = bases.tokenizer(base)
         if paired:
             data = [{"prompt": r["prompt"]["messages"], "chosen": r["chosen"], "rejected": r["rejected"]} for r in rows]
-            trainer = watched(DPOTrainer)(
+            kind, config = (DPOTrainer, DPOConfig) if isinstance(how, ft.DPO) else (ORPOTrainer, ORPOConfig)
+            trainer = watched(kind)(
                 wrapped,
-                args=DPOConfig(beta=0.1, **common),
+                args=config(beta=how.beta, **common),
                 train_dataset=Dataset.from_list(data),
                 processing_class=tokenizer,
             )
@@ -115,7 +121,8 @@ def trl_run(base: str, how: Any, adapter: Any, folder: Path) -> tuple[list[float
                 wrapped, args=SFTConfig(**common), train_dataset=Dataset.from_list(data), processing_class=tokenizer
             )
         trainer.train()
-    return trainer.losses, {n: p.detach().clone() for n, p in wrapped.named_parameters() if p.requires_grad}
+    moved = {n: p for n, p in wrapped.named_parameters() if p.requires_grad and ".ref." not in n}
+    return trainer.losses, {n: p.detach().clone() for n, p in moved.items()}
 
 
 def watched(trainer: Any) -> Any:
@@ -131,7 +138,7 @@ def watched(trainer: Any) -> Any:
 
 
 LORA = ft.LoRA(rank=4)
-KINDS = (ft.SFT, ft.Pretraining, ft.DPO, ft.KTO)
+KINDS = (ft.SFT, ft.Pretraining, ft.DPO, ft.ORPO, ft.KTO)
 
 
 @pytest.mark.slow
@@ -146,6 +153,16 @@ KINDS = (ft.SFT, ft.Pretraining, ft.DPO, ft.KTO)
         pytest.param(method(ft.Pretraining), LORA, id="pretraining"),
         pytest.param(method(ft.Pretraining), ft.Full(), id="pretraining-all-weights"),
         pytest.param(method(ft.DPO), LORA, id="dpo"),
+        pytest.param(method(ft.SFT), ft.LoRA(rank=4, rslora=True), id="sft-rslora"),
+        pytest.param(method(ft.SFT, weight_decay=2.0), ft.LoRA(rank=4, dora=True), id="sft-dora-decay"),
+        pytest.param(method(ft.SFT), ft.PromptTuning(tokens=3), id="sft-prompt-tuning"),
+        pytest.param(method(ft.SFT), ft.PrefixTuning(tokens=3), id="sft-prefix-tuning"),
+        pytest.param(method(ft.ORPO), ft.PrefixTuning(tokens=3), id="orpo-prefix-tuning"),
+        pytest.param(method(ft.DPO), ft.PromptTuning(tokens=3), id="dpo-prompt-tuning"),
+        pytest.param(method(ft.DPO), ft.PrefixTuning(tokens=3), id="dpo-prefix-tuning"),
+        pytest.param(method(ft.DPO), ft.LoRA(rank=4, dora=True, rslora=True), id="dpo-dora-rslora"),
+        pytest.param(method(ft.ORPO), LORA, id="orpo"),
+        pytest.param(method(ft.ORPO, beta=0.5, schedule="linear"), ft.Full(), id="orpo-beta-all-weights"),
         pytest.param(method(ft.KTO), LORA, id="kto"),
         pytest.param(method(ft.KTO, beta=0.3, desirable_weight=0.5, undesirable_weight=1.5), LORA, id="kto-weights"),
         pytest.param(method(ft.KTO, batch_size=4, steps=2, schedule="linear"), LORA, id="kto-batches"),
@@ -156,8 +173,10 @@ def test_losses_and_weights_are_those_of_trl(
     small: str, how: Any, adapter: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prefixes, "WORTHWHILE", 1)
+    # trl was given an adapted model, and takes that for its reference; here it is the base, always.
+    monkeypatch.setattr(prompts, "without", lambda model: nullcontext())
     theirs, reference = trl_run(small, how, adapter, tmp_path / "trl")
-    for engine in ("separate", "shared"):
+    for engine in ("separate",) if ahead(adapter) else ("separate", "shared"):
         (tmp_path / engine).mkdir()
         losses, weights = run(small, how, adapter, tmp_path / engine, engine=engine)  # type: ignore[arg-type]
         np.testing.assert_allclose(losses, theirs, rtol=0, atol=ATOL)
@@ -190,7 +209,9 @@ def test_the_rate_of_each_of_four_steps(schedule: Any, warmup: float, shares: li
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("adapter", [ft.LoRA(rank=4), ft.Full()], ids=["lora", "full"])
+@pytest.mark.parametrize(
+    "adapter", [LORA, ft.LoRA(rank=4, dora=True), ft.Full(), ft.PrefixTuning()], ids=["lora", "dora", "full", "prefix"]
+)
 def test_micro_batches_do_not_change_what_a_step_means(small: str, kind: Any, adapter: Any, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -201,7 +222,7 @@ def test_micro_batches_do_not_change_what_a_step_means(small: str, kind: Any, ad
         torch.testing.assert_close(weights[name], others[name], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO, ft.KTO], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [ft.SFT, ft.DPO, ft.ORPO, ft.KTO], ids=lambda kind: kind.__name__)
 def test_a_batch_too_big_for_the_memory_is_split_and_the_steps_stay_the_same(
     small: str, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +328,33 @@ def test_a_model_whose_logits_are_changed_after_the_head_is_left_as_it_is(small:
 
     inner.forward = doubled
     assert objectives.exact_logits(whole, block)[1] is False
+
+
+def test_an_answer_that_is_certain_has_odds_and_a_gradient() -> None:
+    """Log-probabilities of short answers that are known by heart are 0 in float32, and their odds infinite."""
+    ids = torch.tensor([[1, 2, 3], [1, 2, 4]])
+    block = Batch(ids, torch.ones_like(ids), torch.tensor([[False, True, True]] * 2))
+    logits = torch.zeros(4, 6)
+    logits[[0, 1, 2, 3], [2, 3, 2, 4]] = 200.0
+    logits.requires_grad_()
+    sums = objectives.orpo(lambda _: logits, block, 1, 0.1, 0.5)
+    sums.loss.backward()
+    assert sums.loss.isfinite()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_odds_may_stand_beside_the_likelihood_of_answers_alone(small: str, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    alone, _ = run(small, method(ft.ORPO, loss_on="completions", beta=1e-9, steps=1), LORA, tmp_path / "a")
+    whole, _ = run(small, method(ft.ORPO, beta=1e-9, steps=1), LORA, tmp_path / "b")
+    made = sequences(small, bases.tokenizer(small), pairs(ROWS), method(ft.ORPO, loss_on="completions"), 512)
+    plain = model(small, LORA)
+    block = batch(made, range(0, 2 * ROWS, 2), 0, "cpu")
+    expected = objectives.sft(objectives.all_logits(plain), block)
+    assert alone[0] == pytest.approx(float(expected.loss.detach()) / expected.count, rel=1e-5)
+    assert whole[0] != pytest.approx(alone[0], rel=1e-3)
 
 
 def test_groups_hold_every_row_once_within_the_budget() -> None:

@@ -209,6 +209,43 @@ def test_qlora_is_merged_into_the_weights_before_they_were_quantised(
         assert far < 0.08, name  # the 4 bits alone are further from it
 
 
+@pytest.fixture(scope="module")
+def dora(place: ft.Client) -> ft.Run:
+    adapter = ft.LoRA(rank=4, dora=True, rslora=True)
+    method = ft.SFT(steps=6, batch_size=8, learning_rate=5e-3, schedule="constant")
+    run = place.submit(ft.Job(name="colours", train=chats(8), adapter=adapter, method=method))
+    run.wait(progress=False)
+    return run
+
+
+def test_an_adapter_with_lengths_of_its_own_is_merged_with_them(place: ft.Client, dora: ft.Run, tmp_path: Path) -> None:
+    left = weights(folder(place, dora) / "model" / "adapter_model.safetensors")
+    assert sum("lora_magnitude_vector" in name for name in left) == 4 * 7
+    adapter = dora.export(tmp_path / "adapter")
+    assert said(place.model(str(adapter.folder))) == said(dora.model()) != said(place.model("tiny"))
+    assert "--kind merged" in adapter.serving["vllm"]  # which loads no such adapter
+    made = dora.export(tmp_path / "merged", "merged")
+    assert made.manifest["agreement"]["off"] <= made.manifest["agreement"]["bound"]
+    assert said(place.model(str(made.folder))) == said(dora.model())
+
+
+def test_weights_without_the_adapters_lengths_are_refused(
+    dora: ft.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = exporting._added
+
+    def forgetful(where: str, adapter: Path) -> Any:
+        plain = tmp_path / "plain"
+        shutil.copytree(adapter, plain)
+        config = json.loads((plain / "adapter_config.json").read_text())
+        (plain / "adapter_config.json").write_text(json.dumps({**config, "use_dora": False}))
+        return added(where, plain)
+
+    monkeypatch.setattr(exporting, "_added", forgetful)
+    with pytest.raises(ft.RunError, match="its logits are off by"):
+        dora.export(tmp_path / "merged", "merged")
+
+
 def test_all_weights_are_exported_as_they_are(place: ft.Client, run: ft.Run, merged: ft.Export, tmp_path: Path) -> None:
     whole, model = like(place, run, "whole")
     about = {**json.loads((model / "finetune.json").read_text()), "adapter": {"kind": "full"}, "full": True}

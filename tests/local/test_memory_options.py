@@ -123,7 +123,7 @@ def test_an_optimizer_restored_from_safetensors_goes_on_bit_for_bit(name: Any, t
         optimizer.step()
 
     whole = weights()
-    optimizer = optimizers.make(name, whole.values(), 1e-2, 0.1)
+    optimizer = optimizers.make(name, whole, 1e-2, 0.1)
     for at in range(3):
         step(optimizer, whole, at)
     groups = {"weights": whole, "optimizer": optimizers.state(optimizer, whole)}
@@ -131,7 +131,7 @@ def test_an_optimizer_restored_from_safetensors_goes_on_bit_for_bit(name: Any, t
     resumed = weights()
     for key, value in saved.tensors("weights").items():
         resumed[key].data.copy_(value)
-    another = optimizers.make(name, resumed.values(), 1e-2, 0.1)
+    another = optimizers.make(name, resumed, 1e-2, 0.1)
     optimizers.restore(another, resumed, saved.tensors("optimizer"))
     for at in range(3, 6):
         step(optimizer, whole, at)

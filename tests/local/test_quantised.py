@@ -22,10 +22,9 @@ pytest.importorskip("bitsandbytes")
 CPU = Device("cpu", "test", "float32", 1, 1)
 
 
-def gradients(base: str, *, look: bool) -> dict[str, Any]:
+def gradients(base: str, adapter: ft.QLoRA, *, look: bool) -> dict[str, Any]:
     import torch
 
-    adapter = ft.QLoRA(rank=4)
     model = bases.adapt(bases.load(base, CPU, adapter, train=True), adapter, seed=1)
     block = batch(tokenise(Renderer(base, bases.tokenizer(base)), chats(4), 512), range(4), 0, "cpu")
     logits = objectives.all_logits(model)
@@ -38,15 +37,16 @@ def gradients(base: str, *, look: bool) -> dict[str, Any]:
     return {name: parameter.grad for name, parameter in bases.trainable(model).items()}
 
 
+@pytest.mark.parametrize("adapter", [ft.QLoRA(rank=4), ft.QLoRA(rank=4, dora=True, rslora=True)], ids=["plain", "dora"])
 @pytest.mark.parametrize("avx512bf16", [False, True])
 def test_a_validation_in_between_leaves_the_gradients_as_they_are(
-    small: str, avx512bf16: bool, monkeypatch: pytest.MonkeyPatch
+    small: str, avx512bf16: bool, adapter: ft.QLoRA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With AVX512-BF16, in eval mode, bitsandbytes repacks the weights for good, and what comes after is wrong."""
     import torch
 
     monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: avx512bf16)
-    plain, looked = gradients(small, look=False), gradients(small, look=True)
+    plain, looked = gradients(small, adapter, look=False), gradients(small, adapter, look=True)
     assert any(gradient.abs().max() > 0 for gradient in plain.values())
     for name in plain:
         assert torch.equal(plain[name], looked[name])

@@ -127,7 +127,7 @@ def test_two_processes_that_submit_at_once_make_one_run(client: ft.Client, small
 
 @pytest.mark.parametrize(
     "method",
-    [ft.SFT, ft.DPO, *(pytest.param(each, marks=pytest.mark.soak) for each in (ft.Pretraining, ft.KTO))],
+    [ft.SFT, ft.DPO, *(pytest.param(each, marks=pytest.mark.soak) for each in (ft.Pretraining, ft.ORPO, ft.KTO))],
     ids=lambda method: method.__name__,
 )
 def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
@@ -135,7 +135,7 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
 ) -> None:
     more = {"batch_size": 4, "learning_rate": 1e-2, "epochs": 2.5, "validate_every": 5}
     adapter = ft.LoRA(rank=4, dropout=0.1)
-    rows = {"sft": chats, "pretraining": texts, "dpo": pairs, "kto": rated}[method().kind]
+    rows = {"sft": chats, "pretraining": texts, "dpo": pairs, "orpo": pairs, "kto": rated}[method().kind]
     job = ft.Job(name="a", train=rows(24), validation=rows(6, 50), method=method(**more), adapter=adapter)
     whole = client.submit(job)
     whole.wait(progress=False)
