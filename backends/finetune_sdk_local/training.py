@@ -20,7 +20,17 @@ from torch import Tensor
 
 from finetune_sdk.errors import BackendError
 from finetune_sdk.job import DPO, KTO, ORPO, Method
-from finetune_sdk_local import activations, bases, checkpoints, engines, objectives, optimizers, prefixes, prompts
+from finetune_sdk_local import (
+    activations,
+    bases,
+    checkpoints,
+    engines,
+    objectives,
+    optimizers,
+    prefixes,
+    prompts,
+    randomness,
+)
 from finetune_sdk_local.batches import Batch, Plan, batch
 from finetune_sdk_local.checkpoints import Saved
 from finetune_sdk_local.devices import Device
@@ -29,11 +39,10 @@ from finetune_sdk_local.memory import peak_bytes
 from finetune_sdk_local.objectives import Logits, Sums
 from finetune_sdk_local.options import Optimizer
 from finetune_sdk_local.processes import Processes
+from finetune_sdk_local.progress import Progress, diverged, learning_rate
 from finetune_sdk_local.ratings import Rated, in_order
 from finetune_sdk_local.tokenising import Sequences
 
-DIVERGED, IN_A_ROW = 3.0, 3
-"""A validation loss of so many times the base's, and one nat above it at least, in so many validations is a divergence."""
 Report = Callable[[str, str, Mapping[str, Any]], None]
 Result = TypeVar("Result")
 
@@ -75,35 +84,6 @@ class Options:
     engine: prefixes.Engine = "auto"
     optimizer: Optimizer = "adamw"
     offload: bool = False
-
-
-@dataclass
-class Progress:
-    """Where a run is. Everything here is in each checkpoint."""
-
-    step: int = 0
-    trained_tokens: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    best_step: int | None = None
-    best_loss: float = math.inf
-    best_score: float = 0.0
-    start_loss: float = math.inf
-    diverging: int = 0
-    waited: int = 0
-
-
-def learning_rate(method: Method, step: int, steps: int) -> float:
-    """The rate of step `step` (from 0): linear warmup, then the schedule down to 0 after the last step."""
-    assert method.learning_rate is not None
-    warmup = math.ceil((method.warmup or 0.0) * steps)
-    if step < warmup:
-        return method.learning_rate * (step + 1) / warmup
-    if method.schedule == "constant":
-        return method.learning_rate
-    done = (step - warmup) / max(1, steps - warmup)
-    share = 0.5 * (1 + math.cos(math.pi * done)) if method.schedule == "cosine" else 1 - done
-    return method.learning_rate * share
 
 
 @dataclass
@@ -164,7 +144,7 @@ class Training:
 
     def _prepare(self) -> None:
         """Tries the longest batch before step 1, so that memory runs out now or not at all; changes nothing that is kept."""
-        before = _random_state(self.device)
+        before = randomness.state(self.device)
         longest = self.data.train.lengths.reshape(-1, self.data.width).max(1)
         by_length = np.argsort(-longest, kind="stable")
         self._choose_engine(int(by_length[-1]))
@@ -172,7 +152,7 @@ class Training:
             self._within_memory(self._score_reference)
         self._within_memory(lambda: self._backward(by_length[: self.plan.batch_size].tolist()))
         self.optimizer.zero_grad(set_to_none=True)
-        _set_random_state(before, self.device)
+        randomness.restore(before, self.device)
 
     def _within_memory(self, attempt: Callable[[], Result]) -> Result:
         """Halves the tokens at once until the attempt fits. Raises BackendError when one example alone is too big."""
@@ -284,7 +264,7 @@ class Training:
         figures = self._within_memory(lambda: self._backward(examples))
         norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.options.max_gradient_norm))
         if not math.isfinite(figures["loss"]) or not math.isfinite(norm):
-            raise _diverged(f"the loss of step {step + 1} is {figures['loss']} (gradient norm {norm})")
+            raise diverged(f"the loss of step {step + 1} is {figures['loss']} (gradient norm {norm})")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         rows = self.data.of(self.data.train, examples)
@@ -332,43 +312,22 @@ class Training:
 
                 self._each(sequences, part.tolist(), look)
         summed = self.processes.totals(totals)
-        before = _random_state(self.device)
+        before = randomness.state(self.device)
         seen = self.processes.all(dict(self.watch(self.micro_tokens)))[0]
-        _set_random_state(before, self.device)
+        randomness.restore(before, self.device)
         self.model.train()
         figures = {**{f"validation_{name}": total / count for name, total in summed.items()}, **seen}
         if not math.isfinite(figures["validation_loss"]):
-            raise _diverged(f"the validation loss after step {self.progress.step} is {figures['validation_loss']}")
+            raise diverged(f"the validation loss after step {self.progress.step} is {figures['validation_loss']}")
         self.report("metrics", "", {"step": self.progress.step, "steps": self.plan.steps, **figures})
         if self.progress.step == 0:
             self.progress.start_loss = figures["validation_loss"]
             return False
         if "validation_score" not in figures:
-            self._look_for_divergence(figures["validation_loss"])
-        score, loss = figures.get("validation_score", 0.0), figures["validation_loss"]
-        if (score, -loss) > (self.progress.best_score, -self.progress.best_loss):
-            self.progress.best_score, self.progress.best_loss = score, loss
-            self.progress.best_step, self.progress.waited = self.progress.step, 0
-            return True
-        self.progress.waited += 1
-        return False
-
-    def _look_for_divergence(self, loss: float) -> None:
-        """Raises BackendError when validations in a row are far worse than the base, and none was better."""
-        progress, start = self.progress, self.progress.start_loss
-        far = loss > max(DIVERGED * start, start + 1.0)
-        progress.diverging = progress.diverging + 1 if far else 0
-        if progress.diverging != IN_A_ROW:
-            return
-        found = (
-            f"the validation loss after step {progress.step} is {loss:.3f}, and was {start:.3f} before the first step: "
-            f"{IN_A_ROW} validations in a row are more than {DIVERGED:g} times as bad as the base"
-        )
-        if progress.best_loss >= start:
-            raise _diverged(found)
-        self.report(
-            "message", f"warning: {found}. The best so far is that of step {progress.best_step}, and is kept", {}
-        )
+            astray = self.progress.astray(figures["validation_loss"])
+            if astray is not None:
+                self.report("message", f"warning: {astray}", {})
+        return self.progress.best(figures)
 
     def _should_stop_early(self) -> bool:
         patience = self.method.early_stopping
@@ -394,7 +353,7 @@ class Training:
             checkpoints.write_tensors(kept, self.reference)
 
     def _save(self) -> None:
-        random = _joined(self.processes.all(_random_state(self.device)))
+        random = randomness.joined(self.processes.all(randomness.state(self.device)))
         if not self.processes.first:
             return
         moments = optimizers.state(self.optimizer, self.weights)
@@ -414,7 +373,7 @@ class Training:
         optimizers.restore(self.optimizer, self.weights, saved.tensors("optimizer"))
         self.progress = Progress(**saved.state["progress"])
         self.micro_tokens = int(saved.state["micro_tokens"])
-        _set_random_state(_own(saved.tensors("random"), self.processes.rank), self.device)
+        randomness.restore(randomness.own(saved.tensors("random"), self.processes.rank), self.device)
 
 
 def _add(totals: dict[str, float], sums: Sums) -> None:
@@ -438,42 +397,6 @@ def _anothers(saved: Saved, why: str) -> BackendError:
     return BackendError(
         f"the checkpoint {saved.folder} belongs to another job: {why}.",
         cure="remove it from there and resume, which goes on from the checkpoint before it, or from the start",
-    )
-
-
-def _random_state(device: Device) -> dict[str, Tensor]:
-    state = {"cpu": torch.get_rng_state()}
-    if device.kind == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state()
-    if device.kind == "mps":
-        state["mps"] = torch.mps.get_rng_state()
-    return state
-
-
-def _set_random_state(state: Mapping[str, Tensor], device: Device) -> None:
-    torch.set_rng_state(state["cpu"])
-    if device.kind == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"])
-    if device.kind == "mps" and "mps" in state:
-        torch.mps.set_rng_state(state["mps"])
-
-
-def _joined(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The random states of all processes; the names of the first are those of a run in one process."""
-    return {f"{name}.{rank}" if rank else name: state for rank, own in enumerate(states) for name, state in own.items()}
-
-
-def _own(states: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
-    kept = {
-        name.partition(".")[0]: state for name, state in states.items() if name.partition(".")[2] == str(rank or "")
-    }
-    return kept or _own(states, 0)
-
-
-def _diverged(found: str) -> BackendError:
-    return BackendError(
-        f"{found}: the run has diverged.",
-        cure="lower the learning rate, and look at the rows of that step; the last good checkpoint is kept",
     )
 
 

@@ -16,10 +16,11 @@ from finetune_sdk_local import bases, objectives, prefixes, prompts, ratings
 from finetune_sdk_local.batches import Batch, batch, grouped, plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.prepare import sequences, steps, width
+from finetune_sdk_local.progress import learning_rate
 from finetune_sdk_local.prompts import ahead
 from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.tokenising import tokenise
-from finetune_sdk_local.training import Data, Options, Training, learning_rate
+from finetune_sdk_local.training import Data, Options, Training
 from local_data import chats, pairs, rated, texts
 
 CPU = Device("cpu", "test", "float32", 1, 1)
