@@ -15,8 +15,8 @@ pytest.importorskip("openai")
 
 from finetune_sdk.serve.service import Options
 from finetune_sdk.testing import FakeBackend
-from scripted import Scripted
 from serving import Served, in_a_thread
+from speakers import Scripted
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import openai
 import pytest
 
 from finetune_sdk.model import Sampling
-from scripted import Scripted, asked, said
 from serving import Served, lines
+from speakers import Scripted, asked, said
 
 
 def test_several_answers_are_drawn_and_a_greedy_one_is_drawn_once(scripted: tuple[Served, Scripted]) -> None:

@@ -17,8 +17,8 @@ import pytest
 from finetune_sdk.errors import AnswersError, BackendError
 from finetune_sdk.serve.service import Options
 from finetune_sdk.testing import FakeBackend
-from scripted import Scripted, asked, held, said, until
 from serving import Served, in_a_thread
+from speakers import Scripted, asked, held, said, until
 
 
 def test_requests_that_arrive_together_are_answered_together(scripted: tuple[Served, Scripted]) -> None:

@@ -10,8 +10,8 @@ from openai.types.chat.chat_completion import ChoiceLogprobs
 
 from finetune_sdk.model import Answer
 from finetune_sdk.serve.speech import Speech
-from scripted import Scripted, asked
 from serving import Served
+from speakers import Scripted, asked
 
 
 def test_a_stream_is_heard_while_it_is_said(scripted: tuple[Served, Scripted]) -> None:
