@@ -22,7 +22,7 @@ demo: install
 
 # Two tests at once: most of them wait for processes, not for a core.
 test: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=20
 
 check: install
 	$(BIN)/ruff format --check .
