@@ -69,7 +69,8 @@ class Separate:
             rows = [int(examples[at]) * width + side for at in group for side in range(width)]
             with self.setting.precision():
                 loss = visit(self.logits, batch(sequences, rows, self.setting.pad, self.setting.device.kind), rows)
-            _backward(loss)
+            if loss is not None:
+                torch.autograd.backward(loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +105,6 @@ class Shared:
             roots.append((loss, torch.ones_like(loss)))
         if roots:
             torch.autograd.backward([root for root, _ in roots], [gradient for _, gradient in roots])
-
-
-def _backward(loss: Tensor | None) -> None:
-    if loss is not None:
-        loss.backward()  # type: ignore[no-untyped-call]
-
-
-def separate(setting: Setting, logits: Logits) -> Separate:
-    return Separate(logits, setting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class Training:
         self.micro_tokens = self.options.micro_tokens
         rate, decay = self.method.learning_rate or 0.0, self.method.weight_decay or 0.0
         self.optimizer = optimizers.make(self.options.optimizer, self.weights, rate, decay)
-        self.engine: Engine = engines.separate(self._setting(), objectives.all_logits(self.model))
+        self.engine: Engine = engines.Separate(objectives.all_logits(self.model), self._setting())
 
     def run(self, saved: Saved | None = None) -> Progress:
         """From the start, or from a checkpoint, to the end. Raises Stopped, or BackendError for a loss that is not finite."""
@@ -177,7 +177,7 @@ class Training:
         train = self.data.train
         block = batch(train, self.data.of(train, [shortest]), self.pad, self.device.kind)
         logits, picks = objectives.exact_logits(self.model, block)
-        separate = engines.separate(self._setting(), logits)
+        separate = engines.Separate(logits, self._setting())
         steps = [self.plan.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, self.plan.steps))]
         choice = engines.chosen(self.options.engine, self._setting(), separate, picks, train, steps)
         self.engine = choice.engine

@@ -159,7 +159,7 @@ class Watch:
         learnt = self._general.trained_counts.nonzero()[0]
         shortest = int(learnt[self._general.lengths[learnt].argmin()])
         logits, _ = objectives.exact_logits(self._model, batch(self._general, [shortest], pad, device.kind))
-        engine = engines.separate(engines.Setting(self._model, 1, pad, device, True), logits)
+        engine = engines.Separate(logits, engines.Setting(self._model, 1, pad, device, True))
 
         def look(logits: Logits, block: Batch, rows: Sequence[int]) -> None:
             nonlocal total

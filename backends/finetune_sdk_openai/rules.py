@@ -191,17 +191,17 @@ def _odd(image: Any) -> str | None:
 
 def _graded(train: Dataset, grader: dict[str, Any]) -> Iterator[Finding]:
     wanted = templates(grader)
-    rows = [
-        index
+    lacking = {
+        index: sorted(wanted - example.reference.keys())
         for index, example in enumerate(train)
         if isinstance(example, TaskExample) and not wanted <= example.reference.keys()
-    ]
-    if rows:
-        lacking = sorted(wanted - train[rows[0]].reference.keys())  # type: ignore[union-attr]
+    }
+    if lacking:
+        rows = list(lacking)
         yield Finding(
             "grader",
             "error",
-            f"{train.where(rows[0])}: the grader reads item.{lacking[0]}, which the row does not have ({len(rows)} such rows).",
+            f"{train.where(rows[0])}: the grader reads item.{lacking[rows[0]][0]}, which the row does not have ({len(rows)} such rows).",
             "give every row that key, or mend the grader",
             tuple(train.line(row) for row in rows[:SHOWN]),
             len(rows),

@@ -62,8 +62,9 @@ def _method(resolved: Resolved) -> dict[str, Any]:
         words["n_epochs"] = int(method.epochs)
     if method.batch_size is not None:
         words["batch_size"] = method.batch_size
-    if getattr(method, "beta", None) is not None:
-        words["beta"] = method.beta  # type: ignore[union-attr]
+    beta = getattr(method, "beta", None)
+    if beta is not None:
+        words["beta"] = beta
     kind = _METHODS[method.kind]
     settings: dict[str, Any] = {"hyperparameters": words}
     if isinstance(method, RFT):

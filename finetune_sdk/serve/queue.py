@@ -332,9 +332,8 @@ class Queue:
             self._rest(pause, told)
 
     def _end_run(self, run: Run, tuning: Tuning) -> None:
-        backend = self._client.backend
-        if tuning.wish == "pause" and "pause" in backend.capabilities.verbs:
-            getattr(backend, "pause")(run.key)  # noqa: B009 - optional: not a method of every backend
+        if tuning.wish == "pause" and "pause" in self._client.backend.capabilities.verbs:
+            run.pause()
         else:
             run.cancel()
 

@@ -78,7 +78,7 @@ def test_prefixes_are_not_shared_behind_them(small: str, adapter: Any, tmp_path:
     training(small, SFT, adapter, tmp_path, said).run()
     assert "engine: each sequence by itself: its adapter stands before each sequence" in said
     setting = engines.Setting(model(small, adapter), 1, 0, CPU, answers=True)
-    plain = engines.separate(setting, objectives.all_logits(setting.model))
+    plain = engines.Separate(objectives.all_logits(setting.model), setting)
     made = sequences(small, bases.tokenizer(small), chats(4), SFT, 400)
     with pytest.raises(ft.BackendError, match="stands before each sequence"):
         engines.chosen("shared", setting, plain, False, made, [[0, 1]])
