@@ -49,7 +49,7 @@ class Case:
     steps: int
     base: str | None = None
     device: Device = CPU
-    adapter: ft.LoRA | ft.QLoRA = ft.LoRA(rank=RANK)  # noqa: RUF009 - it is frozen
+    adapter: ft.LoRA | ft.QLoRA = ft.LoRA(rank=RANK)
 
     @property
     def method(self) -> ft.SFT | ft.DPO:

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+
 from pages import ROOT, Folder
 
 DEMO = ROOT / "finetune_sdk" / "demo"

@@ -18,10 +18,10 @@ from unittest.mock import patch
 
 import pytest
 import yaml
-from pages import PAGES, ROOT, Block, Folder, all_blocks, blocks, commands, settings, trains_here
 
 import finetune_sdk as ft
 from finetune_sdk.backend import open_backend
+from pages import PAGES, ROOT, Block, Folder, all_blocks, blocks, commands, settings, trains_here
 
 ELSEWHERE = {"backend-contract.md": "core/test_contract_page.py"}
 WITH_CODE = [page for page in PAGES if blocks(page, "python") and page.name not in ELSEWHERE]

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from pages import PAGES, ROOT
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
