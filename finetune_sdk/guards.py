@@ -96,14 +96,13 @@ def evaluator_table(evaluator: Any) -> dict[str, Any]:
 
 def evaluator_of(table: dict[str, Any]) -> Evaluator:
     """The evaluator that a table describes. Raises JobError for one that is not the SDK's own, or of another version."""
-    from finetune_sdk.evaluation.evaluators import ExactMatch, FieldMatch, JSONSchema, Length
+    from finetune_sdk.evaluation.evaluators import KINDS
 
-    kinds: dict[str, Any] = {kind.__name__: kind for kind in (ExactMatch, FieldMatch, JSONSchema, Length)}
-    kind = kinds.get(table["kind"])
+    kind = KINDS.get(table["kind"])
     if kind is None:
         raise JobError(
             f"{table['kind']} is an evaluator of your own, which the process of a run cannot make.",
-            cure=f"use {', '.join(kinds)}; evaluate the run's checkpoints with your own",
+            cure=f"use {', '.join(KINDS)}; evaluate the run's checkpoints with your own",
         )
     if table["version"] != kind.version:
         raise JobError(

@@ -12,6 +12,7 @@ import torch
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.evaluation.evaluators import Case, Evaluator
+from finetune_sdk.evaluation.evaluators.memorisation import Known, besides, taught
 from finetune_sdk.guards import Guards, evaluator_of
 from finetune_sdk.job import SFT, Method, Pretraining
 from finetune_sdk.messages import ChatExample
@@ -20,7 +21,6 @@ from finetune_sdk_local import bases, engines, objectives
 from finetune_sdk_local.batches import Batch, batch
 from finetune_sdk_local.generation import LocalModel
 from finetune_sdk_local.loaded import LoadedBase, Voice
-from finetune_sdk_local.memorised import Known
 from finetune_sdk_local.objectives import Logits
 from finetune_sdk_local.prepare import RunJob, sequences
 from finetune_sdk_local.rendering import Renderer
@@ -100,7 +100,7 @@ class Watch:
         if self._table.get("memorisation"):
             train = self._run.dataset("train")
             assert train is not None
-            self._known = Known(_said(example) for example in train)
+            self._known = Known(map(taught, train))
         renderer = Renderer(self._job.base, tokenizer)
         self._asked = LocalModel(
             "the model in training",
@@ -126,7 +126,7 @@ class Watch:
             passed = sum(_passes(self._evaluators, case, answer) for case, answer in pairs)
             seen["validation_score"] = passed / len(pairs)
         if self._known is not None:
-            again = sum(self._known.by_heart(answer.text, _besides(case)) for case, answer in pairs)
+            again = sum(self._known.by_heart(answer.text, besides(case)) for case, answer in pairs)
             seen["memorised"] = again / len(pairs)
             if again > 1 and seen["memorised"] > max(BY_HEART, self._before("memorised")):
                 self._warn(
@@ -188,16 +188,6 @@ class Watch:
         if what not in self._warned:
             self._warned.add(what)
             self._run.append("message", f"warning: {message}", {"warning": what})
-
-
-def _said(example: Any) -> str:
-    return (
-        "\n".join(m.text for m in example.messages if m.role == "assistant") if isinstance(example, ChatExample) else ""
-    )
-
-
-def _besides(case: Case) -> str:
-    return "\n".join([*(m.text for m in case.prompt.messages), case.expected.text if case.expected else ""])
 
 
 @contextmanager

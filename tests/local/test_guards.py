@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import pytest
 
 import finetune_sdk as ft
+from finetune_sdk.evaluation.evaluators.memorisation import Known
 from finetune_sdk.job import Adapter
 from finetune_sdk_local import checkpoints
-from finetune_sdk_local.memorised import Known
 from finetune_sdk_local.training import Stopped
 from local_data import chats, pairs, texts
 from prepared import figures, prepared

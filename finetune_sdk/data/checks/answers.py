@@ -137,6 +137,13 @@ def _unclosed(text: str) -> bool:
     return False
 
 
+def refusal(text: str) -> re.Match[str] | None:
+    """Where a text refuses in a model's stock phrases, in its first 300 characters."""
+    if not any(map(text[:300].lower().__contains__, _TELLTALES)):
+        return None
+    return _REFUSALS.search(text, 0, 300)
+
+
 @dataclass(slots=True)
 class Refusals:
     """Answers that refuse in a model's stock phrases; polite regrets of a person ("I cannot find your order") are none.
@@ -155,7 +162,7 @@ class Refusals:
             return
         self._answers += 1
         text = said(answer)
-        if text and any(map(text[:300].lower().__contains__, _TELLTALES)) and (found := _REFUSALS.search(text, 0, 300)):
+        if (found := refusal(text)) is not None:
             self._places.add(index, text[found.start() :])
 
     def findings(self, rows: Rows) -> Iterator[Finding]:

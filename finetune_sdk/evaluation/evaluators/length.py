@@ -14,19 +14,25 @@ from finetune_sdk.model import Answer
 class Length:
     """The answer's length lies within the limits, which count as allowed. Characters are Unicode code points.
 
-    Tokens are those that the place counted; where it counted none, the case is an error and is not scored.
+    Words are what stands between white space; use characters for languages without it. Tokens are those that the place counted; where it counted none, the case is an error and is not scored.
     """
 
     max_characters: int | None = None
     min_characters: int | None = None
     max_tokens: int | None = None
     min_tokens: int | None = None
+    max_words: int | None = None
+    min_words: int | None = None
     name: str = "Length"
     version: ClassVar[int] = 1
     pure: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        pairs = ((self.min_characters, self.max_characters), (self.min_tokens, self.max_tokens))
+        pairs = (
+            (self.min_characters, self.max_characters),
+            (self.min_tokens, self.max_tokens),
+            (self.min_words, self.max_words),
+        )
         if all(limit is None for pair in pairs for limit in pair):
             raise EvaluationError("Length has no limit.", cure="give one, such as max_characters=280")
         for limit in (limit for pair in pairs for limit in pair if limit is not None):
@@ -40,6 +46,8 @@ class Length:
 
     def judge(self, case: Case, answer: Answer) -> Score:
         score = _within(len(answer.text), "characters", self.min_characters, self.max_characters)
+        if score.passed and not (self.max_words is None and self.min_words is None):
+            score = _within(len(answer.text.split()), "words", self.min_words, self.max_words)
         if not score.passed or (self.max_tokens is None and self.min_tokens is None):
             return score
         if answer.output_tokens is None:

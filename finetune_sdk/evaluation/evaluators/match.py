@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from finetune_sdk.errors import EvaluationError
+from finetune_sdk.evaluation.evaluators import given
 from finetune_sdk.evaluation.evaluators.case import Case, Score
-from finetune_sdk.evaluation.evaluators.reading import NotJSONError, call_data, said, same, shown
+from finetune_sdk.evaluation.evaluators.reading import ABSENT, NotJSONError, at, call_data, said, same, shown
 from finetune_sdk.messages import Message
 from finetune_sdk.model import Answer
 
-_ABSENT = object()
 _NAMED_FAULTS = 3
 
 
@@ -29,7 +29,7 @@ class ExactMatch:
     pure: ClassVar[bool] = True
 
     def judge(self, case: Case, answer: Answer) -> Score:
-        expected = _expected(case)
+        expected = given.expected(case)
         if expected.tool_calls:
             return self._calls(expected, answer)
         if answer.tool_calls:
@@ -79,7 +79,7 @@ class FieldMatch:
         object.__setattr__(self, "name", name)
 
     def judge(self, case: Case, answer: Answer) -> Score:
-        expected = _expected(case)
+        expected = given.expected(case)
         calls = bool(expected.tool_calls)
         wanted = self._wanted(case, expected, calls)
         try:
@@ -88,10 +88,10 @@ class FieldMatch:
             return Score(False, str(fault), 0.0, dict.fromkeys(wanted, False))
         if not isinstance(value, dict | list):
             return Score(False, f"{shown(value)} is not an object", 0.0, dict.fromkeys(wanted, False))
-        got = {field: _at(value, field) for field in wanted}
-        matches = {field: got[field] is not _ABSENT and same(got[field], want) for field, want in wanted.items()}
+        got = {field: at(value, field) for field in wanted}
+        matches = {field: got[field] is not ABSENT and same(got[field], want) for field, want in wanted.items()}
         wrong = [
-            f"{field} is {'missing' if got[field] is _ABSENT else shown(got[field])}, expected {shown(wanted[field])}"
+            f"{field} is {'missing' if got[field] is ABSENT else shown(got[field])}, expected {shown(wanted[field])}"
             for field, match in matches.items()
             if not match
         ]
@@ -113,8 +113,8 @@ class FieldMatch:
                 cure="use ExactMatch for such answers",
             )
         names = self.fields or (tuple(value) if isinstance(value, dict) else tuple(map(str, range(len(value)))))
-        wanted = {name: _at(value, name) for name in names}
-        absent = [name for name, want in wanted.items() if want is _ABSENT]
+        wanted = {name: at(value, name) for name in names}
+        absent = [name for name, want in wanted.items() if want is ABSENT]
         if absent:
             has = list(value) if isinstance(value, dict) else f"items 0 to {len(value) - 1}"
             raise EvaluationError(
@@ -122,32 +122,3 @@ class FieldMatch:
                 cure="compare a field that every expected answer has, or mend the case",
             )
         return wanted
-
-
-def _expected(case: Case) -> Message:
-    if case.expected is None:
-        raise EvaluationError(
-            f"{case.where}: nothing is expected of this case, so no answer can match it.",
-            cure="add the assistant's answer to the case",
-        )
-    return case.expected
-
-
-def _at(value: Any, path: str) -> Any:
-    # A name that holds a dot itself is found before it is taken for a path.
-    if isinstance(value, Mapping) and path in value:
-        return value[path]
-    for step in path.split("."):
-        if isinstance(value, Mapping) and step in value:
-            value = value[step]
-        elif (
-            isinstance(value, list)
-            and step.isdecimal()
-            and step.isascii()
-            and len(step) < 10
-            and int(step) < len(value)
-        ):
-            value = value[int(step)]
-        else:
-            return _ABSENT
-    return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -12,6 +13,8 @@ from finetune_sdk.messages import Message, ToolCall
 from finetune_sdk.model import Answer
 
 DEPTH_LIMIT = 1024
+ABSENT = object()
+"""What stands where nothing does: null is something."""
 _SHOWN_DEPTH = 20
 _LONG_NUMBER = re.compile(r"[0-9]{20}")
 _FENCE = "```"
@@ -47,11 +50,15 @@ def _refused(text: str, fault: json.JSONDecodeError) -> str:
     return f"not JSON at character {fault.pos + 1} ({fault.msg}): {shown(text)}"
 
 
-def unfenced(text: str) -> str:
-    """What stands in the one code fence that the whole text is, or the text itself."""
+def unfenced(text: str, *languages: str) -> str:
+    """What stands in the one code fence that the whole text is (of these languages, or JSON), or the text itself."""
     block = text.strip()
     first, newline, rest = block.partition("\n")
-    if newline and rest.endswith(_FENCE) and first.strip().lower() in (_FENCE, _FENCE + "json"):
+    if (
+        newline
+        and rest.endswith(_FENCE)
+        and first.strip().lower() in (_FENCE, *(_FENCE + name for name in languages or ("json",)))
+    ):
         return rest.removesuffix(_FENCE)
     return text
 
@@ -74,6 +81,37 @@ def said(turn: Answer | Message, *, calls: bool) -> Any:
 def call_data(call: ToolCall) -> dict[str, Any]:
     """A tool call without its id, which is the place's own."""
     return {"name": call.name, "arguments": dict(call.arguments)}
+
+
+def at(value: Any, path: str) -> Any:
+    """What stands in a field, or at a dotted path (`customer.id`, `items.0.price`); ABSENT where nothing does."""
+    # A name that holds a dot itself is found before it is taken for a path.
+    if isinstance(value, Mapping) and path in value:
+        return value[path]
+    for step in path.split("."):
+        if isinstance(value, Mapping) and step in value:
+            value = value[step]
+        elif (
+            isinstance(value, list)
+            and step.isdecimal()
+            and step.isascii()
+            and len(step) < 10
+            and int(step) < len(value)
+        ):
+            value = value[int(step)]
+        else:
+            return ABSENT
+    return value
+
+
+def field_of(text: str, path: str | None) -> Any:
+    """What the field of a JSON text holds, or the text itself without a path. Raises NotJSONError."""
+    if path is None:
+        return text
+    value = at(parsed(text), path)
+    if value is ABSENT:
+        raise NotJSONError(f"{path} is missing")
+    return value
 
 
 def same(first: Any, second: Any) -> bool:

@@ -61,6 +61,13 @@ class JSONSchema:
             return Score(False, str(fault) if isinstance(fault, NotJSONError) else f"not JSON: {shown(str(fault))}")
         return Score(False, _reason(self._compiled, value))
 
+    def breach(self, value: Any) -> str | None:
+        """Why the schema does not allow a value; None where it does. Raises EvaluationError where a pattern is given up."""
+        try:
+            return None if self._compiled.is_valid(value) else _reason(self._compiled, value)
+        except ValueError as fault:
+            return f"not JSON: {shown(str(fault))}"
+
     def _value(self, answer: Answer) -> Any:
         if answer.tool_calls and not answer.text.strip():
             return said(answer, calls=True)
@@ -128,11 +135,17 @@ def _reason(compiled: _Validator, value: Any) -> str:
     # Naming the first fault collects those of every branch of anyOf and oneOf, level by level: exponential in depth.
     if deeper_than(value, _EXPLAINED_DEPTH):
         return "the schema does not allow it (nested too deeply to say where)"
-    from jsonschema_rs import ValidationError
+    from jsonschema_rs import ValidationError, ValidationErrorKind
 
     try:
         compiled.validate(value)
     except ValidationError as fault:
+        if isinstance(fault.kind, ValidationErrorKind.BacktrackLimitExceeded | ValidationErrorKind.RegexEngineFailure):
+            at = "/".join(map(str, fault.schema_path))
+            raise EvaluationError(
+                f"the pattern at {at} of the schema took more than {_BACKTRACKS:,} steps back and was given up.",
+                cure="write it without nested repetitions, look-around and back references",
+            ) from None
         at = ".".join(map(str, fault.instance_path))
         message = fault.message.replace(_INSTANCE, shown(fault.instance), 1)
         return f"{at + ': ' if at else ''}{message if len(message) <= 300 else message[:300] + '…'}"
