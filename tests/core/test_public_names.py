@@ -8,13 +8,18 @@ import finetune_sdk
 from finetune_sdk import errors
 
 NAMES = [
-    "DPO", "KTO", "ORPO", "RFT", "SFT", "Answer", "AnswersError", "Backend", "BackendError", "BudgetError", "Capabilities", "Case", "ChatExample",
-    "Checkpoint", "Client", "Conversation", "Dataset", "DatasetError", "Draft", "Drafts", "Estimate", "Evaluation", "EvaluationError",
-    "Event", "ExactMatch", "Export", "FieldMatch", "Finding", "FinetuneError", "Full", "Guards", "InputError", "JSONSchema", "Job",
-    "JobError", "JobFile", "Length", "LoRA", "Log", "Message", "MissingDependencyError", "Model", "NotFoundError",
-    "Observed", "Origin", "PastFile", "PastJob", "Place", "PreferenceExample", "PrefixTuning", "Pretraining", "Price", "PromptTuning", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "RefusedError", "Report", "Resolved",
-    "Result", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample",
-    "TextExample", "ToolCall", "UnsupportedError", "judged_pairs", "rated_pairs",
+    "DPO", "KTO", "ORPO", "RFT", "SFT", "Answer", "AnswersError", "Backend", "BackendError", "Bounded", "BudgetError",
+    "Capabilities", "Case", "ChatExample", "Check", "Checkpoint", "ChrF", "Client", "Confusion", "Contains",
+    "Conversation", "Counts", "Dataset", "DatasetError", "Draft", "Drafts", "EntitySpans", "Estimate", "Evaluation",
+    "EvaluationError", "Event", "ExactMatch", "Export", "FieldMatch", "Finding", "FinetuneError", "Forbidden", "Full",
+    "Guards", "InputError", "Instruction", "Instructions", "JSONSchema", "Job", "JobError", "JobFile", "LabelSets",
+    "Labels", "Language", "Length", "LoRA", "Log", "Memorisation", "Message", "MissingDependencyError", "Model",
+    "NormalisedMatch", "NotFoundError", "NumericMatch", "Observed", "Origin", "PastFile", "PastJob", "Pattern",
+    "Perplexity", "Place", "PreferenceExample", "PrefixTuning", "Pretraining", "Price", "PromptTuning", "Prompted",
+    "QLoRA", "Range", "RatedExample", "Recorded", "Refusal", "RefusedError", "Report", "Resolved", "Result", "RougeL",
+    "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample", "Template",
+    "TextExample", "ToolCall", "ToolCalls", "UnsupportedError", "ValidCSV", "ValidSQL", "ValidXML", "ValidYAML",
+    "confusion", "entity_counts", "judged_pairs", "label_counts", "macro_f1", "micro", "rated_pairs",
 ]  # fmt: skip
 
 

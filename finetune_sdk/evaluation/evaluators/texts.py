@@ -15,9 +15,9 @@ from finetune_sdk.model import Answer
 
 _ARTICLES = frozenset({"a", "an", "the"})
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
-_OF_NUMBERS = r"(?<=\d)[.,](?=\d)|(?<!\w)[-−](?=\d)|(?<=\d)%"
-_INSIDE = re.compile(rf"(?!{_OF_NUMBERS})[.'’]")
-_BETWEEN = re.compile(rf"(?!{_OF_NUMBERS})[^\w\s]|_")
+# What belongs to a number stays: points and commas between digits, a minus before one, a percent sign behind one.
+_INSIDE = re.compile(r"[.'’](?:(?<!\d.)|(?!\d))")
+_BETWEEN = re.compile(r"[^\w\s.,'’%−-]|_|,(?:(?<!\d,)|(?!\d))|[-−](?:(?<=\w.)|(?!\d))|%(?<!\d%)")
 _NAMED = 3
 
 
@@ -116,7 +116,7 @@ def _sought(text: str, ignore_case: bool, words: bool) -> re.Pattern[str]:
 
 
 def _plain(text: str) -> str:
-    return _HIDDEN.sub("", unicodedata.normalize("NFKC", text))
+    return text if text.isascii() else _HIDDEN.sub("", unicodedata.normalize("NFKC", text))
 
 
 def _more(named: Sequence[str]) -> str:
