@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -23,6 +24,9 @@ _YAML = 200_000
 _CSV = 20_000_000
 _SQL = 50_000
 _DEPTH = 200
+_STATEMENTS = (
+    "Query", "Values", "DML", "DDL", "Alter", "Analyze", "Comment", "Describe", "Drop", "Grant", "Revoke", "Set", "TruncateTable",
+)  # fmt: skip
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = frozenset(
     {"null", "bool", "int", "float", "binary", "timestamp", "omap", "pairs", "set", "str", "seq", "map", "merge", "!"}
@@ -167,8 +171,9 @@ class ValidCSV:
 class ValidSQL:
     """The answer is one statement of SQL, or several with `several`, as sqlglot reads the dialect ("postgres"; its own mixture without).
 
-    With `reads` it may only be a query. Nothing is executed, and names of tables and columns are not checked. At most
-    50,000 characters are read. Needs the extra `evaluators`.
+    Statements query, change or define data; what sqlglot only takes for a command (EXPLAIN, SHOW, CALL) it has not read,
+    and that fails. With `reads` only queries pass. Nothing is executed, and names of tables and columns are not
+    checked. At most 50,000 characters are read. Needs the extra `evaluators`.
     """
 
     dialect: str | None = None
@@ -181,36 +186,52 @@ class ValidSQL:
 
     def __post_init__(self) -> None:
         sqlglot = given.library("sqlglot", "reading SQL")
-        try:
-            sqlglot.Dialect.get_or_raise(self.dialect)
-        except ValueError:
-            known = ", ".join(sorted(str(name) for name in sqlglot.Dialects.__members__.values() if str(name)))
-            raise EvaluationError(
-                f"there is no dialect {shown(self.dialect)}.", cure=f"give one of sqlglot's: {known}"
-            ) from None
+        known = sorted(dialect.value for dialect in sqlglot.Dialects if dialect.value)
+        if self.dialect is not None:
+            given.one_of("the dialect", self.dialect, known)
 
     def judge(self, case: Case, answer: Answer) -> Score:
-        import sqlglot
-        from sqlglot import exp
-
         text = _text(answer, self.fenced, "sql")
         if (fault := _too_long(text, _SQL)) is not None:
             return fault
+        from sqlglot import exp
+
         try:
-            found = [each for each in sqlglot.parse(text, read=self.dialect) if each is not None]
-        except (sqlglot.errors.SqlglotError, RecursionError, ValueError) as fault_:
+            found = _statements(text, self.dialect)
+        except ValueError as fault_:
             return Score(False, f"not SQL ({_first_line(fault_)}): {shown(text)}")
         if not found:
             return Score(False, "the answer is empty")
         if len(found) > 1 and not self.several:
             return Score(False, f"{len(found)} statements, expected one")
-        for statement in found:
-            # What sqlglot does not know it keeps as a command, and a lone word is an expression to it.
-            if not isinstance(statement, exp.Query | exp.DML | exp.DDL | exp.Command | exp.Describe | exp.Set):
-                return Score(False, f"not a statement of SQL: {shown(text)}")
-            if self.reads and (not isinstance(statement, exp.Query) or statement.find(exp.DML, exp.Into)):
-                return Score(False, f"does more than read: {shown(text)}")
+        kinds = tuple(getattr(exp, kind) for kind in _STATEMENTS)
+        if not all(isinstance(statement, kinds) for statement in found):
+            return Score(False, f"not a statement of SQL: {shown(text)}")
+        if self.reads and not all(_only_reads(statement) for statement in found):
+            return Score(False, f"does more than read: {shown(text)}")
         return Score(True)
+
+
+def _statements(text: str, dialect: str | None) -> list[Any]:
+    """Raises ValueError for what is no SQL."""
+    import sqlglot
+
+    logger = logging.getLogger("sqlglot")  # it warns of each command, which fails here anyway
+    before, logger.disabled = logger.disabled, True
+    try:
+        return [statement for statement in sqlglot.parse(text, read=dialect) if statement is not None]
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except sqlglot.errors.SqlglotError as fault:
+        raise ValueError(str(fault)) from None
+    finally:
+        logger.disabled = before
+
+
+def _only_reads(statement: Any) -> bool:
+    from sqlglot import exp
+
+    return isinstance(statement, exp.Query | exp.Values) and statement.find(exp.DML, exp.DDL, exp.Into) is None
 
 
 def _text(answer: Answer, fenced: bool, *languages: str) -> str:

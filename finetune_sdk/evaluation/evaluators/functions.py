@@ -16,6 +16,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any
+from weakref import finalize
 
 from finetune_sdk.errors import EvaluationError
 from finetune_sdk.evaluation.evaluators import given
@@ -23,6 +24,8 @@ from finetune_sdk.evaluation.evaluators.case import Case, Evaluator, Score
 from finetune_sdk.evaluation.evaluators.reading import shown
 from finetune_sdk.model import Answer
 
+_Calls = SimpleQueue[Callable[[], object] | None]
+_Outcomes = SimpleQueue[tuple[bool, object]]
 SECONDS = 30.0
 _PATIENCE = 3
 
@@ -145,13 +148,14 @@ class Watch:
 
 
 class _Desk:
-    """A thread and the calls that it is given."""
+    """A thread and the calls that it is given; it ends when nobody holds the desk any more."""
 
     def __init__(self, name: str) -> None:
-        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._outcomes: SimpleQueue[tuple[bool, object]] = SimpleQueue()
-        self._thread = Thread(target=self._work, name=f"judging by {name}", daemon=True)
+        self._calls: _Calls = SimpleQueue()
+        self._outcomes: _Outcomes = SimpleQueue()
+        self._thread = Thread(target=_work, args=(self._calls, self._outcomes), name=f"judging by {name}", daemon=True)
         self._thread.start()
+        finalize(self, self._calls.put, None)
 
     def call(self, function: Callable[[], object], seconds: float) -> tuple[bool, object]:
         self._calls.put(partial(copy_context().run, function))
@@ -163,15 +167,16 @@ class _Desk:
             # Ends what is Python at its next step; it has no effect on a thread that waits or has ended.
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(_StopError))
 
-    def _work(self) -> None:
-        with suppress(_StopError):
-            while (function := self._calls.get()) is not None:
-                try:
-                    outcome: tuple[bool, object] = True, function()
-                except Exception as fault:  # it is raised where it was called for
-                    outcome = False, fault
-                self._outcomes.put(outcome)
-                del function, outcome
+
+def _work(calls: _Calls, outcomes: _Outcomes) -> None:
+    with suppress(_StopError):
+        while (function := calls.get()) is not None:
+            try:
+                outcome: tuple[bool, object] = True, function()
+            except Exception as fault:  # it is raised where it was called for
+                outcome = False, fault
+            outcomes.put(outcome)
+            del function, outcome
 
 
 def _is_verdict(value: object) -> bool:

@@ -125,7 +125,7 @@ def _own(case: Case) -> tuple[Instruction, ...]:
     text = given.expected(case).text
     try:
         row = parsed(text)
-        kinds, arguments = row["instruction_id_list"], row.get("kwargs") or [{}] * len(row["instruction_id_list"])
+        kinds, arguments = row["instruction_id_list"], row.get("kwargs", [{}] * len(row["instruction_id_list"]))
         pairs = list(zip(kinds, arguments, strict=True))
     except (NotJSONError, TypeError, KeyError, AttributeError, ValueError):
         pairs = []
