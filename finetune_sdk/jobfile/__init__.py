@@ -16,7 +16,7 @@ from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
 from finetune_sdk.guards import Guards
 from finetune_sdk.job import RFT, Job, Method
-from finetune_sdk.jobfile import tables, yaml12
+from finetune_sdk.jobfile import judging, tables, yaml12
 from finetune_sdk.jobfile.faults import dotted, job_error
 from finetune_sdk.jobfile.tables import DataFile, JobTable
 from finetune_sdk.jobfile.yaml12 import Where
@@ -121,7 +121,7 @@ class JobFile:
             test,
             [self._evaluator(table) for table in asked.evaluators],
             name=self.table.name,
-            sampling=Sampling(max_tokens=asked.max_tokens) if asked.max_tokens else None,
+            sampling=self._sampling(asked),
             allow_leakage=asked.allow_leakage,
         )
 
@@ -150,6 +150,12 @@ class JobFile:
                 cure="ask for fewer examples",
             )
 
+    def _sampling(self, asked: tables.EvaluationTable) -> Sampling | None:
+        logprobs = 0 if any(isinstance(table, judging.PerplexityTable) for table in asked.evaluators) else None
+        if asked.max_tokens is None and logprobs is None:
+            return None
+        return Sampling(max_tokens=asked.max_tokens or Sampling().max_tokens, logprobs=logprobs)
+
     def _method(self) -> Method:
         given = self.table.method
         if not isinstance(given, tables.RFTTable):
@@ -173,18 +179,8 @@ class JobFile:
         named = DataFile(path=held) if isinstance(held, str) else held
         return named.model_copy(update={"path": str(self._at(named.path))})
 
-    def _evaluator(self, table: tables.EvaluatorTable) -> Evaluator:
-        from finetune_sdk.evaluation.evaluators import ExactMatch, FieldMatch, JSONSchema, Length
-
-        match table:
-            case tables.JSONSchemaTable(schema_=schema):
-                return JSONSchema(self._at(schema) if isinstance(schema, str) else schema, table.fenced, table.name)
-            case tables.FieldMatchTable():
-                return FieldMatch(table.fields_, table.name)
-            case tables.LengthTable():
-                return Length(**table.model_dump(exclude={"kind"}))
-            case tables.ExactMatchTable():
-                return ExactMatch(table.strip, table.name)
+    def _evaluator(self, table: judging.EvaluatorTable) -> Evaluator:
+        return judging.evaluator(table, self._at)
 
     def prompted(self, base: Model, train: Dataset) -> Prompted | None:
         """The base behind the prompt that the file asks for, its examples from `train`; None where it asks for none."""
@@ -261,7 +257,7 @@ class JobFile:
                 ("guards", "forgetting") if isinstance(guards.forgetting, str) else ("guards", "forgetting", "path")
             )
             yield at, Path(self._file(guards.forgetting).path)
-        lists: list[tuple[Where, tuple[tables.EvaluatorTable, ...]]] = []
+        lists: list[tuple[Where, tuple[judging.EvaluatorTable, ...]]] = []
         if self.table.evaluation is not None:
             lists.append((("evaluation", "evaluators"), self.table.evaluation.evaluators))
         if isinstance(self.table.method, tables.RFTTable) and self.table.method.graders:
@@ -270,7 +266,7 @@ class JobFile:
             lists.append((("guards", "best_by"), guards.best_by))
         for at, evaluators in lists:
             for number, table in enumerate(evaluators):
-                if isinstance(table, tables.JSONSchemaTable) and isinstance(table.schema_, str):
+                if isinstance(table, judging.JSONSchemaTable) and isinstance(table.schema_, str):
                     yield (*at, number, "schema"), self._at(table.schema_)
 
     def _fault(self, lines: Mapping[Where, int], at: Where, message: str, cure: str) -> JobError:

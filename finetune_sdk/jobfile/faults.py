@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.errors import JobError
 from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, PrefixTuning, Pretraining, PromptTuning, QLoRA
+from finetune_sdk.jobfile.judging import TABLES
 from finetune_sdk.jobfile.tables import (
     DataFile,
     EvaluationTable,
-    ExactMatchTable,
     JobTable,
-    LengthTable,
     PromptedBase,
     RFTTable,
     Split,
@@ -33,10 +32,7 @@ _ADAPTERS: dict[str, Any] = {
     kind.kind: type(kind) for kind in (LoRA(), QLoRA(), Full(), PromptTuning(), PrefixTuning())
 }
 _EVALUATORS: dict[str, Any] = {
-    "json_schema": frozenset({"kind", "schema", "fenced", "name"}),
-    "exact_match": frozenset(ExactMatchTable.model_fields),
-    "field_match": frozenset({"kind", "fields", "name"}),
-    "length": frozenset(LengthTable.model_fields),
+    kind: frozenset(field.alias or name for name, field in table.model_fields.items()) for kind, table in TABLES.items()
 }
 _KEYS: dict[str, frozenset[str]] = {
     "": frozenset(JobTable.model_fields),

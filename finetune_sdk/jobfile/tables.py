@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, PrefixTuning, Pretraining, PromptTuning, QLoRA
+from finetune_sdk.jobfile.judging import EvaluatorTable
+from finetune_sdk.jobfile.table import Name, Table
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-Name = Annotated[str, Field(min_length=1)]
-
-
-class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 class DataFile(Table):
@@ -52,57 +49,6 @@ class PromptedBase(Table):
     """A system prompt in place of the cases' own."""
     seed: int = 0
     """Another seed draws other examples."""
-
-
-class JSONSchemaTable(Table):
-    """The answer is JSON that a JSON schema accepts."""
-
-    kind: Literal["json_schema"]
-    schema_: Annotated[str | dict[str, Any], Field(alias="schema")]
-    """The schema, or the path of a file that holds it."""
-    fenced: bool = False
-    """Accept JSON in a code fence too."""
-    name: Name = "JSONSchema"
-    """What the report calls it."""
-
-
-class ExactMatchTable(Table):
-    """The answer is the expected one, letter by letter."""
-
-    kind: Literal["exact_match"]
-    strip: bool = True
-    """Leave white space at both ends out of it."""
-    name: Name = "ExactMatch"
-    """What the report calls it."""
-
-
-class FieldMatchTable(Table):
-    """The fields of a JSON answer are the expected ones."""
-
-    kind: Literal["field_match"]
-    fields_: Annotated[tuple[str, ...] | None, Field(alias="fields", min_length=1)] = None
-    """Which fields; all of the expected answer's when left out."""
-    name: Name = "FieldMatch"
-    """What the report calls it."""
-
-
-class LengthTable(Table):
-    """The answer is neither too long nor too short."""
-
-    kind: Literal["length"]
-    max_characters: Annotated[int, Field(gt=0)] | None = None
-    """At most so many characters."""
-    min_characters: Annotated[int, Field(ge=0)] | None = None
-    """At least so many characters."""
-    max_tokens: Annotated[int, Field(gt=0)] | None = None
-    """At most so many tokens, as the place counts them."""
-    min_tokens: Annotated[int, Field(ge=0)] | None = None
-    """At least so many tokens."""
-    name: Name = "Length"
-    """What the report calls it."""
-
-
-EvaluatorTable = JSONSchemaTable | ExactMatchTable | FieldMatchTable | LengthTable
 
 
 class RFTTable(Table):
