@@ -156,6 +156,18 @@ def test_answers() -> None:
     assert 0 < row["of the ideal"].median < 1
 
 
+def test_evaluators() -> None:
+    for library in ("sacrebleu", "rouge_score", "py3langid", "sqlglot", "defusedxml"):
+        pytest.importorskip(library)
+    from benchmarks import evaluators
+
+    whole, schema, *each = evaluators.measure(cases=100, repeats=1)
+    assert (whole["unit"], schema["unit"]) == ("s", "µs of CPU")
+    assert whole["met"]
+    assert {row["what"] for row in each} == set(evaluators.EACH)
+    assert all(row["figure"].low > 0 for row in each)
+
+
 def test_serve(tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
     pytest.importorskip("openai")
