@@ -36,9 +36,9 @@ class Instruction:
                 f"there is no instruction {shown(kind)}.",
                 cure=f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}",
             )
-        if full in SPOKEN:
-            identifier()  # a package that is missing is told before any model is asked
         checked = _checked(full, {name: value for name, value in arguments.items() if value is not None})
+        if full in SPOKEN:  # a package that is missing is told before any model is asked
+            given.one_of("the language", checked.get("language", "en"), identifier().labels)
         object.__setattr__(self, "kind", full)
         object.__setattr__(self, "arguments", tuple(sorted(checked.items())))
 

@@ -44,7 +44,7 @@ class Language:
 
     def __post_init__(self) -> None:
         codes = tuple(code.lower() for code in given.texts("the languages", self.languages))
-        known = frozenset(identifier().nb_classes)
+        known = frozenset(identifier().labels)
         for code in codes:
             if code not in known:
                 raise EvaluationError(

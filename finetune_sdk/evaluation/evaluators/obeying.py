@@ -3,7 +3,7 @@
 Each takes what was said, the prompt and the instruction's arguments, and says whether the instruction is obeyed. All of
 them go over the text a fixed number of times, whatever it holds. Where IFEval leans on nltk's models, plain rules stand here:
 a sentence ends at . ! ? … before white space (not after an initial or a usual abbreviation), and words of capitals are runs
-of letters.
+without blanks. Where a language cannot be told, an instruction about it counts as obeyed, as it does there.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _existence(said: str, prompt: str, given: Given) -> bool:
 
 
 def _frequency(said: str, prompt: str, given: Given) -> bool:
-    return _compared(said.lower().count(given["keyword"].lower()), given["relation"], given["frequency"])
+    return _compared(said.lower().count(given["keyword"].strip().lower()), given["relation"], given["frequency"])
 
 
 def _forbidden(said: str, prompt: str, given: Given) -> bool:
@@ -88,9 +88,9 @@ def _first_word(said: str, prompt: str, given: Given) -> bool:
     parts = said.split("\n\n")
     count = sum(bool(part.strip()) for part in parts)
     nth = given["nth_paragraph"]
-    if count != given["num_paragraphs"] or nth > len(parts) or not parts[nth - 1].strip():
+    if count != given["num_paragraphs"] or nth > count or not parts[nth - 1].strip():
         return False
-    word = parts[nth - 1].split(maxsplit=1)[0].lstrip("'\"")
+    word = parts[nth - 1].split(maxsplit=1)[0].lstrip("'").lstrip('"')
     return bool(re.split(r"[.,?!'\"]", word, maxsplit=1)[0].lower() == given["first_word"].lower())
 
 
@@ -104,7 +104,7 @@ def _placeholders(said: str, prompt: str, given: Given) -> bool:
 
 
 def _postscript(said: str, prompt: str, given: Given) -> bool:
-    marker = given["postscript_marker"]
+    marker = given["postscript_marker"].strip()
     known = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
     return re.search(known.get(marker, re.escape(marker.lower())), said.lower()) is not None
 
@@ -125,7 +125,7 @@ def _highlights(said: str, prompt: str, given: Given) -> bool:
 
 
 def _sections(said: str, prompt: str, given: Given) -> bool:
-    found = re.findall(rf"{re.escape(given['section_spliter'])}\s?\d+", said)
+    found = re.findall(rf"{re.escape(given['section_spliter'].strip())}\s?\d+", said)
     return bool(len(found) >= given["num_sections"])
 
 
@@ -141,7 +141,7 @@ def _json(said: str, prompt: str, given: Given) -> bool:
 def _title(said: str, prompt: str, given: Given) -> bool:
     for line in said.split("\n"):
         start, end = line.find("<<"), line.rfind(">>")
-        if 0 <= start < end and line[start:end].strip("<> "):
+        if 0 <= start < end and line[start : end + 2].lstrip("<").rstrip(">").strip():
             return True
     return False
 
