@@ -14,6 +14,7 @@ from finetune_sdk.data.index import content_hash
 from finetune_sdk.errors import AnswersError, BackendError, EvaluationError
 from finetune_sdk.evaluation.comparison import CONFIDENCE, Metric, compared, measured, verdict
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, Length, Score
+from finetune_sdk.evaluation.evaluators.functions import bounded
 from finetune_sdk.evaluation.report import VERSION, Report, field_outcomes, outcomes
 from finetune_sdk.evaluation.statistics import clopper_pearson, rule_of_three
 from finetune_sdk.evaluation.transcript import Reply, example_row, model_row, origin_row
@@ -239,7 +240,7 @@ def _usable(evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
                 f"{names.count(name)} evaluators are called {name!r}.",
                 cure=f'give each a name of its own: {name}(…, name="…")',
             )
-    return chosen
+    return tuple(map(bounded, chosen))
 
 
 def _comparable(models: Mapping[str, Model]) -> None:
