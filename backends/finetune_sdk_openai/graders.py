@@ -48,9 +48,7 @@ def grader(evaluators: Sequence[Any], train: Dataset) -> dict[str, Any]:
         "type": "python",
         "name": " and ".join(evaluator.name for evaluator in evaluators),
         "source": (
-            "def grade(sample, item):\n"
-            '    said = sample.get("output_text") or ""\n'
-            f"    return {_share(conditions)}\n"
+            f'def grade(sample, item):\n    said = sample.get("output_text") or ""\n    return {_share(conditions)}\n'
         ),
     }
 

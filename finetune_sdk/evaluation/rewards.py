@@ -54,6 +54,7 @@ def _of(grader: Evaluator, case: Case, answer: Answer) -> float:
         ) from fault
     if not isfinite(found):
         raise EvaluationError(
-            f"{case.where}: the grader {grader.name} finds an answer worth {found}.", cure="give a number that is finite"
+            f"{case.where}: the grader {grader.name} finds an answer worth {found}.",
+            cure="give a number that is finite",
         )
     return found
