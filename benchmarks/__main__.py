@@ -20,6 +20,7 @@ NAMES = (
     "checks",
     "preparation",
     "training",
+    "reinforcement",
     "estimates",
     "answers",
     "evaluators",

@@ -386,10 +386,10 @@ TABLES: dict[str, type[Table]] = {
 
 def evaluator(table: EvaluatorTable, at: Callable[[str], Path]) -> Evaluator:
     """The evaluator that a table describes; `at` says where a file is that it names. Raises EvaluationError."""
-    from finetune_sdk.evaluation.evaluators import KINDS
+    from finetune_sdk.evaluation import evaluators
 
     given = table.model_dump(by_alias=True, exclude={"kind"})
     if isinstance(table, JSONSchemaTable) and isinstance(table.schema_, str):
         given["schema"] = at(table.schema_)
-    made: Evaluator = KINDS[type(table).__name__.removesuffix("Table")](**given)
+    made: Evaluator = getattr(evaluators, type(table).__name__.removesuffix("Table"))(**given)
     return made

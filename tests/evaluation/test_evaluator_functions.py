@@ -154,6 +154,16 @@ def test_what_cannot_be_bounded_is_refused(make: Any) -> None:
         make()
 
 
+@pytest.mark.parametrize(
+    "evaluator", [ft.Check(short), ft.Bounded(ft.ExactMatch()), ft.Memorisation(["a b"])], ids=repr
+)
+def test_a_job_does_not_take_what_another_process_could_not_make(evaluator: Any) -> None:
+    guards = ft.Guards(best_by=(evaluator,))
+    rows = ft.Dataset.of([{"prompt": f"What is not {n}?", "completion": "It."} for n in range(4)])
+    with pytest.raises(ft.JobError, match="no plain data"):
+        ft.Job(name="a", train=CASES, validation=rows, method=ft.SFT(), guards=guards).fingerprint  # noqa: B018
+
+
 def test_an_evaluator_that_is_gone_leaves_no_thread_behind() -> None:
     before = threading.active_count()
     for _ in range(20):

@@ -78,7 +78,7 @@ def test_evaluators_are_frozen_and_named_after_their_kind(name: str) -> None:
 def test_what_an_evaluator_was_made_with_is_plain_data_that_makes_it_again(name: str) -> None:
     import json
 
-    from finetune_sdk.guards import evaluator_of, evaluator_table
+    from finetune_sdk.evaluation.evaluators.tables import evaluator_of, evaluator_table
 
     evaluator = EVALUATORS[name][0]()
     table = json.loads(json.dumps(evaluator_table(evaluator)))

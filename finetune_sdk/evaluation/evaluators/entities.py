@@ -39,6 +39,7 @@ class EntitySpans:
     ignore_case: bool = False
     name: str = "EntitySpans"
     version: ClassVar[int] = 1
+    graded: ClassVar[bool] = True
     pure: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

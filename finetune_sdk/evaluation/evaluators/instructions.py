@@ -65,6 +65,7 @@ class Instructions:
     loose: bool = False
     name: str = "Instructions"
     version: ClassVar[int] = 1
+    graded: ClassVar[bool] = True
     _chosen: tuple[Instruction, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:

@@ -79,6 +79,7 @@ class LabelSets:
     ignore_case: bool = False
     name: str = "LabelSets"
     version: ClassVar[int] = 1
+    graded: ClassVar[bool] = True
     pure: ClassVar[bool] = True
     _places: Mapping[str, int] = dataclasses.field(init=False, repr=False, compare=False)
 

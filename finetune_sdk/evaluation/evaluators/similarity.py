@@ -58,6 +58,7 @@ class RougeL:
     stem: bool = False
     name: str = "RougeL"
     version: ClassVar[int] = 1
+    graded: ClassVar[bool] = True
     pure: ClassVar[bool] = True
     _scorer: Any = field(init=False, repr=False, compare=False)
 

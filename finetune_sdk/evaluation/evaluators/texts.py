@@ -34,6 +34,7 @@ class Contains:
     words: bool = False
     name: str = "Contains"
     version: ClassVar[int] = 1
+    graded: ClassVar[bool] = True
     pure: ClassVar[bool] = True
     _sought: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
 
