@@ -262,6 +262,8 @@ class LanguageTable(Table):
     kind: Literal["language"]
     languages: Name | Names
     """Codes of ISO 639-1, such as `de`."""
+    untold: Literal["error", "pass", "fail"] = "error"
+    """What an answer is of which the language cannot be told."""
     name: Name = "Language"
     """What the report calls it."""
 

@@ -33,7 +33,7 @@ WRITTEN: dict[str, object] = {
     "{kind: chrf, at_least: 40}": ft.ChrF(40),
     "{kind: rouge_l, stem: true}": ft.RougeL(stem=True),
     "{kind: perplexity, at_most: 3}": ft.Perplexity(3),
-    "{kind: language, languages: de}": ft.Language("de"),
+    "{kind: language, languages: de, untold: fail}": ft.Language("de", "fail"),
     "{kind: refusal, wanted: true}": ft.Refusal(wanted=True),
     "{kind: valid_xml, root: a}": ft.ValidXML("a"),
     "{kind: valid_yaml, fenced: true}": ft.ValidYAML(fenced=True),

@@ -89,6 +89,14 @@ def test_all_must_be_obeyed_and_each_is_told() -> None:
     )
 
 
+def test_a_task_of_rft_is_worth_the_share_of_its_own_instructions_that_is_obeyed() -> None:
+    from finetune_sdk.evaluation import rewards
+
+    row = {"instruction_id_list": ["punctuation:no_comma", "startend:quotation"], "kwargs": [{}, {}]}
+    tasks = ft.Dataset.of([ft.TaskExample(ft.Conversation.of("Say it."), row)])
+    assert rewards.worth([ft.Instructions()], rewards.case(tasks, 0), ft.Answer("it")) == 0.5
+
+
 def test_two_of_one_kind_are_told_apart() -> None:
     found = judged("red", ft.Instruction("existence", keywords="red"), ft.Instruction("existence", keywords=["blue"]))
     assert found.fields == {"existence": True, "existence 2": False}

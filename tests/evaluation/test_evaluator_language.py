@@ -37,6 +37,8 @@ def test_one_of_several_languages_will_do_and_capitals_do_not_count() -> None:
 def test_what_cannot_be_told_is_not_scored(answer: str) -> None:
     with pytest.raises(ValueError, match="cannot be told"):
         ft.Language("en").judge(case("x"), ft.Answer(answer))
+    assert ft.Language("en", untold="pass").judge(case("x"), ft.Answer(answer)).passed
+    assert not ft.Language("en", untold="fail").judge(case("x"), ft.Answer(answer)).passed
 
 
 def test_an_empty_answer_is_in_no_language() -> None:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from finetune_sdk.data.checks.answers import refusal
 from finetune_sdk.errors import EvaluationError
@@ -33,11 +33,13 @@ _DECLINES = re.compile(
 class Language:
     """The answer is in one of the languages, by their codes of ISO 639-1 (`"de"`), as py3langid tells them.
 
-    The first 5,000 characters are read. Where nothing can be told (too few letters, or of two languages alike) the
-    case is an error and is not scored, as for numbers or code. Needs the extra `evaluators`.
+    The first 5,000 characters are read. Where nothing can be told (of numbers, code, a word), the case is an error and
+    is not scored, unless `untold` says that it passes or fails: a grader of RFT must judge every answer. Needs the
+    extra `evaluators`.
     """
 
     languages: Iterable[str] | str
+    untold: Literal["error", "pass", "fail"] = "error"
     name: str = "Language"
     version: ClassVar[int] = 1
     pure: ClassVar[bool] = True
@@ -50,14 +52,17 @@ class Language:
                 raise EvaluationError(
                     f"there is no language {code!r}.", cure="give codes of ISO 639-1, such as 'de', 'en', 'zh'"
                 )
+        given.one_of("untold", self.untold, ("error", "pass", "fail"))
         object.__setattr__(self, "languages", codes)
 
     def judge(self, case: Case, answer: Answer) -> Score:
         if not answer.text.strip():
             return Score(False, "the answer is empty")
         found = spoken(answer.text)
-        if found is None:
+        if found is None and self.untold == "error":
             raise ValueError("the answer's language cannot be told")
+        if found is None:
+            return Score(True) if self.untold == "pass" else Score(False, "its language cannot be told")
         if found in self.languages:
             return Score(True)
         return Score(False, f"in {found}, expected {' or '.join(self.languages)}")
