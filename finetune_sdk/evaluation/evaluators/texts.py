@@ -25,7 +25,7 @@ _NAMED = 3
 class Contains:
     """Each of the texts stands in the answer, or with `any` one of them; with `words` not as part of a longer word.
 
-    The value is the share of the texts that were found.
+    The value is the share of the texts that were found, with `any` 1 or 0.
     """
 
     texts: Sequence[str] | str
@@ -47,7 +47,9 @@ class Contains:
             text: sought.search(answer.text) is not None for text, sought in zip(self.texts, self._sought, strict=True)
         }
         share = sum(found.values()) / len(found)
-        if share == 1 or (self.any and share):
+        if self.any and share:
+            return Score(True, value=1.0, fields=found)
+        if share == 1:
             return Score(True, value=share, fields=found)
         lacking = [shown(text) for text, there in found.items() if not there]
         return Score(False, f"lacks {', '.join(lacking[:_NAMED])}{_more(lacking)}", share, found)
