@@ -39,9 +39,9 @@ def test_a_pattern_that_is_none_is_refused_by_name(pattern: str, whole: bool) ->
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(.*a){20}$", "^(a?){50}a{50}$"])
 def test_a_pattern_that_python_never_ends_takes_no_time_here(pattern: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     passes(ft.Pattern(pattern), "a" * 100_000 + "!")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_pattern_that_must_go_back_without_end_is_given_up_and_named_and_not_scored() -> None:
