@@ -147,6 +147,21 @@ def test_any_evaluator_can_be_given_a_time() -> None:
         ft.Bounded(Mine(60), seconds=0.1).judge(case("x"), ft.Answer("x"))
 
 
+def test_an_evaluator_of_ones_own_is_bounded_in_an_evaluation_and_the_sdks_are_as_they_are() -> None:
+    chosen = ft.Evaluation(CASES, [Mine(0), ft.ExactMatch(), ft.Bounded(Mine(0, "Other"), seconds=1)]).evaluators
+    assert chosen == (ft.Bounded(Mine(0)), ft.ExactMatch(), ft.Bounded(Mine(0, "Other"), seconds=1))
+
+
+def test_judgements_from_several_threads_do_not_wait_for_each_other() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    evaluator, started = ft.Bounded(Mine(0.5), seconds=30), time.perf_counter()
+    with ThreadPoolExecutor(8) as threads:
+        scores = list(threads.map(lambda n: evaluator.judge(case("x"), ft.Answer(str(n))), range(8)))
+    assert all(score.passed for score in scores)
+    assert time.perf_counter() - started < 8 * 0.5
+
+
 @pytest.mark.parametrize(
     "make", [lambda: ft.Bounded(3), lambda: ft.Bounded(Mine), lambda: ft.Bounded(Mine(0), seconds=0)]
 )  # type: ignore[arg-type]
