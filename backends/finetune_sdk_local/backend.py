@@ -25,7 +25,7 @@ from finetune_sdk.errors import (
     RunError,
 )
 from finetune_sdk.estimate import Estimate, Price
-from finetune_sdk.job import KTO, SFT, Job, Pretraining
+from finetune_sdk.job import KTO, SFT, Job, Method, Pretraining
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
@@ -52,7 +52,7 @@ CAPABILITIES = Capabilities(
     },
     exports=frozenset({"adapter", "gguf", "merged"}),
     pushes=True,
-    guards=frozenset({"best_by", "forgetting", "memorisation"}),
+    guards=frozenset({"best_by", "forgetting", "forgetting_by", "memorisation"}),
 )
 
 
@@ -112,20 +112,27 @@ class LocalBackend:
         bases.safe(resolved.base)
         return resolved
 
-    def _tokens(self, resolved: Resolved, dataset: Dataset) -> Any:
-        """The dataset as token sequences; made once for a job, whoever asks."""
+    def _tokens(self, resolved: Resolved, dataset: Dataset, method: Method | None = None) -> Any:
+        """The dataset as token sequences, as the job's method or another sees it; made once for a job, whoever asks."""
         from finetune_sdk_local import bases, prepare
 
-        method = resolved.method
-        assert method.max_length is not None
+        method, most = method or resolved.method, resolved.method.max_length
+        assert most is not None
         mode = f"{method.kind} {getattr(method, 'loss_on', None)}"
-        key = (dataset.fingerprint, resolved.base, mode, method.max_length)
+        key = (dataset.fingerprint, resolved.base, mode, most)
         if key not in self._sequences:
             while len(self._sequences) >= 4:
                 del self._sequences[next(iter(self._sequences))]
             tokenizer = bases.tokenizer(resolved.base)
-            self._sequences[key] = prepare.sequences(resolved.base, tokenizer, dataset, method, method.max_length)
+            self._sequences[key] = prepare.sequences(resolved.base, tokenizer, dataset, method, most)
         return self._sequences[key]
+
+    def _general(self, resolved: Resolved) -> Any:
+        """The general examples that the job's guards look at, as token sequences; None where there are none."""
+        from finetune_sdk_local import prepare
+
+        general = resolved.job.guards.forgetting if resolved.job.guards else None
+        return self._tokens(resolved, general, prepare.as_learnt(general)) if general is not None else None
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
         from finetune_sdk_local import bases, estimates, prepare, ratings, trackers
@@ -147,10 +154,10 @@ class LocalBackend:
             made = self._tokens(resolved, job.validation)
             found += lengths(job.validation, made, width, resolved.method.max_length or 0)
             found += vocabulary(job.validation, made, resolved.base, tokenizer)
-        if job.guards is not None and job.validation is not None:
+        if job.guards is not None:
             from finetune_sdk_local import watching
 
-            found += watching.findings(job.guards, job.validation, job.seed)
+            found += watching.findings(job.guards, job, self._general(resolved))
         found += room(self._runs, estimates.disk(resolved, tokens))
         found += trackers.missing(self._options.trackers)
         return found
@@ -164,6 +171,7 @@ class LocalBackend:
             resolved,
             self._tokens(resolved, job.train),
             self._tokens(resolved, job.validation) if job.validation is not None else None,
+            self._general(resolved),
             estimates.Machine(
                 device,
                 machine["micro_tokens"],

@@ -32,7 +32,7 @@ def resolve(job: Job, options: Options, device: Device) -> Resolved:
             "no base is given: neither the job nor finetune.toml says what to start from.",
             cure='set it, as in Job(base="tiny") for a trial that needs no download, or `base` under [backends.local]',
         )
-    for evaluator in job.guards.best_by if job.guards else ():
+    for evaluator in (*job.guards.best_by, *job.guards.forgetting_by) if job.guards else ():
         evaluator_of(evaluator_table(evaluator))
     base = bases.absolute(base)
     adapter = job.adapter or options.adapter_or_none() or LoRA()

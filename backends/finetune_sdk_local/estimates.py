@@ -45,14 +45,20 @@ class Machine:
     offload: bool = False
 
 
-def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None, machine: Machine) -> Estimate:
-    """The whole estimate. `charge` is exactly $0: nobody bills for one's own hardware."""
+def estimate(
+    resolved: Resolved,
+    train: Sequences,
+    validation: Sequences | None,
+    general: Sequences | None,
+    machine: Machine,
+) -> Estimate:
+    """The whole estimate. `charge` is exactly $0: nobody bills for one's own hardware. `general` are what guards look at."""
     job, method, shape = resolved.job, resolved.method, Shape.of(resolved.base)
     width = width_of(method)
     steps = planned(method, job.seed, len(train) // width)
     tokens, trained = _tokens(train, steps, width)
     least = _tokens(train, replace(steps, steps=_fewest(steps, method)), width)
-    time = _time(resolved, train, validation, steps, width, machine)
+    time = _time(resolved, train, validation, general, steps, width, machine)
     price = machine.usd_per_hour
     early = ", fewer if it stops early" if method.early_stopping is not None else ""
     return Estimate(
@@ -94,7 +100,13 @@ def _tokens(train: Sequences, steps: Plan, width: int) -> tuple[int, int]:
 
 
 def _time(
-    resolved: Resolved, train: Sequences, validation: Sequences | None, steps: Plan, width: int, machine: Machine
+    resolved: Resolved,
+    train: Sequences,
+    validation: Sequences | None,
+    general: Sequences | None,
+    steps: Plan,
+    width: int,
+    machine: Machine,
 ) -> Range:
     """Start, tokenising, steps and validations. Micro-batches are laid out as the run will, and the probe times them."""
     longest, micro, watched = _longest(train, width), machine.micro_tokens, [0.0, 0.0, 0.0]
@@ -123,7 +135,7 @@ def _time(
         if isinstance(resolved.method, KTO):
             once *= 2
         training += once * (2 + steps.steps // every)
-        watched = [(2 + steps.steps // every) * each for each in _watched(resolved, validation, machine)]
+        watched = [(2 + steps.steps // every) * each for each in _watched(resolved, validation, general, machine)]
     reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
     low, expected, high = START_SECONDS
     return Range(
@@ -135,26 +147,40 @@ def _time(
     )
 
 
-def _watched(resolved: Resolved, validation: Sequences, machine: Machine) -> tuple[float, float, float]:
-    """Seconds of what guards look at in one validation: answers as long as the expected ones, or as long as they may be; general
-    examples as long as those of the validation data.
-    """
+def _watched(
+    resolved: Resolved, validation: Sequences, general: Sequences | None, machine: Machine
+) -> tuple[float, float, float]:
+    """Seconds of what guards look at in one validation: answers as long as the expected ones, or as long as they may be."""
     guards, seconds, forward = resolved.job.guards, machine.probe.seconds, machine.probe.forward
     low, expected, high = 0.0, 0.0, 0.0
-    length = int(validation.lengths.mean())
-    if guards is not None and guards.answers:
-        rows = min(guards.cases, len(validation))
+    if guards is None:
+        return low, expected, high
+    for made in _asked(resolved, validation, general):
+        rows, length = min(guards.cases, int(made.sources[-1]) + 1), int(made.lengths.mean())
         each = -(-rows // ANSWERED_AT_ONCE) * forward * seconds(min(rows, ANSWERED_AT_ONCE), 1, length)
-        usual = min(guards.max_tokens, float(validation.trained_counts.mean()) + 1)
+        usual = min(guards.max_tokens, float(made.trained_counts.mean()) + 1)
         low, expected, high = (
             low + each * usual / 2,
             expected + each * usual,
             high + each * guards.max_tokens * SPREAD[1],
         )
-    if guards is not None and guards.forgetting is not None:
-        once = forward * seconds(len(guards.forgetting), length)
+    if general is not None:
+        once = forward * seconds(len(general), int(general.lengths.mean()))
         low, expected, high = low + once / 2, expected + once, high + 3 * once
     return low, expected, high
+
+
+def _asked(resolved: Resolved, validation: Sequences | None, general: Sequences | None) -> list[Sequences]:
+    """The examples whose prompts are answered at each validation."""
+    guards = resolved.job.guards
+    return [
+        made
+        for made, answered in (
+            (validation, guards is not None and guards.answers),
+            (general, guards is not None and bool(guards.forgetting_by)),
+        )
+        if made is not None and answered
+    ]
 
 
 def _longest(made: Sequences, width: int) -> NDArray[np.int64]:

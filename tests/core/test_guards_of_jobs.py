@@ -32,7 +32,9 @@ def test_a_table_of_another_version_is_refused() -> None:
     "given",
     [
         {"best_by": "exact"}, {"best_by": [ft.ExactMatch]}, {"cases": 0}, {"cases": 2.5}, {"cases": True}, {"max_tokens": -1},
-        {"memorisation": "yes"}, {"forgetting": "general.jsonl"},
+        {"memorisation": "yes"}, {"forgetting": "general.jsonl"}, {"forgetting_by": ft.ExactMatch()},
+        {"forgetting": ft.Dataset.of([{"text": "a b"}]), "forgetting_by": ft.ExactMatch()},
+        {"forgetting": ft.Dataset.of([{"prompt": "a", "completion": "b"}]), "forgetting_by": "exact"},
     ],
     ids=str,
 )  # fmt: skip
