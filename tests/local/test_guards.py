@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -319,6 +320,34 @@ def test_the_estimate_counts_what_guards_take(client: ft.Client, monkeypatch: py
         assert (client.estimate(job(None, guards)).time.high or 0) > (plain.high or 0)
     answered = ft.Guards(forgetting=chats(200, 200), forgetting_by=[ft.ExactMatch()])
     assert (client.estimate(job(None, answered)).time.high or 0) > (client.estimate(job(None, general)).time.high or 0)
+
+
+def test_the_estimate_counts_the_memory_of_long_answers(client: ft.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their keys and values are those that transformers really keeps; short answers fit beside what training takes."""
+    from transformers import AutoModelForCausalLM
+
+    from finetune_sdk_local.probe import Probe
+    from finetune_sdk_local.shapes import Shape
+
+    monkeypatch.setattr("finetune_sdk_local.probe.probe", lambda *_: Probe(0.01, 1e-4, 0.0, 0.3, "a steady machine"))
+
+    def memory(guards: ft.Guards | None) -> ft.Range:
+        return client.estimate(job(None, guards)).memory
+
+    general = chats(200, 200)
+    few = ft.Guards(forgetting=general, forgetting_by=ft.ExactMatch(), cases=2, max_tokens=4)
+    many = replace(few, cases=64, max_tokens=400)
+    assert memory(few) == memory(None)
+    found = re.search(r"([\d,]+) tokens of guards' answers at once", memory(many).basis)
+    assert found
+    tokens = int(found[1].replace(",", ""))
+    assert 32 * 400 < tokens <= 32 * 512
+    base = client.resolve(job()).base
+    model, shape = AutoModelForCausalLM.from_pretrained(base), Shape.of(base)
+    cache = model(torch.zeros(3, 7, dtype=torch.long), use_cache=True).past_key_values
+    kept = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    assert kept == 2 * shape.layers * shape.keys * 4 * 3 * 7
+    assert (memory(many).expected or 0) - (memory(few).expected or 0) > 0.5 * tokens * kept / 21
 
 
 def test_a_run_with_guards_is_another_run_and_the_same_guards_are_the_same(client: ft.Client) -> None:
