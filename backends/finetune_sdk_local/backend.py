@@ -271,7 +271,7 @@ class LocalBackend:
         folder = self._run(run)
         curve = {event.data["step"]: event.data for event in folder.events() if event.kind == "metrics"}
         return [
-            Checkpoint(saved.folder.name, saved.step, curve.get(saved.step, {}))
+            Checkpoint(saved.folder.name, saved.step, curve.get(saved.step, {}), f"{run}@{saved.folder.name}")
             for saved in reversed(checkpoints.every(folder.checkpoints))
         ]
 
@@ -294,8 +294,11 @@ class LocalBackend:
     def model(self, name: str) -> Model:
         from finetune_sdk_local import models
 
-        folder = RunFolder(self._runs / name) if name.isalnum() else None
+        run, at, checkpoint = name.partition("@")
+        folder = RunFolder(self._runs / run) if run.isalnum() else None
         if folder is not None and folder.exists():
+            if at:
+                return models.checkpointed(folder, checkpoint, self._place.name, self._device(), self._loaded)
             return models.tuned(folder, self._place.name, self._device(), self._loaded)
         return models.base(name, self._place.name, self._device(), self._loaded)
 
