@@ -14,6 +14,7 @@ import finetune_sdk as ft
 from finetune_sdk.job import Adapter
 from finetune_sdk_local import checkpoints
 from finetune_sdk_local.memorised import Known
+from finetune_sdk_local.questions import cases
 from finetune_sdk_local.training import Stopped
 from local_data import chats, pairs, rated, texts
 from prepared import figures, prepared
@@ -165,6 +166,47 @@ def test_general_answers_are_judged_whatever_the_method(client: ft.Client, tmp_p
     run, training, _ = prepared(client, guarded, tmp_path / "run")
     training.run()
     assert len(figures(run)["forgetting_score"]) == 2
+
+
+@pytest.mark.parametrize("method", [ft.DPO, ft.KTO, ft.ORPO], ids=lambda method: method.__name__)
+def test_preferences_are_chosen_by_answers_too_and_learn_what_they_would(
+    client: ft.Client, tmp_path: Path, method: Any
+) -> None:
+    rows = rated if method is ft.KTO else pairs
+    how = method(epochs=2, batch_size=4, learning_rate=1e-3, validate_every=2)
+    by = ft.Length(max_characters=400) if method is ft.KTO else ft.ExactMatch()
+    guards = ft.Guards(best_by=by, memorisation=True, cases=3, max_tokens=4)
+    plain = ft.Job(name="a", train=rows(8), validation=rows(4, 50), method=how)
+    one, unwatched, _ = prepared(client, plain, tmp_path / "plain")
+    unwatched.run()
+    two, watched, _ = prepared(client, replace(plain, guards=guards), tmp_path / "guarded")
+    progress = watched.run()
+    assert figures(one)["loss"] == figures(two)["loss"]
+    assert len(figures(two)["validation_score"]) == len(figures(two)["memorised"]) == 3
+    assert progress.best_score == max(figures(two)["validation_score"][1:])
+
+
+def test_of_a_pair_the_chosen_answer_is_expected_and_of_a_rated_one_if_it_was_good(client: ft.Client) -> None:
+    asked = cases(pairs(3), 9, 0)
+    assert [case.expected.text for case in asked if case.expected] == [
+        "thank you, red",
+        "thank you, green",
+        "thank you, blue",
+    ]
+    assert [case.expected and case.expected.text for case in cases(rated(3), 9, 0)] == [
+        None,
+        "thank you, green",
+        "thank you, blue",
+    ]
+    unjudged = ft.Job(
+        name="a",
+        train=rated(8),
+        validation=rated(4, 50),
+        method=ft.KTO(batch_size=4),
+        guards=ft.Guards(best_by=ft.ExactMatch()),
+    )
+    with pytest.raises(ft.EvaluationError, match="nothing is expected of this case"):
+        client.check(unjudged)
 
 
 def test_general_examples_that_say_nothing_are_found_before_the_run(client: ft.Client) -> None:
