@@ -96,6 +96,11 @@ def sequences(base: str, tokenizer: Any, dataset: Dataset, method: Method, max_l
     return _chosen_learnt(made) if isinstance(method, ORPO) and method.loss_on == "all" else made
 
 
+def as_learnt(general: Dataset) -> Method:
+    """How examples that are only looked at would be learnt: answers of chats, all of texts."""
+    return Pretraining() if general.kind == "text" else SFT()
+
+
 def _chosen_learnt(pairs: Sequences) -> Sequences:
     """Pairs of whose chosen sides every token is learnt, while their answers alone are scored."""
     chosen = np.repeat(np.arange(len(pairs)) % 2 == 0, pairs.lengths)

@@ -393,14 +393,7 @@ def _add(totals: dict[str, float], sums: Sums) -> None:
 
 def load_weights(weights: Mapping[str, torch.nn.Parameter], saved: Saved) -> None:
     """Puts a checkpoint's weights into the model. Raises BackendError when they are another model's."""
-    tensors = saved.tensors("weights")
-    if tensors.keys() != weights.keys():
-        raise _anothers(saved, "its weights have other names")
-    if any(tensors[name].shape != parameter.shape for name, parameter in weights.items()):
-        raise _anothers(saved, "its weights have other shapes")
-    with torch.no_grad():
-        for name, parameter in weights.items():
-            parameter.copy_(tensors[name])
+    bases.put_in(weights, saved.tensors("weights"), saved.folder)
 
 
 def _anothers(saved: Saved, why: str) -> BackendError:
