@@ -34,7 +34,7 @@ ANSWERED_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the estimate knows of where the job would run."""
+    """What the estimate knows of where the job would run. The weights are spread over so many `parts`."""
 
     device: Device
     micro_tokens: int
@@ -43,6 +43,7 @@ class Machine:
     engine: prefixes.Engine
     recomputed: bool = False
     offload: bool = False
+    parts: int = 1
 
 
 def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None, machine: Machine) -> Estimate:
@@ -167,7 +168,7 @@ def _sharing(resolved: Resolved, train: Sequences, steps: Plan, width: int, mach
     """How the run will share prefixes, or None where it will not."""
     config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | ORPO | KTO)
     dropout = getattr(resolved.adapter, "dropout", 0.0)
-    asked = machine.engine == "separate" or machine.recomputed
+    asked = machine.engine == "separate" or machine.recomputed or machine.parts > 1
     if asked or prefixes.unfit(config) is not None or dropout or ahead(resolved.adapter):
         return None
     sample = [steps.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, steps.steps))]
@@ -211,7 +212,12 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
     if not isinstance(adapter, LoRA | QLoRA):
         per_token *= FULL_ACTIVATIONS
     process = PROCESS_BYTES if device.kind == "cpu" else 0.6e9
-    expected = process + weights + (4.0 + _moments(resolved)) * moving + biggest * per_token + logits
+    states = (4.0 + _moments(resolved)) * moving
+    if machine.parts > 1:
+        gathered = (shape.parameters - shape.linear + 2 * shape.linear / shape.layers) / shape.parameters * weights
+        weights = weights / machine.parts + gathered  # two layers and the tables of tokens are whole at once
+        states /= machine.parts if isinstance(adapter, Full) else 1
+    expected = process + weights + states + biggest * per_token + logits
     if not isinstance(adapter, Full):
         expected += 4.0 * moving
     low, high = MEMORY_SPREAD
@@ -221,7 +227,8 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
         expected * high,
         "bytes",
         f"{shape.parameters / 1e6:.1f} M parameters in {device.dtype}, {moving / 1e6:.2f} M of them or beside them "
-        f"trained, {biggest:,} tokens at once, on {device.kind}",
+        f"trained, {biggest:,} tokens at once, on {device.kind}"
+        + (f", weights in {machine.parts} parts" if machine.parts > 1 else ""),
     )
 
 
@@ -295,7 +302,7 @@ def _notes(train: Sequences, width: int, steps: Plan) -> tuple[str, ...]:
 
 
 def shared_by(made: Estimate, processes: int, device: Device) -> Estimate:
-    """The estimate for several processes: at best each step takes that much less, and each process holds all weights."""
+    """The estimate for several processes, of what one of them holds: at best each step takes that much less."""
     if processes == 1:
         return made
     time, memory = made.time, made.memory

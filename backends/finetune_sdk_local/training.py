@@ -30,6 +30,7 @@ from finetune_sdk_local import (
     prefixes,
     prompts,
     randomness,
+    sharding,
 )
 from finetune_sdk_local.batches import Batch, Plan, batch
 from finetune_sdk_local.checkpoints import Saved
@@ -160,8 +161,8 @@ class Training:
         while True:
             with suppress(torch.cuda.OutOfMemoryError):
                 return attempt()
-            if self.processes.count > 1:
-                raise _too_big_together(self.micro_tokens)
+            if self.processes.sharding:
+                raise _too_big_in_one(self.micro_tokens)
             self.optimizer.zero_grad(set_to_none=True)
             if self.micro_tokens <= longest * self.data.width:
                 raise _too_big(longest)
@@ -178,8 +179,9 @@ class Training:
         block = batch(train, self.data.of(train, [shortest]), self.pad, self.device.kind)
         logits, picks = objectives.exact_logits(self.model, block)
         separate = engines.Separate(logits, self._setting())
+        plain = sharding.InStep(separate, self.processes) if self.processes.sharding else separate
         steps = [self.plan.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, self.plan.steps))]
-        choice = engines.chosen(self.options.engine, self._setting(), separate, picks, train, steps)
+        choice = engines.chosen(self.options.engine, self._setting(), plain, picks, train, steps)
         self.engine = choice.engine
         self.report("message", f"engine: {choice.why}", {})
 
@@ -230,8 +232,12 @@ class Training:
         """This process's share of the examples through the model."""
         longest = sequences.lengths.reshape(-1, self.data.width).max(1)
         mine = self.processes.share(longest, examples)
-        if mine:
-            self.engine.each(sequences, mine, self.micro_tokens, visit)
+
+        def through() -> None:
+            if mine or self.processes.sharding:
+                self.engine.each(sequences, mine, self.micro_tokens, visit)
+
+        self.processes.try_alone(through)
 
     def _count(self, sequences: Sequences, examples: Sequence[int]) -> int:
         """What a loss is divided by: trained tokens, or pairs, or rated answers."""
@@ -262,7 +268,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         figures = self._within_memory(lambda: self._backward(examples))
-        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.options.max_gradient_norm))
+        norm = sharding.norm(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.options.max_gradient_norm))
         if not math.isfinite(figures["loss"]) or not math.isfinite(norm):
             raise diverged(f"the loss of step {step + 1} is {figures['loss']} (gradient norm {norm})")
         self.optimizer.step()
@@ -313,7 +319,7 @@ class Training:
                 self._each(sequences, part.tolist(), look)
         summed = self.processes.totals(totals)
         before = randomness.state(self.device)
-        seen = self.processes.all(dict(self.watch(self.micro_tokens)))[0]
+        seen = self.processes.all(self.processes.try_alone(lambda: dict(self.watch(self.micro_tokens))))[0]
         randomness.restore(before, self.device)
         self.model.train()
         figures = {**{f"validation_{name}": total / count for name, total in summed.items()}, **seen}
@@ -354,13 +360,14 @@ class Training:
 
     def _save(self) -> None:
         random = randomness.joined(self.processes.all(randomness.state(self.device)))
+        weights = sharding.gathered(self.weights, self.processes)
+        moments = sharding.gathered(optimizers.state(self.optimizer, self.weights), self.processes)
         if not self.processes.first:
             return
-        moments = optimizers.state(self.optimizer, self.weights)
         saved = checkpoints.save(
             self.folder / "checkpoints",
             self.progress.step,
-            {"weights": self.weights, "optimizer": moments, "random": random},
+            {"weights": weights, "optimizer": moments, "random": random},
             {"progress": vars(self.progress), "micro_tokens": self.micro_tokens, "token": self.token},
         )
         checkpoints.prune(saved.folder.parent, self.options.keep_checkpoints, self.progress.best_step)
@@ -390,7 +397,7 @@ def load_weights(weights: Mapping[str, torch.nn.Parameter], saved: Saved) -> Non
         raise _anothers(saved, "its weights have other shapes")
     with torch.no_grad():
         for name, parameter in weights.items():
-            parameter.copy_(tensors[name])
+            parameter.copy_(sharding.like(parameter, tensors[name]))
 
 
 def _anothers(saved: Saved, why: str) -> BackendError:
@@ -400,10 +407,10 @@ def _anothers(saved: Saved, why: str) -> BackendError:
     )
 
 
-def _too_big_together(tokens: int) -> BackendError:
+def _too_big_in_one(tokens: int) -> BackendError:
     return BackendError(
         f"a process of the run ran out of memory on {tokens} tokens at once.",
-        cure="set a smaller micro_tokens under [backends.local]: several processes do not try by themselves what fits",
+        cure="set a smaller micro_tokens under [backends.local]: with sharding, processes do not try by themselves what fits",
     )
 
 
