@@ -53,6 +53,7 @@ class Options(BaseModel):
     dpo: dict[str, Any] = {}
     orpo: dict[str, Any] = {}
     kto: dict[str, Any] = {}
+    rft: dict[str, Any] = {}
 
     @classmethod
     def read(cls, place: Place) -> Options:

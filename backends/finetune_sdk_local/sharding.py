@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.errors import SettingsError, UnsupportedError
-from finetune_sdk.job import Adapter, Full
+from finetune_sdk.job import RFT, Adapter, Full
 from finetune_sdk_local import bases
 from finetune_sdk_local.batches import batch
 from finetune_sdk_local.devices import Device
@@ -30,11 +30,13 @@ from finetune_sdk_local.tokenising import Sequences
 
 def require(resolved: Resolved, options: Options) -> None:
     """Raises SettingsError for a job that cannot be trained in parts of its weights."""
-    if resolved.job.guards is not None:
-        raise SettingsError(
-            "the job has guards, which ask the model for answers in one process, and sharding leaves none a whole model.",
-            cure="remove the guards, or sharding from finetune.toml",
-        )
+    answers = {"guards": resolved.job.guards is not None, "RFT": isinstance(resolved.method, RFT)}
+    for what, asked in answers.items():
+        if asked:
+            raise SettingsError(
+                f"{what} has the model in training answer in one process or another, and with sharding none holds all of it.",
+                cure="take sharding out, with QLoRA or a smaller base where memory is short",
+            )
     if isinstance(resolved.adapter, Full) and options.optimizer != "adamw":
         raise SettingsError(
             f"optimizer = {options.optimizer!r} does not know weights that are spread over processes, as all are with sharding "
