@@ -136,44 +136,52 @@ def require(device: Device, count: int) -> None:
 
 @contextmanager
 def together(run: Path, rank: int, count: int, device: Device, *, sharding: bool = False) -> Iterator[Processes]:
-    """Meets the other processes of the run; the first starts them, and ends them when it ends.
-
-    Raises BackendError where one of them has ended before its work was done.
-    """
+    """Meets the other processes of the run; the first starts them, and ends them when it ends."""
     if count == 1:
         yield Processes()
         return
-    meeting = run / f".meeting.{os.getpid() if rank == 0 else os.getppid()}"
+    place = run / f".meeting.{os.getpid() if rank == 0 else os.getppid()}"
     others = [_start(run, other) for other in range(1, count)] if rank == 0 else []
     over = threading.Event()
     leave, of = (_leave_with, (os.getppid(),)) if rank else (_leave_without, (others, over))
     threading.Thread(target=leave, args=of, daemon=True).start()
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
-    if device.kind == "cuda":
-        torch.cuda.set_device(rank)
     try:
-        distributed.init_process_group(
-            "nccl" if device.kind == "cuda" else "gloo",
-            init_method=f"file://{meeting}",
-            rank=rank,
-            world_size=count,
-            timeout=PATIENCE,
-        )
-        yield Processes(rank, count, sharding)
-        distributed.destroy_process_group()
+        with met(place, rank, count, device, sharding=sharding) as processes:
+            yield processes
         for other in others:
             other.wait(60)
-    except RuntimeError as fault:
-        if not _is_of_others(fault):
-            raise
-        raise _left_alone() from None
     finally:
         over.set()
         for other in others:
             other.kill()
             other.wait()
         if rank == 0:
-            meeting.unlink(missing_ok=True)
+            place.unlink(missing_ok=True)
+
+
+@contextmanager
+def met(place: Path, rank: int, count: int, device: Device, *, sharding: bool = False) -> Iterator[Processes]:
+    """The processes that meet at a file which is not there yet.
+
+    Raises BackendError where one of them has ended before its work was done.
+    """
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+    if device.kind == "cuda":
+        torch.cuda.set_device(rank)
+    try:
+        distributed.init_process_group(
+            "nccl" if device.kind == "cuda" else "gloo",
+            init_method=f"file://{place}",
+            rank=rank,
+            world_size=count,
+            timeout=PATIENCE,
+        )
+        yield Processes(rank, count, sharding)
+        distributed.destroy_process_group()
+    except RuntimeError as fault:
+        if not _is_of_others(fault):
+            raise
+        raise _left_alone() from None
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +41,7 @@ def trained(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     made = [context.Process(target=_train, args=(folder, rank, count, sharding, change, own)) for rank in range(count)]
+    (folder / ".meeting").unlink(missing_ok=True)
     for process in made:
         process.start()
     for process in made:
@@ -51,36 +51,44 @@ def trained(
     return [process.exitcode for process in made]
 
 
+def fault(folder: Path, rank: int) -> str:
+    """What ended a process, in its words."""
+    return (folder / f"fault.{rank}").read_text()
+
+
 def _train(folder: Path, rank: int, count: int, sharding: bool, change: Change | None, own: dict[str, Any]) -> None:
     """As the worker does it, but that the first process has not started the others."""
     import torch
-    from torch import distributed
 
-    from finetune_sdk_local import bases, checkpoints, prepare, publish
-    from finetune_sdk_local import sharding as shards
-    from finetune_sdk_local.processes import Processes
+    from finetune_sdk_local import bases, prepare
+    from finetune_sdk_local.processes import Processes, met
 
     torch.set_num_threads(1)
     bases.quiet()
     run = RunFolder(folder)
-    job = replace(prepare.RunJob.read(run), **own)
-    if count > 1:
-        distributed.init_process_group("gloo", init_method=f"file://{folder}/.meeting", rank=rank, world_size=count)
-    together = Processes(rank, count, sharding)
+    job = replace(prepare.RunJob.read(run), sharding=sharding, **own)
     try:
-        if sharding:
-            model = shards.load(job.where, job.device, job.adapter, job.seed, together, job.where)
+        if count == 1:
+            _trained(run, job, Processes(), change)
         else:
-            model = bases.adapt(bases.load(job.where, job.device, job.adapter, train=True), job.adapter, job.seed)
-        training = prepare.training(run, job, prepare.data(run, job), model, lambda: False, together)
-        if change is not None:
-            change(training)
-        progress = training.run(checkpoints.latest(run.checkpoints)[0])
-        if rank == 0:
-            whole = checkpoints.required(run.checkpoints, progress.step).tensors("weights")
-            publish.model(run, job, model, whole if job.table["adapter"]["kind"] == "full" else None)
+            with met(folder / ".meeting", rank, count, job.device, sharding=sharding) as processes:
+                _trained(run, job, processes, change)
     except Exception as fault:
-        (folder / f"fault.{rank}").write_text(f"{type(fault).__name__}: {fault}\n{traceback.format_exc()}")
+        (folder / f"fault.{rank}").write_text(f"{type(fault).__name__}: {fault}")
         raise
-    if count > 1:
-        distributed.destroy_process_group()
+
+
+def _trained(run: RunFolder, job: Any, processes: Any, change: Change | None) -> None:
+    from finetune_sdk_local import bases, checkpoints, prepare, publish, sharding
+
+    if job.sharding:
+        model = sharding.load(job.where, job.device, job.adapter, job.seed, processes, job.where)
+    else:
+        model = bases.adapt(bases.load(job.where, job.device, job.adapter, train=True), job.adapter, job.seed)
+    training = prepare.training(run, job, prepare.data(run, job), model, lambda: False, processes)
+    if change is not None:
+        change(training)
+    progress = training.run(checkpoints.latest(run.checkpoints)[0])
+    if processes.first:
+        whole = checkpoints.required(run.checkpoints, progress.step).tensors("weights")
+        publish.model(run, job, model, whole if job.table["adapter"]["kind"] == "full" else None)
