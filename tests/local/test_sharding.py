@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,17 @@ import pytest
 
 import finetune_sdk as ft
 import together
+from finetune_sdk_local import bases, checkpoints
+from finetune_sdk_local.devices import Device
+from finetune_sdk_local.probe import Probe
 from finetune_sdk_local.runs import RunFolder
 from local_data import chats, pairs, rated
-from test_together import figures
-from watched import weights
+from test_together import children_of, figures
+from watched import folder, losses, until, weights, went_on_from
 
 torch = pytest.importorskip("torch")
 
+CPU = Device("cpu", "test", "float32", 1, 1)
 JOBS = {
     "full": ft.Job(
         name="colours", train=chats(13), validation=chats(5, 100), adapter=ft.Full(),
@@ -48,7 +54,7 @@ def prepared(base: str, where: Path, job: ft.Job, micro_tokens: int = 60) -> Pat
     """A job's folder as it is submitted; so few tokens at once that a step takes several passes."""
     client = ft.Client(settings=ft.Settings("local", where / "home", {"local": {"base": base, "device": "cpu"}}))
     resolved, run = client.resolve(job), RunFolder(where / "job")
-    machine = {"threads": 1, "micro_tokens": micro_tokens, "checkpoint_every": 2}
+    machine = {"threads": 1, "micro_tokens": micro_tokens, "checkpoint_every": 2, "engine": "auto"}
     run.make(
         {**resolved.to_dict(), "machine": machine, "token": resolved.token("here", 1)},
         train=job.train,
@@ -77,6 +83,136 @@ def test_two_processes_with_half_the_weights_each_train_what_one_trains(small: s
     if kind != "qlora":
         assert all(close(tensor, other[name]) for name, tensor in model(alone).items())
     assert {path.name for path in (spread / "model").iterdir()} == {path.name for path in (both / "model").iterdir()}
+
+
+def saves_and_ends(training: Any) -> None:
+    """As a run that is stopped after its second step."""
+    training.stop = lambda: training.progress.step == 2
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_checkpoint_knows_nothing_of_parts(small: str, tmp_path: Path, kind: str, count: int) -> None:
+    """So a run goes on in as many processes as there are: bit for bit in as many as before, else but for rounding."""
+    made = prepared(small, tmp_path, JOBS[kind])
+    whole, resumed = (together.copied(made, tmp_path / name) for name in ("whole", "resumed"))
+    assert together.trained(whole, 2, sharding=True) == [0, 0]
+    together.trained(resumed, 2, sharding=True, change=saves_and_ends)
+    assert "Stopped" in together.fault(resumed, 0)
+    assert checkpoints.latest(resumed / "checkpoints")[0].step == 2
+    assert together.trained(resumed, count, sharding=count > 1) == [0] * count
+    one, other = model(whole), model(resumed)
+    same = torch.equal if count == 2 else close
+    assert all(same(tensor, other[name]) for name, tensor in one.items())
+
+
+def counts_what_it_holds(training: Any) -> None:
+    parts = [getattr(each, "to_local", lambda each=each: each)() for each in training.model.parameters()]
+    held = sum(part.numel() for part in parts)
+    (training.folder / f"held.{training.processes.rank}").write_text(str(held))
+
+
+def test_each_process_holds_its_part_of_the_base_and_all_of_the_adapter(small: str, tmp_path: Path) -> None:
+    made = prepared(small, tmp_path, JOBS["lora"])
+    together.trained(made, 3, sharding=True, change=counts_what_it_holds)
+    base = bases.load(small, CPU)
+    adapted = bases.adapt(bases.load(small, CPU), ft.LoRA(rank=4), 0)
+    numbers, own = sum(map(torch.numel, base.parameters())), sum(map(torch.numel, bases.trainable(adapted).values()))
+    held = [int((made / f"held.{rank}").read_text()) - own for rank in range(3)]
+    assert sum(held) == numbers
+    assert max(held) < 0.4 * numbers
+
+
+def test_shared_prefixes_are_left_and_the_run_says_why(small: str, tmp_path: Path) -> None:
+    made = prepared(small, tmp_path, JOBS["lora"])
+    together.trained(made, 2, sharding=True)
+    said = [event.message for event in RunFolder(made).events()]
+    assert (
+        "engine: each sequence by itself: its weights are spread over processes, and all have to take the same passes"
+        in said
+    )
+
+
+def unfilled(config: Any) -> Any:
+    from transformers import LlamaForCausalLM
+
+    with torch.device("meta"):
+        return LlamaForCausalLM(config)
+
+
+def place(home: Path, base: str, **options: Any) -> ft.Client:
+    local = {"base": base, "device": "cpu", "threads": 1, "processes": 2, "sharding": True, **options}
+    return ft.Client(settings=ft.Settings("local", home, {"local": local}))
+
+
+def test_what_does_not_go_with_it_is_refused_before_anything_is_loaded(small: str, tmp_path: Path) -> None:
+    for options, word in (
+        ({"processes": 1}, "there is one"),
+        ({"engine": "shared"}, "shared"),
+        ({"offload": True}, "offload"),
+    ):
+        with pytest.raises(ft.SettingsError, match=word) as caught:
+            place(tmp_path, small, **options).estimate(JOBS["lora"])
+        assert caught.value.cure
+    guards = ft.Guards(best_by=(ft.ExactMatch(),))
+    guarded = ft.Job(name="a", train=chats(8), validation=chats(4, 100), method=ft.SFT(), guards=guards)
+    with pytest.raises(ft.SettingsError, match="guards"):
+        place(tmp_path, small).estimate(guarded)
+
+
+@pytest.mark.parametrize(("kind", "each"), [("full", 16), ("lora", 4)])
+def test_the_estimate_divides_the_weights(
+    small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, each: int
+) -> None:
+    """And with full weights their gradients and moments; of each process, four less another's three quarters."""
+    from transformers import AutoConfig
+
+    steady = Probe(0.01, 1e-5, 0.0, 0.3, "a steady machine")
+    monkeypatch.setattr("finetune_sdk_local.probe.probe", lambda *_: steady)
+    large = Path(shutil.copytree(small, tmp_path / "large"))
+    config = AutoConfig.from_pretrained(small)
+    config.update({"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 64, "layer_types": None})
+    config.save_pretrained(large)
+    whole, parts = (
+        place(tmp_path, str(large), processes=4, sharding=sharding).estimate(JOBS[kind]).memory.expected or 0
+        for sharding in (False, True)
+    )
+    weights = sum(layer.numel() for layer in unfilled(config).parameters())
+    assert whole - parts == pytest.approx(4 * 0.75 * each * weights, rel=0.1)
+
+
+@pytest.mark.slow
+def test_the_model_of_a_run_is_that_of_its_best_step(small: str, tmp_path: Path) -> None:
+    """Made from the checkpoint: when it is published, no other process is there any more."""
+    client = place(tmp_path, small)
+    method = ft.SFT(epochs=4, batch_size=4, learning_rate=3e-2, schedule="constant", validate_every=2)
+    run = client.submit(
+        ft.Job(name="colours", train=chats(13), validation=chats(5, 100), adapter=ft.Full(), method=method)
+    )
+    run.wait(progress=False)
+    said = [event.message for event in run.events() if event.message.startswith("the model is that of step")]
+    (best,) = [int(message.split()[6].rstrip(",")) for message in said]
+    kept = checkpoints.required(folder(client, run) / "checkpoints", best).tensors("weights")
+    left = model(folder(client, run))
+    assert left.keys() == kept.keys()
+    assert all(torch.equal(tensor, left[name]) for name, tensor in kept.items())
+    assert run.model().answer("case 1").text is not None
+
+
+@pytest.mark.soak
+def test_a_process_that_dies_ends_the_run_and_a_resume_goes_on(small: str, tmp_path: Path) -> None:
+    client = place(tmp_path, small, checkpoint_every=2)
+    run = client.submit(ft.Job(name="long", train=chats(12), adapter=ft.Full(), method=ft.SFT(steps=400, batch_size=4)))
+    until(lambda: len(losses(run)) > 4)
+    (other,) = children_of(int((folder(client, run) / "worker.lock").read_text()))
+    os.kill(other, 9)
+    until(lambda: run.status.terminal, 60)
+    assert run.status == "failed"
+    assert "another process of the run has ended" in list(run.events())[-1].message
+    run.resume()
+    run.wait(progress=False)
+    assert went_on_from(run)[0] >= 4
+    assert run.status == "succeeded"
 
 
 def model(run: Path) -> dict[str, Any]:
