@@ -26,6 +26,7 @@ from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor
 
 from finetune_sdk.errors import BackendError, SettingsError
+from finetune_sdk_local.dealing import by_length
 from finetune_sdk_local.devices import Device
 
 PATIENCE = timedelta(minutes=30)
@@ -52,11 +53,8 @@ class Processes:
         return self.rank == 0
 
     def share(self, lengths: NDArray[np.integer[Any]], examples: Sequence[int]) -> list[int]:
-        """The examples that this process takes: dealt out by length, so that all have about as much to do."""
-        if self.count == 1:
-            return list(examples)
-        dealt = sorted(examples, key=lambda example: (-int(lengths[example]), example))
-        return dealt[self.rank :: self.count]
+        """The examples that this process takes, so that all have about as much to do."""
+        return list(examples) if self.count == 1 else by_length(lengths, examples, self.count)[self.rank]
 
     def add(self, tensors: Sequence[Tensor]) -> None:
         """Each tensor becomes its sum over all processes, in place, many of them in one go."""

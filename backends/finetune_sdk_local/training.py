@@ -24,6 +24,7 @@ from finetune_sdk_local import (
     activations,
     bases,
     checkpoints,
+    dealing,
     engines,
     objectives,
     optimizers,
@@ -184,6 +185,10 @@ class Training:
         separate = engines.Separate(logits, self._setting())
         plain = sharding.InStep(separate, self.processes) if self.processes.sharding else separate
         choice = engines.chosen(self.options.engine, self._setting(), plain, picks, sequences, steps)
+        if (
+            self.processes.any(choice.engine is plain) and choice.engine is not plain
+        ):  # how examples are dealt hangs on it
+            choice = engines.Choice(plain, "each sequence by itself: another process cannot share prefixes")
         self.engine = choice.engine
         self.report("message", f"engine: {choice.why}", {})
 
@@ -232,8 +237,13 @@ class Training:
 
     def _each(self, sequences: Sequences, examples: Sequence[int], visit: engines.Visit) -> None:
         """This process's share of the examples through the model."""
-        longest = sequences.lengths.reshape(-1, self.data.width).max(1)
-        self._through(sequences, self.processes.share(longest, examples), visit)
+        width, count = self.data.width, self.processes.count
+        if count > 1 and isinstance(self.engine, engines.Shared):
+            answers = self.engine.setting.answers
+            mine = dealing.by_prefix(sequences, examples, width, count, answers=answers)[self.processes.rank]
+        else:
+            mine = self.processes.share(sequences.lengths.reshape(-1, width).max(1), examples)
+        self._through(sequences, mine, visit)
 
     def _through(self, sequences: Sequences, mine: Sequence[int], visit: engines.Visit) -> None:
         """What is this process's own through the model; a process that has nothing waits for the others."""

@@ -202,7 +202,7 @@ def test_the_model_of_a_run_is_that_of_its_best_step(small: str, tmp_path: Path)
 @pytest.mark.soak
 def test_a_process_that_dies_ends_the_run_and_a_resume_goes_on(small: str, tmp_path: Path) -> None:
     client = place(tmp_path, small, checkpoint_every=2)
-    run = client.submit(ft.Job(name="long", train=chats(12), adapter=ft.Full(), method=ft.SFT(steps=400, batch_size=4)))
+    run = client.submit(ft.Job(name="long", train=chats(12), adapter=ft.Full(), method=ft.SFT(steps=120, batch_size=4)))
     until(lambda: len(losses(run)) > 4)
     (other,) = children_of(int((folder(client, run) / "worker.lock").read_text()))
     os.kill(other, 9)
