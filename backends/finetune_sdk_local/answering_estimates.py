@@ -54,8 +54,10 @@ def estimate(
     """The whole estimate, as `estimates.estimate` gives it for methods that learn from what is there."""
     steps = planned(method, resolved.job.seed, len(train))
     samples, room = method.samples or 2, method.max_tokens or 1
-    asked = samples * float(np.mean([train.lengths[steps.rows(at)].sum() for at in _spread(steps)])) * steps.steps
-    given = samples * float(np.mean([len(steps.rows(at)) for at in _spread(steps)])) * steps.steps
+    whole = steps.steps // steps.per_epoch
+    left = [int(row) for step in range(whole * steps.per_epoch, steps.steps) for row in steps.rows(step)]
+    asked = samples * (whole * int(train.lengths.sum()) + int(train.lengths[left].sum()))
+    given = samples * (whole * len(train) + len(left))
     time = _time(resolved, method, train, validation, steps, machine, answers)
     price = machine.usd_per_hour
     basis = (
@@ -69,7 +71,7 @@ def estimate(
     )
     return Estimate(
         tokens=Range(
-            asked + given * answers.low, asked + given * answers.expected, asked + given * answers.high, "tokens", basis
+            asked + given * answers.low, asked + given * answers.expected, asked + given * room, "tokens", basis
         ),
         trained_tokens=Range(
             0.0,

@@ -242,7 +242,7 @@ def rft(logits: Logits, batch: Batch, advantages: Tensor, reference: Tensor | No
     estimate of the divergence from it that is never negative (eq. 4 of the former) is added.
     """
     losses, rows = token_losses(logits, batch), batch.trained.nonzero()[:, 0]
-    each = -torch.exp(losses.detach() - losses) * advantages[rows]
+    each = -torch.exp(losses.detach() - losses) * advantages[rows].to(losses.dtype)
     if reference is None:
         return Sums(each.sum(), batch.tokens, {})
     away = reference + losses

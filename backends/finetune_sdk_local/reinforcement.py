@@ -88,7 +88,7 @@ class Reinforcement(Training):
         worths = np.arange(len(stand_in), dtype=np.float64) % self.samples
         self._within_memory(lambda: self._learn(Drawn(stand_in, worths, advantages(worths, self.samples))))
         self.optimizer.zero_grad(set_to_none=True)
-        self._counts = (0, 0)
+        self._counts, self._alike = (0, 0), 0
         randomness.restore(before, self.device)
 
     def _backward(self, examples: Sequence[int]) -> dict[str, float]:
