@@ -168,7 +168,7 @@ def met(place: Path, rank: int, count: int, device: Device, *, sharding: bool = 
         torch.cuda.set_device(rank)
     try:
         distributed.init_process_group(
-            "nccl" if device.kind == "cuda" else "gloo",
+            "cpu:gloo,cuda:nccl" if device.kind == "cuda" else "gloo",  # scores are summed in the machine's memory
             init_method=f"file://{place}",
             rank=rank,
             world_size=count,
