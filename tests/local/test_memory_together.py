@@ -10,7 +10,8 @@ import pytest
 import finetune_sdk as ft
 import together
 from finetune_sdk_local.runs import RunFolder
-from local_data import chats, pairs, rated
+from local_data import chats, pairs, rated, tasks
+from own_graders import Spread
 from test_sharding import model, prepared
 from test_together import figures
 
@@ -85,6 +86,17 @@ def test_all_processes_halve_together(small: str, tmp_path: Path, kind: str) -> 
     one, other = (figures(RunFolder(path).events()) for path in (short, small_from_the_start))
     assert one == other
     assert all(torch.equal(tensor, model(small_from_the_start)[name]) for name, tensor in model(short).items())
+
+
+def test_drawn_answers_and_what_is_learnt_from_them_are_tried_again_by_all(small: str, tmp_path: Path) -> None:
+    """RFT: which process has how many answers to learn from is known to it alone."""
+    how = ft.RFT(graders=(Spread(),), samples=3, max_tokens=6, steps=3, batch_size=3, learning_rate=1e-3, beta=0.1)
+    run = prepared(
+        small, tmp_path, ft.Job(name="a", train=tasks(6), method=how, adapter=ft.LoRA(rank=4)), micro_tokens=400
+    )
+    assert together.trained(run, 2, change=short_of_memory) == [0, 0]
+    assert said(run)
+    assert [found["step"] for found in figures(RunFolder(run).events())] == [1, 2, 3]
 
 
 def watched(training: Any) -> None:
