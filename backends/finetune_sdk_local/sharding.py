@@ -72,6 +72,8 @@ def spread(model: Any, device: Device, mesh: Any, *, whole: bool) -> Any:
         fully_shard(module, mesh=mesh, ignored_params=moving, reshard_after_forward=True)
         module.set_gradient_divide_factor(1.0)  # a sum, as losses are divided by what the whole step holds
         module.set_force_sum_reduction_for_comms(True)
+        if hasattr(module, "set_reduce_scatter_unused_params"):  # experts that one process alone had use for
+            module.set_reduce_scatter_unused_params(True, recurse=False)
     for parameter in moving:
         parameter.data = parameter.data.to(device.kind)
     return model
