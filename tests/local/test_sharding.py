@@ -94,7 +94,10 @@ def test_two_processes_with_half_the_weights_each_train_what_one_trains(small: s
         assert torch.equal(tensor, other[name]) or (kind in ("full", "orpo") and close(tensor, other[name])), name
     if kind != "qlora":
         assert all(close(tensor, other[name]) for name, tensor in model(alone).items())
-    assert {path.name for path in (spread / "model").iterdir()} == {path.name for path in (both / "model").iterdir()}
+    left = [{path.name: path for path in (run / "model").iterdir()} for run in (both, spread)]
+    assert left[0].keys() == left[1].keys()
+    for name in left[0].keys() & {"adapter_config.json", "config.json"}:
+        assert left[0][name].read_text() == left[1][name].read_text()
 
 
 def counts_passes(training: Any) -> None:
@@ -129,6 +132,28 @@ def test_activations_that_are_computed_again_gather_weights_again(small: str, tm
     assert together.trained(plain, 2, sharding=True) == [0, 0]
     assert together.trained(again, 2, sharding=True, activation_checkpointing=True) == [0, 0]
     assert all(torch.equal(tensor, model(again)[name]) for name, tensor in model(plain).items())
+
+
+def test_experts_that_one_process_alone_has_use_for_are_learnt(small: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    tokenizer, base = AutoTokenizer.from_pretrained(small), tmp_path / "base"
+    torch.manual_seed(0)
+    config = Qwen3MoeConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, moe_intermediate_size=16, num_experts=8,
+        num_experts_per_tok=1, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
+    )  # fmt: skip
+    Qwen3MoeForCausalLM(config).save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    made = prepared(str(base), tmp_path, JOBS["full"])
+    alone, spread = (together.copied(made, tmp_path / name) for name in ("alone", "spread"))
+    assert together.trained(alone, 1) == [0]
+    assert together.trained(spread, 2, sharding=True) == [0, 0]
+    assert_the_same_losses(alone, spread)
+    one, other = model(alone), model(spread)
+    assert one.keys() == other.keys()
+    assert all(close(tensor, other[name]) for name, tensor in one.items())
 
 
 def saves_and_ends(training: Any) -> None:
