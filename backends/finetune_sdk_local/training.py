@@ -185,9 +185,8 @@ class Training:
         separate = engines.Separate(logits, self._setting())
         plain = sharding.InStep(separate, self.processes) if self.processes.sharding else separate
         choice = engines.chosen(self.options.engine, self._setting(), plain, picks, sequences, steps)
-        if (
-            self.processes.any(choice.engine is plain) and choice.engine is not plain
-        ):  # how examples are dealt hangs on it
+        apart = self.processes.any(choice.engine is plain)  # how examples are dealt hangs on it
+        if apart and choice.engine is not plain:
             choice = engines.Choice(plain, "each sequence by itself: another process cannot share prefixes")
         self.engine = choice.engine
         self.report("message", f"engine: {choice.why}", {})
