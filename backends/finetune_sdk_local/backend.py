@@ -89,6 +89,7 @@ class LocalBackend:
         return {
             "threads": options.threads or max(1, cores() // options.processes),
             "processes": options.processes,
+            "sharding": options.sharding,
             "micro_tokens": options.micro_tokens or MICRO_TOKENS[self._device().kind],
             "checkpoint_every": options.checkpoint_every,
             "engine": options.engine,
@@ -108,6 +109,10 @@ class LocalBackend:
             from finetune_sdk_local import processes
 
             processes.require(device, self._options.processes)
+        if self._options.sharding:
+            from finetune_sdk_local import sharding
+
+            sharding.require(resolved, self._options)
         bases.causal(resolved.base)
         bases.safe(resolved.base)
         return resolved
@@ -158,6 +163,7 @@ class LocalBackend:
             self._options.engine,
             self._options.activation_checkpointing,
             self._options.offload,
+            machine["processes"] if self._options.sharding else 1,
         )
         if isinstance(method, RFT):
             answers = answering_estimates.lengths(job.train, bases.tokenizer(resolved.base), method.max_tokens or 1)

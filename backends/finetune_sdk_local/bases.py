@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
@@ -357,8 +357,16 @@ def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def put_in(own: Mapping[str, torch.nn.Parameter], tensors: Mapping[str, torch.Tensor], where: Path) -> None:
-    """Puts a checkpoint's weights into a model's own. Raises BackendError when they are another model's."""
+def put_in(
+    own: Mapping[str, torch.nn.Parameter],
+    tensors: Mapping[str, torch.Tensor],
+    where: Path,
+    like: Callable[[Any, torch.Tensor], torch.Tensor] = lambda parameter, whole: whole,
+) -> None:
+    """Puts a checkpoint's weights into a model's own, each laid out `like` the parameter that it is for.
+
+    Raises BackendError when they are another model's.
+    """
     import torch
 
     why = "its weights have other names" if tensors.keys() != own.keys() else ""
@@ -371,7 +379,7 @@ def put_in(own: Mapping[str, torch.nn.Parameter], tensors: Mapping[str, torch.Te
         )
     with torch.no_grad():
         for name, parameter in own.items():
-            parameter.copy_(tensors[name])
+            parameter.copy_(like(parameter, tensors[name]))
 
 
 def quiet() -> None:

@@ -34,7 +34,7 @@ KEPT_CHECKPOINTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the estimate knows of where the job would run."""
+    """What the estimate knows of where the job would run. The weights are spread over so many `parts`."""
 
     device: Device
     micro_tokens: int
@@ -43,6 +43,7 @@ class Machine:
     engine: prefixes.Engine
     recomputed: bool = False
     offload: bool = False
+    parts: int = 1
 
 
 def estimate(
@@ -193,7 +194,7 @@ def _sharing(resolved: Resolved, train: Sequences, steps: Plan, width: int, mach
     """How the run will share prefixes, or None where it will not."""
     config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | ORPO | KTO | RFT)
     dropout = getattr(resolved.adapter, "dropout", 0.0)
-    asked = machine.engine == "separate" or machine.recomputed
+    asked = machine.engine == "separate" or machine.recomputed or machine.parts > 1
     if asked or prefixes.unfit(config) is not None or dropout or ahead(resolved.adapter):
         return None
     sample = [steps.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, steps.steps))]
@@ -247,9 +248,15 @@ def memory(
     if not isinstance(adapter, LoRA | QLoRA):
         per_token *= FULL_ACTIVATIONS
     process = PROCESS_BYTES if device.kind == "cpu" else 0.6e9
-    learning = 4.0 * moving + biggest * per_token + logits
+    states, learning = _moments(resolved) * moving, 4.0 * moving
+    if machine.parts > 1:
+        gathered = (shape.parameters - shape.linear + 2 * shape.linear / shape.layers) / shape.parameters * weights
+        weights = weights / machine.parts + gathered  # two layers and the tables of tokens are whole at once
+        if isinstance(adapter, Full):
+            states, learning = states / machine.parts, learning / machine.parts
+    learning += biggest * per_token + logits
     answers, answering = _answering(resolved, asked, shape, bytes_each, layer)
-    expected = process + weights + _moments(resolved) * moving + max(learning, answering)
+    expected = process + weights + states + max(learning, answering)
     if not isinstance(adapter, Full):
         expected += 4.0 * moving
     busiest = f"{answers:,} tokens of guards' answers" if answering > learning else f"{biggest:,} tokens"
@@ -260,7 +267,8 @@ def memory(
         expected * high,
         "bytes",
         f"{shape.parameters / 1e6:.1f} M parameters in {device.dtype}, {moving / 1e6:.2f} M of them or beside them "
-        f"trained, {busiest} at once, on {device.kind}",
+        f"trained, {busiest} at once, on {device.kind}"
+        + (f", weights in {machine.parts} parts" if machine.parts > 1 else ""),
     )
 
 
@@ -368,7 +376,7 @@ def _notes(train: Sequences, width: int, steps: Plan) -> tuple[str, ...]:
 
 
 def shared_by(made: Estimate, processes: int, device: Device) -> Estimate:
-    """The estimate for several processes: at best each step takes that much less, and each process holds all weights."""
+    """The estimate for several processes, of what one of them holds: at best each step takes that much less."""
     if processes == 1:
         return made
     time, memory = made.time, made.memory

@@ -41,6 +41,7 @@ class RunJob:
     checkpoint_every: int | None
     engine: Engine
     processes: int
+    sharding: bool
     optimizer: Optimizer
     activation_checkpointing: bool
     offload: bool
@@ -62,6 +63,7 @@ class RunJob:
             checkpoint_every=machine["checkpoint_every"],
             engine=machine.get("engine", "separate"),
             processes=machine.get("processes", 1),
+            sharding=machine.get("sharding", False),
             optimizer=own.get("optimizer", "adamw"),
             activation_checkpointing=machine.get("activation_checkpointing", False),
             offload=machine.get("offload", False),
