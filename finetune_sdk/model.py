@@ -125,18 +125,31 @@ class Model(Protocol):
         ...
 
 
+Hears = Mapping[int, Callable[[str], bool]]
+"""Who hears which answer, by its place; each gets text piece by piece, and returns False to end the answer there."""
+
+
 @runtime_checkable
 class Speaking(Protocol):
     """A model that can be heard while it answers: what a stream of text is made from. Optional."""
 
-    def speak(
-        self, asked: Iterable[Asked], hear: Mapping[int, Callable[[str], bool]], sampling: Sampling | None = None
-    ) -> list[Answer]:
+    def speak(self, asked: Iterable[Asked], hear: Hears, sampling: Sampling | None = None) -> list[Answer]:
         """As `Model.answers`; `hear[i]` gets the text of answer i piece by piece, and returns False to end it there.
 
         The pieces make up the answer's text. An answer that was ended has what was heard of it, and the tokens of that.
         """
         ...
+
+
+def speak(model: Model, asked: Iterable[Asked], hear: Hears, sampling: Sampling | None = None) -> list[Answer]:
+    """`Speaking.speak` of any model; one that cannot be heard while it answers is heard whole, at the end."""
+    if isinstance(model, Speaking):
+        return model.speak(asked, hear, sampling)
+    answers = model.answers(asked, sampling)
+    for row, one in hear.items():
+        if answers[row].text:
+            one(answers[row].text)
+    return answers
 
 
 @dataclass(frozen=True)
@@ -194,6 +207,9 @@ class Prompted:
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
         return self.model.answers([self.conversation(one) for one in asked], sampling)
 
+    def speak(self, asked: Iterable[Asked], hear: Hears, sampling: Sampling | None = None) -> list[Answer]:
+        return speak(self.model, [self.conversation(one) for one in asked], hear, sampling)
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -212,6 +228,9 @@ class Tuned:
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
         return self.model.answers(asked, sampling)
+
+    def speak(self, asked: Iterable[Asked], hear: Hears, sampling: Sampling | None = None) -> list[Answer]:
+        return speak(self.model, asked, hear, sampling)
 
 
 @dataclass(frozen=True)
@@ -237,10 +256,14 @@ class Observed:
         return self.answers([asked], sampling)[0]
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        return self.speak(asked, {}, sampling)
+
+    def speak(self, asked: Iterable[Asked], hear: Hears, sampling: Sampling | None = None) -> list[Answer]:
         conversations = [Conversation.of(one) for one in asked]
+        answers = speak(self.model, conversations, hear, sampling)
         return [
             replace(answer, id=self.log.note(conversation, answer.message, self.name, self.origin.run))
-            for conversation, answer in zip(conversations, self.model.answers(conversations, sampling), strict=True)
+            for conversation, answer in zip(conversations, answers, strict=True)
         ]
 
 

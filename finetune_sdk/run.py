@@ -221,7 +221,7 @@ class Run:
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Loss over steps, as `{"loss": [(step, value), …], "validation_loss": …, "learning_rate": …}`, rewards, and what guards saw."""
         names: tuple[str, ...] = ("loss", "validation_loss", "learning_rate", "margin", "validation_margin")
-        names += ("validation_score", "memorised", "forgetting_loss", "reward", "validation_reward")
+        names += ("validation_score", "memorised", "forgetting_loss", "forgetting_score", "reward", "validation_reward")
         curves: dict[str, dict[int, float]] = {}
         for event in self.events():
             if event.kind != "metrics" or "step" not in event.data:

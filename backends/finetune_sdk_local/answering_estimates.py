@@ -49,7 +49,13 @@ def lengths(tasks: Dataset, tokenizer: object, most: int) -> Lengths:
 
 
 def estimate(
-    resolved: Resolved, method: RFT, train: Sequences, validation: Sequences | None, machine: Machine, answers: Lengths
+    resolved: Resolved,
+    method: RFT,
+    train: Sequences,
+    validation: Sequences | None,
+    general: Sequences | None,
+    machine: Machine,
+    answers: Lengths,
 ) -> Estimate:
     """The whole estimate, as `estimates.estimate` gives it for methods that learn from what is there."""
     steps = planned(method, resolved.job.seed, len(train))
@@ -58,7 +64,7 @@ def estimate(
     left = [int(row) for step in range(whole * steps.per_epoch, steps.steps) for row in steps.rows(step)]
     asked = samples * (whole * int(train.lengths.sum()) + int(train.lengths[left].sum()))
     given = samples * (whole * len(train) + len(left))
-    time = _time(resolved, method, train, validation, steps, machine, answers)
+    time = _time(resolved, method, train, validation, general, steps, machine, answers)
     price = machine.usd_per_hour
     basis = (
         f"{samples} answers to each task of {steps.steps} steps, of {answers.expected:.0f} tokens as expected ones are"
@@ -99,6 +105,7 @@ def _time(
     method: RFT,
     train: Sequences,
     validation: Sequences | None,
+    general: Sequences | None,
     steps: Plan,
     machine: Machine,
     answers: Lengths,
@@ -119,7 +126,10 @@ def _time(
         looks = 2 + steps.steps // (method.validate_every or steps.per_epoch)
         held = list(range(len(validation)))
         once = [_asking(validation, held, 1, length, room, machine) for length in (answers.low, answers.expected, room)]
-        low, expected, high = low + looks * once[0], expected + looks * once[1], high + looks * once[2]
+        seen = estimates.watched_seconds(resolved, validation, general, machine)
+        low, expected, high = (
+            whole + looks * (own + more) for whole, own, more in zip((low, expected, high), once, seen, strict=True)
+        )
     start, spread = estimates.START_SECONDS, estimates.SPREAD
     return Range(
         start[0] + low * spread[0] * estimates.fewest(steps, method) / steps.steps,

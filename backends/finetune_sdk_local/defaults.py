@@ -97,7 +97,8 @@ def own_judges(job: Job) -> dict[str, dict[str, str]]:
 
 def _judges(job: Job) -> list[Evaluator]:
     graders = job.method.graders if isinstance(job.method, RFT) else None
-    return [*(job.guards.best_by if job.guards else ()), *(graders or ())]
+    watched = (*job.guards.best_by, *job.guards.forgetting_by) if job.guards else ()
+    return [*watched, *(graders or ())]
 
 
 def _method(

@@ -90,7 +90,7 @@ class LocalModel:
                 cure="shorten the prompt, show fewer examples, or use a base with a longer context",
             )
         found: dict[int, Answer] = {}
-        for rows in _batches([len(prompt) for prompt in prompts], sampling.max_tokens, self._context):
+        for rows in batches([len(prompt) for prompt in prompts], sampling.max_tokens, self._context):
             heard = {at: hear[row] for at, row in enumerate(rows) if row in hear}
             answers = self._batch(model, renderer, [prompts[row] for row in rows], sampling, heard)
             for row, answer in zip(rows, answers, strict=True):
@@ -248,7 +248,7 @@ def answering(model: Any) -> Iterator[Any]:
         inner.generation_config = kept
 
 
-def _batches(lengths: list[int], new: int, context: int) -> Iterable[list[int]]:
+def batches(lengths: list[int], new: int, context: int) -> Iterable[list[int]]:
     """Row numbers in batches of like length, in each of which all have room for as many new tokens."""
     batch, room = list[int](), new
     for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):

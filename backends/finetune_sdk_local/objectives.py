@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.functional import cross_entropy, logsigmoid
 
 from finetune_sdk_local.batches import Batch, Past
@@ -103,6 +104,30 @@ def picked_logits(model: Any) -> Logits:
     return lambda batch: parts.logits(parts.hidden(batch), batch)
 
 
+def picked_within(model: Any) -> Logits:
+    """As `picked_logits`, but through the whole model's own pass, with which weights that are spread are gathered."""
+    Parts.of(model)
+    head = (model.get_base_model() if hasattr(model, "get_base_model") else model).get_output_embeddings()
+
+    def logits(batch: Batch) -> Tensor:
+        def pick(module: Any, hidden: tuple[Tensor]) -> tuple[Tensor]:
+            return (hidden[0][:, :-1][batch.trained[:, 1:]],)
+
+        asked = head.register_forward_pre_hook(pick)
+        try:
+            made: Tensor = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits
+        finally:
+            asked.remove()
+        return made
+
+    return logits
+
+
+def is_spread(model: Any) -> bool:
+    """Whether the model's weights are spread over processes, each of which has to take part in each of its passes."""
+    return isinstance(model, FSDPModule)
+
+
 def exact_logits(model: Any, batch: Batch) -> tuple[Logits, bool]:
     """The head at trained positions only, where that is proven on `batch` to be the model's own answer.
 
@@ -110,7 +135,7 @@ def exact_logits(model: Any, batch: Batch) -> tuple[Logits, bool]:
     """
     whole = all_logits(model)
     try:
-        picked = picked_logits(model)
+        picked = picked_within(model) if is_spread(model) else picked_logits(model)
         with torch.no_grad():
             training = model.training
             model.eval()

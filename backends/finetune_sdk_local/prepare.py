@@ -41,6 +41,7 @@ class RunJob:
     checkpoint_every: int | None
     engine: Engine
     processes: int
+    sharding: bool
     optimizer: Optimizer
     activation_checkpointing: bool
     offload: bool
@@ -62,6 +63,7 @@ class RunJob:
             checkpoint_every=machine["checkpoint_every"],
             engine=machine.get("engine", "separate"),
             processes=machine.get("processes", 1),
+            sharding=machine.get("sharding", False),
             optimizer=own.get("optimizer", "adamw"),
             activation_checkpointing=machine.get("activation_checkpointing", False),
             offload=machine.get("offload", False),
@@ -94,6 +96,11 @@ def sequences(base: str, tokenizer: Any, dataset: Dataset, method: Method, max_l
     everything = isinstance(method, SFT) and method.loss_on == "all"
     made = tokenise(Renderer(base, tokenizer), dataset, max_length, dataset.where, everything=everything)
     return _chosen_learnt(made) if isinstance(method, ORPO) and method.loss_on == "all" else made
+
+
+def as_learnt(general: Dataset) -> Method:
+    """How examples that are only looked at would be learnt: answers of chats, all of texts."""
+    return Pretraining() if general.kind == "text" else SFT()
 
 
 def _chosen_learnt(pairs: Sequences) -> Sequences:

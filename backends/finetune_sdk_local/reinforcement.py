@@ -93,7 +93,8 @@ class Reinforcement(Training):
 
     def _backward(self, examples: Sequence[int]) -> dict[str, float]:
         mine = self.processes.share(self.data.train.lengths, examples)
-        return self._learn(self._drawn("train", mine, self.samples, self.how.temperature or 1.0))
+        temperature = self.how.temperature or 1.0
+        return self._learn(self.processes.try_alone(lambda: self._drawn("train", mine, self.samples, temperature)))
 
     def _drawn(self, side: str, examples: Sequence[int], each: int, temperature: float) -> Drawn:
         """Answers to the examples, `each` of them, with what they are worth."""
@@ -135,8 +136,7 @@ class Reinforcement(Training):
                 totals[name] += value
             return sums.loss / whole["tokens"]
 
-        if told:
-            self.engine.each(made, told, self.micro_tokens, learn)
+        self._through(made, told, learn)
         for weight in self.weights.values():
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
@@ -167,7 +167,7 @@ class Reinforcement(Training):
             found.update(zip(rows, torch.split(scores, counts), strict=True))
 
         with torch.no_grad(), prompts.bare(self.model):
-            self.engine.each(made, rows, self.micro_tokens, look)
+            self._through(made, rows, look)
         return found
 
     def _say_alike(self, told_apart: float) -> None:
@@ -190,7 +190,7 @@ class Reinforcement(Training):
         made = self.data.validation
         assert made is not None
         mine = self.processes.share(made.lengths, range(len(made)))
-        worths = self._drawn("validation", mine, 1, 0.0).worths
+        worths = self.processes.try_alone(lambda: self._drawn("validation", mine, 1, 0.0)).worths
         return {"validation_reward": self.processes.totals({"reward": float(worths.sum())})["reward"] / len(made)}
 
 

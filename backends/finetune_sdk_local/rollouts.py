@@ -46,11 +46,13 @@ class Asking:
             answering(self.model) as own,
         ):
             ending = bases.ending(own, self.tokenizer)
-            for group in grouped(lengths * each, HELD * micro_tokens):
-                made = self._drawn([asked[at] for at in group], each, ending)
-                for place, at in enumerate(group):
-                    found[at] = made[place * each : (place + 1) * each]
-        self.model.train(training)
+            try:
+                for group in grouped(lengths * each, HELD * micro_tokens):
+                    made = self._drawn([asked[at] for at in group], each, ending)
+                    for place, at in enumerate(group):
+                        found[at] = made[place * each : (place + 1) * each]
+            finally:
+                self.model.train(training)
         return found
 
     def _drawn(self, asked: Sequence[Ids], each: int, ending: Any) -> list[Ids]:

@@ -24,12 +24,14 @@ from finetune_sdk_local import (
     activations,
     bases,
     checkpoints,
+    dealing,
     engines,
     objectives,
     optimizers,
     prefixes,
     prompts,
     randomness,
+    sharding,
 )
 from finetune_sdk_local.batches import Batch, Plan, batch
 from finetune_sdk_local.checkpoints import Saved
@@ -163,8 +165,8 @@ class Training:
         while True:
             with suppress(torch.cuda.OutOfMemoryError):
                 return attempt()
-            if self.processes.count > 1:
-                raise _too_big_together(self.micro_tokens)
+            if self.processes.sharding:
+                raise _too_big_in_one(self.micro_tokens)
             self.optimizer.zero_grad(set_to_none=True)
             if self.micro_tokens <= longest * self.data.width:
                 raise _too_big(longest)
@@ -181,7 +183,11 @@ class Training:
         block = batch(sequences, self.data.of(sequences, [shortest]), self.pad, self.device.kind)
         logits, picks = objectives.exact_logits(self.model, block)
         separate = engines.Separate(logits, self._setting())
-        choice = engines.chosen(self.options.engine, self._setting(), separate, picks, sequences, steps)
+        plain = sharding.InStep(separate, self.processes) if self.processes.sharding else separate
+        choice = engines.chosen(self.options.engine, self._setting(), plain, picks, sequences, steps)
+        apart = self.processes.any(choice.engine is plain)  # how examples are dealt hangs on it
+        if apart and choice.engine is not plain:
+            choice = engines.Choice(plain, "each sequence by itself: another process cannot share prefixes")
         self.engine = choice.engine
         self.report("message", f"engine: {choice.why}", {})
 
@@ -230,10 +236,22 @@ class Training:
 
     def _each(self, sequences: Sequences, examples: Sequence[int], visit: engines.Visit) -> None:
         """This process's share of the examples through the model."""
-        longest = sequences.lengths.reshape(-1, self.data.width).max(1)
-        mine = self.processes.share(longest, examples)
-        if mine:
-            self.engine.each(sequences, mine, self.micro_tokens, visit)
+        width, count = self.data.width, self.processes.count
+        if count > 1 and isinstance(self.engine, engines.Shared):
+            answers = self.engine.setting.answers
+            mine = dealing.by_prefix(sequences, examples, width, count, answers=answers)[self.processes.rank]
+        else:
+            mine = self.processes.share(sequences.lengths.reshape(-1, width).max(1), examples)
+        self._through(sequences, mine, visit)
+
+    def _through(self, sequences: Sequences, mine: Sequence[int], visit: engines.Visit) -> None:
+        """What is this process's own through the model; a process that has nothing waits for the others."""
+
+        def work() -> None:
+            if mine or self.processes.sharding:
+                self.engine.each(sequences, mine, self.micro_tokens, visit)
+
+        self.processes.try_alone(work)
 
     def _count(self, sequences: Sequences, examples: Sequence[int]) -> int:
         """What a loss is divided by: trained tokens, or pairs, or rated answers."""
@@ -264,7 +282,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         figures = self._within_memory(lambda: self._backward(examples))
-        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.options.max_gradient_norm))
+        norm = sharding.norm(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.options.max_gradient_norm))
         if not math.isfinite(figures["loss"]) or not math.isfinite(norm):
             raise diverged(f"the loss of step {step + 1} is {figures['loss']} (gradient norm {norm})")
         self.optimizer.step()
@@ -307,7 +325,7 @@ class Training:
         with torch.no_grad():
             figures = self._held_out()
         before = randomness.state(self.device)
-        figures |= self.processes.all(dict(self.watch(self.micro_tokens)))[0]
+        figures |= self.processes.all(self.processes.try_alone(lambda: dict(self.watch(self.micro_tokens))))[0]
         randomness.restore(before, self.device)
         self.model.train()
         loss = figures.get("validation_loss")
@@ -364,13 +382,14 @@ class Training:
 
     def _save(self) -> None:
         random = randomness.joined(self.processes.all(randomness.state(self.device)))
+        weights = sharding.gathered(self.weights, self.processes)
+        moments = sharding.gathered(optimizers.state(self.optimizer, self.weights), self.processes)
         if not self.processes.first:
             return
-        moments = optimizers.state(self.optimizer, self.weights)
         saved = checkpoints.save(
             self.folder / "checkpoints",
             self.progress.step,
-            {"weights": self.weights, "optimizer": moments, "random": random},
+            {"weights": weights, "optimizer": moments, "random": random},
             {"progress": vars(self.progress), "micro_tokens": self.micro_tokens, "token": self.token},
         )
         checkpoints.prune(saved.folder.parent, self.options.keep_checkpoints, self.progress.best_step)
@@ -393,14 +412,7 @@ def _add(totals: dict[str, float], sums: Sums) -> None:
 
 def load_weights(weights: Mapping[str, torch.nn.Parameter], saved: Saved) -> None:
     """Puts a checkpoint's weights into the model. Raises BackendError when they are another model's."""
-    tensors = saved.tensors("weights")
-    if tensors.keys() != weights.keys():
-        raise _anothers(saved, "its weights have other names")
-    if any(tensors[name].shape != parameter.shape for name, parameter in weights.items()):
-        raise _anothers(saved, "its weights have other shapes")
-    with torch.no_grad():
-        for name, parameter in weights.items():
-            parameter.copy_(tensors[name])
+    bases.put_in(weights, saved.tensors("weights"), saved.folder, sharding.like)
 
 
 def _anothers(saved: Saved, why: str) -> BackendError:
@@ -410,10 +422,10 @@ def _anothers(saved: Saved, why: str) -> BackendError:
     )
 
 
-def _too_big_together(tokens: int) -> BackendError:
+def _too_big_in_one(tokens: int) -> BackendError:
     return BackendError(
         f"a process of the run ran out of memory on {tokens} tokens at once.",
-        cure="set a smaller micro_tokens under [backends.local]: several processes do not try by themselves what fits",
+        cure="set a smaller micro_tokens under [backends.local]: with sharding, processes do not try by themselves what fits",
     )
 
 

@@ -171,7 +171,8 @@ class JobFile:
         return Guards(
             best_by=tuple(map(self._evaluator, given.best_by or ())),
             forgetting=Dataset.load(general.path, general.format, columns=general.columns) if general else None,
-            **given.model_dump(exclude={"best_by", "forgetting"}),
+            forgetting_by=tuple(map(self._evaluator, given.forgetting_by or ())),
+            **given.model_dump(exclude={"best_by", "forgetting", "forgetting_by"}),
         )
 
     def _file(self, held: str | DataFile) -> DataFile:
@@ -262,8 +263,8 @@ class JobFile:
             lists.append((("evaluation", "evaluators"), self.table.evaluation.evaluators))
         if isinstance(self.table.method, tables.RFTTable) and self.table.method.graders:
             lists.append((("method", "graders"), self.table.method.graders))
-        if guards is not None and guards.best_by:
-            lists.append((("guards", "best_by"), guards.best_by))
+        names = ("best_by", "forgetting_by") if guards is not None else ()
+        lists += [(("guards", name), getattr(guards, name) or ()) for name in names]
         for at, evaluators in lists:
             for number, table in enumerate(evaluators):
                 if isinstance(table, judging.JSONSchemaTable) and isinstance(table.schema_, str):

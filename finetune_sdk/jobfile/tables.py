@@ -87,13 +87,17 @@ class GuardsTable(Table):
     ) = None
     """Evaluators: the model is that of the validation whose answers pass them most often; by the loss when left out."""
     cases: Annotated[int, Field(gt=0)] = 32
-    """At most so many prompts of the validation data are answered."""
+    """At most so many prompts of the validation data are answered; and so many of the general examples."""
     max_tokens: Annotated[int, Field(gt=0)] = 256
     """The longest of these answers, in tokens."""
     memorisation: bool = False
     """Search these answers for training answers, word for word."""
     forgetting: str | DataFile | None = None
     """A file of general examples on which the loss is taken, and never trained."""
+    forgetting_by: (
+        Annotated[tuple[Annotated[EvaluatorTable, Field(discriminator="kind")], ...], Field(min_length=1)] | None
+    ) = None
+    """Evaluators of the answers to general examples, which are chats then; at most `cases` of them are answered."""
 
 
 class EvaluationTable(Table):

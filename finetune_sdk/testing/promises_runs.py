@@ -19,7 +19,7 @@ from finetune_sdk.client import Client
 from finetune_sdk.errors import BackendError, NotFoundError, RunError
 from finetune_sdk.estimate import Estimate
 from finetune_sdk.job import Job
-from finetune_sdk.model import Sampling
+from finetune_sdk.model import Sampling, Speaking
 from finetune_sdk.run import Run
 from finetune_sdk.testing.promises_before import NO_SUCH, UNITS, VALUES, Opened, setting
 
@@ -215,6 +215,17 @@ class OfRuns:
         assert isinstance(answer.text, str)
         assert answer.output_tokens is None or answer.output_tokens <= 8
         assert model.origin.run == finished.id
+
+    def test_what_is_heard_of_an_answer_is_the_answer(self, finished: Run) -> None:
+        model, pieces = finished.model(), list[str]()
+        assert isinstance(model, Speaking)
+
+        def hear(piece: str) -> bool:
+            pieces.append(piece)
+            return True
+
+        (answer,) = model.speak(["hello"], {0: hear}, Sampling(max_tokens=8))
+        assert "".join(pieces) == answer.text
 
     def test_answers_keep_their_order(self, backend: Backend, resolved: Resolved) -> None:
         model, sampling = backend.model(resolved.base), Sampling(max_tokens=8)

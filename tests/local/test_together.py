@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -203,3 +205,16 @@ def test_more_processes_than_cards_are_refused(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ft.SettingsError, match="Apple"):
         check(Device("mps", "apple", "float32", 1, 1), 2)
     check(Device("cpu", "cpu", "float32", 1, 1), 64)
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_before_all_have_met_is_not_waited_for(tmp_path: Path) -> None:
+    """There is no run in that folder: the second process ends at once, and the first would wait for it."""
+    code = (
+        "from pathlib import Path; from finetune_sdk_local import processes; from finetune_sdk_local.devices import Device\n"
+        "processes.GRACE = 0.5\n"
+        f"with processes.together(Path({str(tmp_path)!r}), 0, 2, Device('cpu', 'test', 'float32', 1, 1)): pass"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert "another process of the run has ended" in ended.stderr

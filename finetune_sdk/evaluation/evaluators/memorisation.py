@@ -64,7 +64,7 @@ def taught(example: Example) -> str:
     """What training on an example teaches to say: the assistant's turns, the better or the good answer, or the text."""
     match example:
         case ChatExample():
-            turns = tuple(turn for turn in example.messages if turn.role == "assistant" and turn.weight != 0)
+            turns = tuple(turn for turn in example.messages if turn.weight != 0)
         case PreferenceExample():
             turns = example.chosen
         case RatedExample():
@@ -73,7 +73,7 @@ def taught(example: Example) -> str:
             return example.text
         case _:
             turns = ()
-    return "\n".join(turn.text for turn in turns)
+    return "\n".join(turn.text for turn in turns if turn.role == "assistant")
 
 
 def besides(case: Case) -> str:
