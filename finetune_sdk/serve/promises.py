@@ -46,11 +46,18 @@ class Promises:
                 json.loads(answer.text)
             except (ValueError, RecursionError):
                 raise _broken("response_format", "The model's answer is not JSON", answer) from None
-            judged = self.schema.judge(_NO_CASE, answer) if self.schema else None
-            if judged is not None and not judged.passed:
-                raise _broken(
-                    "response_format", f"The model's answer does not follow the schema ({judged.reason})", answer
-                )
+            fault = self._fault(answer)
+            if fault is not None:
+                raise _broken("response_format", f"The model's answer does not follow the schema ({fault})", answer)
+
+    def _fault(self, answer: Answer) -> str | None:
+        if self.schema is None:
+            return None
+        try:
+            score = self.schema.judge(_NO_CASE, answer)
+        except EvaluationError as given_up:  # a pattern of the caller's own that would go back without end
+            return given_up.message
+        return None if score.passed else score.reason
 
 
 def _broken(param: str, what: str, answer: Answer) -> ProtocolError:

@@ -110,6 +110,13 @@ def test_an_answer_that_must_follow_a_schema_does_or_is_an_error(served: Served)
         served.client().chat.completions.create(**asked('{"b": 1}', response_format=strict(SCHEMA)))
 
 
+def test_a_pattern_that_goes_back_without_end_is_given_up_and_named(served: Served) -> None:
+    schema = {"properties": {"id": {"pattern": r"^(?=a)(a|aa)+\1x$"}}}
+    answer = served.ask("POST", "/chat/completions", asked(f'{{"id": "{"a" * 60}"}}', response_format=strict(schema)))
+    assert answer.status == 422
+    assert "steps back and was given up" in answer.error["message"]
+
+
 def test_a_schema_that_is_not_strict_is_a_wish_as_the_protocol_has_it(served: Served) -> None:
     assert said(served, "no json", response_format=strict(SCHEMA, strictly=False)) == "no json"
 
