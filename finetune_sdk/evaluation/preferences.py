@@ -17,7 +17,7 @@ from finetune_sdk.evaluation.agreement import cohen_kappa
 from finetune_sdk.evaluation.comparison import CONFIDENCE, probability
 from finetune_sdk.evaluation.spent import Spent
 from finetune_sdk.evaluation.statistics import clopper_pearson, mcnemar_exact
-from finetune_sdk.evaluation.votes import Kind, Vote, ballots, last_of_each, majority
+from finetune_sdk.evaluation.votes import Ballots, Kind, Vote, ballots, last_of_each, majority
 
 PEOPLE = "people"
 _MOST_PAIRS = 10
@@ -87,7 +87,8 @@ def _of_a_pair(data: Mapping[str, Any], better: str, than: str, votes: Sequence[
         "human", better, than, 0, 0, 0, None, None, None, None, 0, (), len(ids), on.alike, 0, 0, 0, None, (), ""
     )
     if people:
-        yield _counted(blank, people, people_found, ids, _among(people, ids))
+        rubrics = _of_rubrics(data, better, than, on, people_found)
+        yield _counted(blank, people, people_found, ids, (*_among(people, ids), *rubrics))
     for judge in dict.fromkeys(vote.reviewer for vote in votes if vote.kind == "judge"):
         cast = [vote for vote in votes if vote.kind == "judge" and vote.reviewer == judge]
         found = _outcomes(vote for vote in cast if vote.ballot in ids and vote.error is None)
@@ -108,6 +109,22 @@ def _among(votes: Sequence[Vote], ids: set[str]) -> tuple[dict[str, Any], ...]:
     own = {name: _outcomes(v for v in votes if v.reviewer == name and v.ballot in ids) for name in _names(votes)}
     pairs = (_agreement(one, own[one], other, own[other]) for one, other in combinations(own, 2))
     return tuple(sorted(filter(None, pairs), key=lambda row: -row["cases"])[:_MOST_PAIRS])
+
+
+def _of_rubrics(
+    data: Mapping[str, Any], better: str, than: str, on: Ballots, people: Mapping[str, str | None]
+) -> Iterator[dict[str, Any]]:
+    """How far the people agree with each judge that scores: it prefers the answer to which it gave more."""
+    for name in (judge["evaluator"] for judge in data.get("judges") or ()):
+        found = dict[str, str | None]()
+        for ballot in on.all:
+            scores = [ballot.row["answers"][key]["scores"].get(name) or {} for key in (better, than)]
+            one, other = (score.get("value") for score in scores)
+            if one is not None and other is not None:
+                found[ballot.id] = None if one == other else better if one > other else than
+        agreed = _agreement(name, found, PEOPLE, people)
+        if agreed is not None:
+            yield agreed
 
 
 def _agreement(

@@ -13,8 +13,8 @@ from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import EvaluationError
 from finetune_sdk.evaluation.agreement import cohen_kappa
 from finetune_sdk.evaluation.evaluation import Evaluation, Report
-from finetune_sdk.evaluation.evaluators import ExactMatch
-from finetune_sdk.evaluation.judges import PairwiseJudge
+from finetune_sdk.evaluation.evaluators import Evaluator, ExactMatch
+from finetune_sdk.evaluation.judges import Judge, PairwiseJudge
 from finetune_sdk.evaluation.statistics import clopper_pearson, mcnemar_exact
 from finetune_sdk.evaluation.votes import Vote, ballots, pair_of
 from finetune_sdk.messages import ChatExample, Message
@@ -25,14 +25,14 @@ from judging import Court, verdict
 BETWEEN = ("base", "tuned")
 
 
-def report(cases: int = 20, **said: str) -> Report:
+def report(cases: int = 20, by: Evaluator | None = None, **said: str) -> Report:
     """Models that say their word and the number of the case."""
     rows = [ChatExample((Message("user", f"question {n}"), Message("assistant", "yes"))) for n in range(cases)]
     models: dict[str, Any] = {
         key: Recorded(key, [(row.prompt, Answer(f"{word} {n}")) for n, row in enumerate(rows)])
         for key, word in (said or {"base": "no", "tuned": "yes"}).items()
     }
-    return Evaluation(Dataset.of(rows, name="questions.jsonl"), [ExactMatch()]).run(**models)
+    return Evaluation(Dataset.of(rows, name="questions.jsonl"), [by or ExactMatch()]).run(**models)
 
 
 def cast(on: Report, chosen: str, reviewer: str = "ada", **more: Any) -> list[Vote]:
@@ -132,6 +132,14 @@ def test_a_judge_is_held_against_the_people_whoever_comes_first() -> None:
         assert (agreed["one"], agreed["other"], agreed["cases"], agreed["agreed"]) == ("judge-1", "people", 20, 15)
         assert agreed["kappa"] == 0
         assert agreed["kappa_low"] < 0 < agreed["kappa_high"]
+
+
+def test_a_judge_that_scores_is_held_against_the_people_too() -> None:
+    court = Court(lambda asked: verdict(asked, quality=5 if '"answer": "yes' in asked.messages[1].text else 2))
+    on = report(by=Judge(court, {"quality": "how good it is"}))
+    (row,) = on.with_votes(cast(on, "t" * 16 + "b" * 3 + "=")).preferences
+    (agreed,) = row.agreements
+    assert (agreed["one"], agreed["other"], agreed["cases"], agreed["agreed"]) == ("Judge", "people", 20, 16)
 
 
 def test_two_people_are_held_against_each_other() -> None:
