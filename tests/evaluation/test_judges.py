@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_sdk.data.dataset import Dataset
-from finetune_sdk.errors import AnswersError, BackendError, EvaluationError
+from finetune_sdk.errors import AnswersError, BackendError, EvaluationError, JobError
 from finetune_sdk.evaluation.evaluation import Evaluation, Report
 from finetune_sdk.evaluation.evaluators import Case, ExactMatch
 from finetune_sdk.evaluation.judges import Judge, PairwiseJudge, asking, quoting
+from finetune_sdk.guards import Guards
 from finetune_sdk.messages import Asked, ChatExample, Conversation, Message, ToolCall
 from finetune_sdk.model import Answer, Recorded, Sampling
 from injections import PLEAS, WAYS_OUT
@@ -113,6 +114,12 @@ def test_several_votes_are_drawn_and_their_mean_counts() -> None:
 def test_what_makes_no_sense_is_refused_before_anything_is_asked(wrong: dict[str, Any], why: str) -> None:
     with pytest.raises(EvaluationError, match=why):
         Judge(**{"model": Court(), **wrong})
+
+
+def test_a_job_takes_no_judge_since_it_is_plain_data() -> None:
+    guards = Guards(best_by=(Judge(Court()),))
+    with pytest.raises(JobError, match="Judge asks a model"):
+        guards.definition()
 
 
 # What is read of a judge
