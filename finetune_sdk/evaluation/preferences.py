@@ -25,7 +25,7 @@ _MOST_PAIRS = 10
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """How often people, or one judge, found `better`'s answer the better one.
+    """How often people, or one judge, found `better`'s answer the better one; it is the later of the two in the report.
 
     `rate` is wins / (wins + losses), `low` and `high` its exact 95% interval (Clopper and Pearson), `p` the exact sign test. Ties
     say nothing of either and stand beside; so do `alike`, cases with equal answers, which nobody is asked about, and `errors`,

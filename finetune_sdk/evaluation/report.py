@@ -145,15 +145,18 @@ class Report:
         """What follows from the votes: one for the people and one for each judge, of each two models."""
         return tuple(map(Preference.from_dict, self._data.get("preferences", ())))
 
-    def with_votes(self, votes: Iterable[Vote]) -> Report:
+    def with_votes(self, votes: Iterable[Vote], instead_of: Iterable[str] = ()) -> Report:
         """The same report with these votes added; of one reviewer on the same two answers the last vote counts.
 
-        Raises EvaluationError for votes on models that the report does not have.
+        Votes that the report has of the people in `instead_of` go out first. Raises EvaluationError for votes on models that the
+        report does not have.
         """
-        kept = last_of_each([*self.votes, *votes])
+        gone = frozenset(instead_of)
+        before = (vote for vote in self.votes if vote.kind != "human" or vote.reviewer not in gone)
+        kept = last_of_each([*before, *votes])
         found = preferences(self._data, kept)
         told = {"votes": [vote.to_dict() for vote in kept], "preferences": [one.to_dict() for one in found]}
-        return Report.from_dict({**self._data, **told})
+        return Report({**self._data, **told})
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report, whole or not at all: a page for `.html`, the plain data for `.json`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -36,12 +36,19 @@ class Vote:
     spent: Spent | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"between": list(self.between)}
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return found | {"between": list(self.between), "spent": self.spent.to_dict() if self.spent else None}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Vote:
-        spent = row.get("spent")
-        return cls(**{**row, "between": tuple(row["between"]), "spent": Spent(**spent) if spent else None})
+        """The vote that `to_dict` gave. Raises EvaluationError for anything else."""
+        try:
+            spent, (one, other) = row.get("spent"), row["between"]
+            return cls(**{**row, "between": (one, other), "spent": Spent(**spent) if spent else None})
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise EvaluationError(
+                f"the report holds {row!r:.80}, which is no vote.", cure="upgrade finetune-anywhere, or review anew"
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,11 @@ def majority(chosen: Sequence[str | None]) -> str | None:
     """What more than half of them chose; None, a tie, where nothing is."""
     most, times = Counter(chosen).most_common(1)[0]
     return most if 2 * times > len(chosen) else None
+
+
+def shown_tools(row: Mapping[str, Any]) -> str:
+    """The tools of a case as JSON; empty where it has none."""
+    return json.dumps(row["tools"], ensure_ascii=False) if row.get("tools") else ""
 
 
 def shown_answer(answer: Mapping[str, Any]) -> str:

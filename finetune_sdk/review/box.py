@@ -74,6 +74,14 @@ class BallotBox:
         with self._changing() as connection:
             return [_vote(row) for row in connection.execute(f"{_COUNTED} ORDER BY number")]
 
+    def voted(self, reviewer: str) -> set[str]:
+        """The ballots on which the reviewer's vote counts."""
+        with self._changing() as connection:
+            rows = connection.execute(
+                "SELECT ballot, state, max(number) FROM votes WHERE reviewer = ? GROUP BY ballot", (reviewer,)
+            )
+            return {ballot for ballot, state, _ in rows if state == _CAST}
+
     def reviewers(self) -> list[str]:
         """Everybody who ever cast a vote."""
         with self._changing() as connection:

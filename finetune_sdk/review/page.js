@@ -82,9 +82,11 @@ function draw(sheet) {
     return;
   }
   conversation(shown.turns);
-  at("expected").hidden = !shown.expected;
-  at("expected").open = false;
-  write(at("expected").lastElementChild, shown.expected);
+  for (const part of ["tools", "expected"]) {
+    at(part).hidden = !shown[part];
+    at(part).open = false;
+    write(at(part).lastElementChild, shown[part]);
+  }
   write(at("first"), shown.first);
   write(at("second"), shown.second);
   show("case");

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from finetune_sdk.errors import EvaluationError
 from finetune_sdk.evaluation.report import Report
-from finetune_sdk.evaluation.votes import Ballot, Vote, ballots, pair_of, shown_answer
+from finetune_sdk.evaluation.votes import Ballot, Vote, ballots, pair_of, shown_answer, shown_tools
 from finetune_sdk.report.visible import visible
 from finetune_sdk.review.box import BallotBox
 
@@ -101,11 +101,7 @@ class Review:
 
     def report(self) -> Report:
         """The report with the votes: how often which model is preferred, with its interval."""
-        data = self._report.to_dict()
-        here = set(self._box.reviewers())
-        others = [vote for vote in self._report.votes if vote.kind != "human" or vote.reviewer not in here]
-        bare = {key: value for key, value in data.items() if key not in ("votes", "preferences")}
-        return Report.from_dict(bare).with_votes([*others, *self.votes])
+        return self._report.with_votes(self.votes, instead_of=self._box.reviewers())
 
     def page(self) -> Page:
         """Serves the page on loopback until it is closed: `with review.page() as page: print(page.url)`."""
@@ -151,7 +147,7 @@ class Review:
         return Sheet(reviewer, len(voted), len(self._ballots), shown, before)
 
     def _voted(self, reviewer: str) -> set[str]:
-        return {vote.ballot for vote in self.votes if vote.reviewer == reviewer} & self._ballots.keys()
+        return self._box.voted(reviewer) & self._ballots.keys()
 
     def _shown(self, reviewer: str, ballot: Ballot) -> dict[str, Any]:
         row = ballot.row
@@ -159,6 +155,7 @@ class Review:
         return {
             "id": ballot.id,
             "turns": [{"role": turn["role"], "text": _fit(turn["text"])} for turn in row["prompt"]],
+            "tools": _fit(shown_tools(row)),
             "expected": _fit(row["expected"] or ""),
             "first": _fit(shown_answer(first)),
             "second": _fit(shown_answer(second)),

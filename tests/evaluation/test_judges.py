@@ -67,12 +67,13 @@ def test_one_criterion_that_is_too_low_fails_whatever_the_others_are() -> None:
 
 def test_the_judge_sees_the_conversation_the_expected_answer_and_tool_calls() -> None:
     court = Court()
-    asked = Conversation((Message("system", "Be brief."), Message("user", "Why?")))
+    asked = Conversation((Message("system", "Be brief."), Message("user", "Why?")), ({"name": "look", "strict": True},))
     turn = Case(0, asked, Message("assistant", "Because."), "", "0" * 16)
     Judge(court).judge(turn, Answer("", (ToolCall("look", {"at": "sky"}),)))
     data, _ = seen(court.asked[0])
     assert data == {
         "conversation": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}],
+        "tools": '[{"name": "look", "strict": true}]',
         "expected": "Because.",
         "answer": '{"name": "look", "arguments": {"at": "sky"}}',
     }

@@ -181,6 +181,15 @@ def test_a_report_with_votes_is_plain_data() -> None:
     assert json.loads(json.dumps(found.to_dict())) == found.to_dict()
 
 
+@pytest.mark.parametrize("wrong", ["x", {}, {"ballot": "1"}, {"between": ["base"]}, {"more": 1}, None])
+def test_what_is_no_vote_in_a_report_is_told(wrong: Any) -> None:
+    data = report().to_dict()
+    (vote,) = cast(report(), "t")
+    data["votes"] = [vote.to_dict() | wrong if wrong == {"more": 1} else wrong]
+    with pytest.raises(EvaluationError, match="no vote"):
+        Report.from_dict(data).with_votes([])
+
+
 # Kappa
 
 

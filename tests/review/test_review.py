@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import sqlite3
 import stat
 from collections import Counter
@@ -267,3 +269,24 @@ def test_the_page_is_on_loopback_alone(path: Path) -> None:
         assert one.url.startswith("http://127.0.0.1:")
         assert len(one.url.split("/")[3]) == len(other.url.split("/")[3]) >= 32
         assert one.url.split("/")[3] != other.url.split("/")[3]
+
+
+def test_whoever_talks_nonsense_or_says_nothing_does_not_keep_others_waiting(path: Path) -> None:
+    with Review(report(), path).page() as page:
+        port = int(page.url.split(":")[2].split("/")[0])
+        silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+        for said in (
+            b"\0" * 1000,
+            b"GET\r\n\r\n",
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"POST /x HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+            b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 5000,
+            b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", port)) as rude, contextlib.suppress(OSError):
+                rude.sendall(said)
+                rude.shutdown(socket.SHUT_WR)
+                assert b"200" not in rude.recv(4096)
+        assert ask(page.url)[0] == 200
+        for one in silent:
+            one.close()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -110,17 +111,19 @@ def test_a_page_that_is_loaded_again_goes_on_where_it_was(browser: Browser, page
 
 
 @needs_browser
-def test_two_people_vote_at_once_each_on_all_cases(browser: Browser, page: Page, review: Review) -> None:
-    ada, ben = joined(browser, page.url, "Ada"), joined(browser, page.url, "Ben")
-    for done in range(1, 13):
-        votes(ada, "1", done)
-        votes(ben, "0", done)
-    assert "All 12 cases are done. Thank you, Ada." in ada.text("#end")
-    assert not ada.visible("[data-choice]")
-    assert len(review.votes) == 24
-    (row,) = review.report().preferences
-    assert row.reviewers == ("Ada", "Ben")
-    votes(ada, "u", 11)
+def test_two_people_vote_at_once_each_on_all_cases(browser: Browser, tmp_path: Path) -> None:
+    review = Review(report(), tmp_path / "votes.db", cases=4)
+    with review.page() as page:
+        ada, ben = joined(browser, page.url, "Ada"), joined(browser, page.url, "Ben")
+        for done in range(1, 5):
+            votes(ada, "1", done, 4)
+            votes(ben, "0", done, 4)
+        assert "All 4 cases are done. Thank you, Ada." in ada.text("#end")
+        assert not ada.visible("[data-choice]")
+        assert len(review.votes) == 8
+        (row,) = review.report().preferences
+        assert row.reviewers == ("Ada", "Ben")
+        votes(ada, "u", 3, 4)
 
 
 @needs_browser
@@ -155,7 +158,7 @@ def test_nothing_on_the_page_or_in_what_it_loads_names_a_model(browser: Browser,
 @needs_browser
 def test_hostile_texts_are_text(browser: Browser, tmp_path: Path) -> None:
     long = "<b>word</b> " * 90_000
-    said = [*HOSTILE, long, "x" * 1_000_000]
+    said = [*HOSTILE, long]
     rows = report(len(said), tuned=lambda n: said[n], base=lambda n: said[n] + said[-3 - n % 3])
     data = rows.to_dict()
     for row, text in zip(data["examples"], said, strict=True):
@@ -256,7 +259,7 @@ def voter(url: str, name: str, counted: list[str]) -> None:
             status, sheet = ask(f"{url}vote", {"reviewer": name, "ballot": identity, "choice": "1"})
             assert status == 200
             counted.append(identity)
-    except OSError:
+    except (OSError, HTTPException):
         return
 
 

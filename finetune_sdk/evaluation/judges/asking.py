@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ from finetune_sdk.errors import AnswersError, BackendError, EvaluationError
 from finetune_sdk.evaluation.evaluators import Case
 from finetune_sdk.evaluation.judges.quoting import TooLongError, fenced_in
 from finetune_sdk.evaluation.spent import Spent, Tally
-from finetune_sdk.evaluation.transcript import words
+from finetune_sdk.evaluation.transcript import plain, words
 from finetune_sdk.messages import Conversation, Message
 from finetune_sdk.model import Answer, Model, Sampling, at_once
 
@@ -35,10 +36,14 @@ def sampling_of(votes: int, given: Sampling | None) -> Sampling:
 
 def of_a_case(case: Case, *, expected: bool) -> dict[str, Any]:
     """What every judge is shown of a case."""
-    turns = [{"role": message.role, "content": words(message)} for message in case.prompt.messages]
-    if not expected or case.expected is None:
-        return {"conversation": turns}
-    return {"conversation": turns, "expected": words(case.expected)}
+    data: dict[str, Any] = {
+        "conversation": [{"role": message.role, "content": words(message)} for message in case.prompt.messages]
+    }
+    if case.prompt.tools:
+        data["tools"] = json.dumps(plain(case.prompt.tools), ensure_ascii=False)
+    if expected and case.expected is not None:
+        data["expected"] = words(case.expected)
+    return data
 
 
 @dataclass(frozen=True, slots=True)
