@@ -91,9 +91,13 @@ def pair_of(data: Mapping[str, Any], better: str | None = None, than: str | None
 
 
 def ballots(data: Mapping[str, Any], between: tuple[str, str]) -> Ballots:
-    """What can be voted on in a report's plain data. A case that stands there twice is one ballot."""
+    """What can be voted on in a report's plain data.
+
+    A case that stands there twice is one ballot; of several samples of a case the first is, since the others are no cases of their
+    own.
+    """
     found, alike, unanswered = dict[str, Ballot](), 0, 0
-    for row in data["examples"]:
+    for row in (row for row in data["examples"] if not row.get("sample")):
         said = [row["answers"][key] for key in between]
         if any(answer["finish"] == "error" for answer in said):
             unanswered += 1

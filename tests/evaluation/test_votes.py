@@ -104,6 +104,15 @@ def test_a_case_that_stands_twice_is_one_ballot_and_equal_answers_are_none() -> 
     assert (len(found.all), found.alike, found.unanswered) == (2, 1, 1)
 
 
+def test_of_several_samples_of_a_case_the_first_is_voted_on() -> None:
+    data = report(4).to_dict()
+    data["examples"] = [
+        row | {"sample": sample, "index": row["index"] // 2}
+        for row, sample in zip(data["examples"], (0, 1) * 2, strict=True)
+    ]
+    assert [ballot.row["sample"] for ballot in ballots(data, BETWEEN).all] == [0, 0]
+
+
 def test_the_models_of_the_verdict_are_compared_where_none_are_named() -> None:
     data = report(30, base="yes", prompted="yes", tuned="no").to_dict()
     assert pair_of(data) == ("tuned", data["verdict"]["than"])
