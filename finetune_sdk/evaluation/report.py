@@ -9,7 +9,7 @@ The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
     comparisons  a `Comparison` each: the last model against each other one
     notes        sentences; leakage {cases, allowed, checked: whether any model says what it was trained on}
     origin       of the last model that has a run: job, estimate, actual, curves, manifest; or None
-    judges       (where models judge) evaluator, model, answers, input_tokens, output_tokens, uncounted
+    judges       (where models judge) evaluator, model, answers, input_tokens, output_tokens, uncounted, usd
     votes        (where there are any) a `Vote` each; preferences  what follows from them, a `Preference` each: kind ("human", "judge"),
                  better, than, wins, losses, ties, rate, low, high, p, votes, reviewers, agreements (kappa), sentence, …
     examples     index, where, prompt, tools (where there are any), expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from finetune_sdk.estimate import quantity
 from finetune_sdk.report import figures
 from finetune_sdk.report.visible import short, written
 
@@ -82,4 +83,5 @@ def _spent(who: str, spent: Mapping[str, Any]) -> str:
     if spent["answers"] and spent["uncounted"] == spent["answers"]:
         return f"{said}, whose tokens its place does not count."
     missing = f" ({figures.counted(spent['uncounted'], 'answer')} not counted)" if spent["uncounted"] else ""
-    return f"{said}: {spent['input_tokens']:,} tokens in, {spent['output_tokens']:,} out{missing}."
+    cost = "" if spent["usd"] is None else f", {quantity(spent['usd'], 'USD')}"
+    return f"{said}: {spent['input_tokens']:,} tokens in, {spent['output_tokens']:,} out{missing}{cost}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import AnswersError, BackendError, EvaluationError, JobError
+from finetune_sdk.estimate import Price
 from finetune_sdk.evaluation.evaluation import Evaluation, Report
 from finetune_sdk.evaluation.evaluators import Case, ExactMatch
 from finetune_sdk.evaluation.judges import Judge, PairwiseJudge, asking, quoting
@@ -186,10 +188,24 @@ def test_an_evaluation_asks_its_judge_many_at_once_and_counts_what_it_took() -> 
     assert court.calls == 4
     assert found.to_dict()["judges"] == [
         {"evaluator": "Judge", "model": "judge-1", "answers": 200, "input_tokens": 20_000, "output_tokens": 4_000,
-         "uncounted": 0}
+         "uncounted": 0, "usd": None}
     ]  # fmt: skip
     again = Evaluation(questions(100), [judge]).run(tuned=echo(100))
     assert again.to_dict()["judges"][0]["answers"] == 100
+
+
+def test_what_a_judge_costs_is_counted_where_its_prices_are_known() -> None:
+    court = Court()
+    today = date(2026, 11, 22)
+    court.prices = tuple(
+        Price("judge-1", kind, usd, "1M tokens", today, "its page") for kind, usd in (("input", 2.0), ("output", 10.0))
+    )  # type: ignore[attr-defined]
+    found = Evaluation(questions(50), [Judge(court)]).run(tuned=echo(50))
+    assert found.to_dict()["judges"][0]["usd"] == pytest.approx(50 * (100 * 2 + 20 * 10) / 1e6)
+    assert "5,000 tokens in, 1,000 out, $0.02" in str(found)
+    (row,) = PairwiseJudge(court).judged(report(base=["bad"] * 3, tuned=[GOOD] * 3)).preferences
+    assert row.spent is not None
+    assert row.spent.usd == pytest.approx(6 * 400 / 1e6)
 
 
 def test_a_judge_is_not_shown_expected_answers_before_the_models_are_asked() -> None:

@@ -84,7 +84,7 @@ def heard(
         drawn = sampling if votes == 1 else replace(sampling, seed=(sampling.seed or 0) + vote)
         for (place, _), said in zip(there, _in_turn(model, [one for _, one in there], drawn), strict=True):
             found[place].append(said)
-            tally.add(Spent.on([said] if isinstance(said, Answer) else []))
+            tally.add(Spent.on([said] if isinstance(said, Answer) else [], model))
     return found
 
 

@@ -105,7 +105,7 @@ class PairwiseJudge:
 
     def _vote(self, ballot: Ballot, asked: Sequence[Question | TooLongError], heard: Sequence[Sequence[Heard]]) -> Vote:
         """One vote out of what was heard in the one order and in the other."""
-        spent = Spent.on(said for order in heard for said in order if isinstance(said, Answer))
+        spent = Spent.on((said for order in heard for said in order if isinstance(said, Answer)), self.model)
         blank = Vote(ballot.id, ballot.between, None, self.name or "", "judge", spent=spent)
         names = (dict(zip(_PLACES, (*order, None), strict=True)) for order in (ballot.between, ballot.between[::-1]))
         marks = (one.mark if isinstance(one, Question) else "" for one in asked)
