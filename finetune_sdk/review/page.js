@@ -165,9 +165,12 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.target.blur();
     return;
   }
-  if (CHOICES.includes(event.key)) vote(event.key);
-  else if (event.key === "u") undo();
-  else if (event.key === "n" && document.body.dataset.state === "case") {
+  const key = event.key.toLowerCase();
+  const digit = event.shiftKey ? "" : event.code.replace("Digit", ""); // where digits need the shift key, they work without it too
+  if (CHOICES.includes(key)) vote(key);
+  else if (CHOICES.includes(digit)) vote(digit);
+  else if (key === "u") undo();
+  else if (key === "n" && document.body.dataset.state === "case") {
     event.preventDefault();
     at("note").focus();
   }

@@ -167,6 +167,14 @@ def test_a_verdict_in_one_code_fence_is_read() -> None:
     assert Judge(court).judge(case(), Answer(GOOD)).passed
 
 
+def test_a_judge_may_think_before_it_speaks() -> None:
+    court = Court(lambda asked: f"<think>\nIs it {honest(asked)}?\n</think>\n\n{honest(asked)}")
+    assert Judge(court).judge(case(), Answer(GOOD)).passed
+    endless = Court(lambda asked: f"<think>{honest(asked)}")
+    with pytest.raises(ValueError, match="no verdict"):
+        Judge(endless).judge(case(), Answer(GOOD))
+
+
 def questions(count: int) -> Dataset:
     return Dataset.of(
         [ChatExample((Message("user", f"question {n}"), Message("assistant", GOOD))) for n in range(count)],

@@ -9,6 +9,7 @@ from typing import Any
 from finetune_sdk.evaluation.evaluators.reading import NotJSONError, parsed, shown, unfenced
 from finetune_sdk.model import Answer
 
+_THINKING = ("<think>", "</think>")
 MARK, REASON = "mark", "reason"
 _MOST_CHARACTERS = 20_000
 
@@ -20,13 +21,13 @@ class VerdictError(ValueError):
 def read(said: Answer, mark: str, keys: Sequence[str]) -> dict[str, Any]:
     """The verdict: one JSON object that bears the mark, a reason in text, and `keys`, each once and nothing else.
 
-    It may stand in one code fence. Raises VerdictError.
+    It may stand in one code fence, and after the judge's own thinking. Raises VerdictError.
     """
     if said.finish == "length":
         raise VerdictError("the judge's answer was cut off; allow more tokens")
     if len(said.text) > _MOST_CHARACTERS:
         raise VerdictError(f"the judge said {len(said.text):,} characters, more than any verdict has")
-    text = unfenced(said.text)
+    text = unfenced(_thought(said.text))
     try:
         found = parsed(text)
     except NotJSONError as fault:
@@ -43,6 +44,12 @@ def read(said: Answer, mark: str, keys: Sequence[str]) -> dict[str, Any]:
     if not isinstance(found[REASON], str):
         raise VerdictError(f"the judge's reason is {shown(found[REASON])}, not a text")
     return found
+
+
+def _thought(text: str) -> str:
+    """What follows the thinking of a model that writes it down in its answer."""
+    opening, closing = _THINKING
+    return text.rpartition(closing)[2] if text.lstrip().startswith(opening) and closing in text else text
 
 
 def _repeats(text: str) -> bool:
