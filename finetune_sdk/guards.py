@@ -6,11 +6,12 @@ Watching changes nothing of what is learnt. `best_by` decides which checkpoint b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
+from finetune_sdk.evaluation.evaluators.tables import evaluator_table
 
 if TYPE_CHECKING:
     from finetune_sdk.evaluation.evaluators.case import Evaluator
@@ -85,35 +86,3 @@ class Guards:
         if self.forgetting is not None:
             told["forgetting"] = self.forgetting.fingerprint
         return told
-
-
-def evaluator_table(evaluator: Any) -> dict[str, Any]:
-    """An evaluator as plain data: what it was made with, its kind and its version. Raises JobError for a judge."""
-    if hasattr(evaluator, "judge_all"):
-        raise JobError(
-            f"{type(evaluator).__name__} asks a model, and a job is plain data.",
-            cure="give evaluators that judge by themselves, and judge the tuned model in an Evaluation",
-        )
-    own = {field.name: getattr(evaluator, field.name) for field in fields(evaluator) if not field.name.startswith("_")}
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
-    return {"kind": type(evaluator).__name__, "version": getattr(evaluator, "version", None), **plain}
-
-
-def evaluator_of(table: dict[str, Any]) -> Evaluator:
-    """The evaluator that a table describes. Raises JobError for one that is not the SDK's own, or of another version."""
-    from finetune_sdk.evaluation.evaluators import ExactMatch, FieldMatch, JSONSchema, Length
-
-    kinds: dict[str, Any] = {kind.__name__: kind for kind in (ExactMatch, FieldMatch, JSONSchema, Length)}
-    kind = kinds.get(table["kind"])
-    if kind is None:
-        raise JobError(
-            f"{table['kind']} is an evaluator of your own, which the process of a run cannot make.",
-            cure=f"use {', '.join(kinds)}; evaluate the run's checkpoints with your own",
-        )
-    if table["version"] != kind.version:
-        raise JobError(
-            f"{table['kind']} was version {table['version']} when this was submitted, and is version {kind.version} here.",
-            cure="resume with the SDK that submitted it, or submit the job anew",
-        )
-    made: Evaluator = kind(**{name: value for name, value in table.items() if name not in ("kind", "version")})
-    return made

@@ -15,7 +15,8 @@ from typing import Any
 from finetune_sdk.adapters import Adapter, Full, LoRA, PrefixTuning, PromptTuning, QLoRA
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
-from finetune_sdk.guards import Guards, evaluator_table
+from finetune_sdk.evaluation.evaluators.tables import evaluator_table
+from finetune_sdk.guards import Guards
 from finetune_sdk.methods import DPO, KTO, ORPO, RFT, SFT, LossOn, Method, Optimisation, Pretraining, Schedule
 
 __all__ = [

@@ -25,7 +25,7 @@ from finetune_sdk.errors import (
     RunError,
 )
 from finetune_sdk.estimate import Estimate, Price
-from finetune_sdk.job import KTO, SFT, Job, Pretraining
+from finetune_sdk.job import KTO, RFT, SFT, Job, Pretraining
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
@@ -118,7 +118,7 @@ class LocalBackend:
 
         method = resolved.method
         assert method.max_length is not None
-        mode = f"{method.kind} {getattr(method, 'loss_on', None)}"
+        mode = f"{method.kind} {getattr(method, 'loss_on', None)} {getattr(method, 'max_tokens', None)}"
         key = (dataset.fingerprint, resolved.base, mode, method.max_length)
         if key not in self._sequences:
             while len(self._sequences) >= 4:
@@ -134,6 +134,8 @@ class LocalBackend:
         job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
         width = prepare.width(job.method)
         tokenizer = bases.tokenizer(resolved.base)
+        if isinstance(resolved.method, RFT):
+            return self._check_tasks(resolved, resolved.method)
         found = list(lengths(job.train, tokens, width, resolved.method.max_length or 0))
         found += vocabulary(job.train, tokens, resolved.base, tokenizer)
         if isinstance(job.method, SFT):
@@ -155,25 +157,42 @@ class LocalBackend:
         found += trackers.missing(self._options.trackers)
         return found
 
+    def _check_tasks(self, resolved: Resolved, method: RFT) -> Sequence[Finding]:
+        from finetune_sdk_local import bases, estimates, trackers
+        from finetune_sdk_local.checks import answerable, graded, room, vocabulary
+
+        found = list[Finding]()
+        for dataset in (resolved.job.train, resolved.job.validation):
+            if dataset is not None:
+                prompts = self._tokens(resolved, dataset)
+                found += answerable(dataset, prompts, method)
+                found += vocabulary(dataset, prompts, resolved.base, bases.tokenizer(resolved.base))
+                found += graded(dataset, method)
+        found += room(self._runs, estimates.disk(resolved, self._tokens(resolved, resolved.job.train)))
+        found += trackers.missing(self._options.trackers)
+        return found
+
     def estimate(self, resolved: Resolved) -> Estimate:
-        from finetune_sdk_local import estimates
+        from finetune_sdk_local import answering_estimates, bases, estimates
         from finetune_sdk_local.probe import probe
 
-        job, device, machine = resolved.job, self._device(), self._machine()
-        made = estimates.estimate(
-            resolved,
-            self._tokens(resolved, job.train),
-            self._tokens(resolved, job.validation) if job.validation is not None else None,
-            estimates.Machine(
-                device,
-                machine["micro_tokens"],
-                probe(resolved.base, resolved.adapter, device, machine["threads"], self._place.home),
-                self._options.usd_per_hour,
-                self._options.engine,
-                self._options.activation_checkpointing,
-                self._options.offload,
-            ),
+        job, device, machine, method = resolved.job, self._device(), self._machine(), resolved.method
+        train = self._tokens(resolved, job.train)
+        validation = self._tokens(resolved, job.validation) if job.validation is not None else None
+        here = estimates.Machine(
+            device,
+            machine["micro_tokens"],
+            probe(resolved.base, resolved.adapter, device, machine["threads"], self._place.home),
+            self._options.usd_per_hour,
+            self._options.engine,
+            self._options.activation_checkpointing,
+            self._options.offload,
         )
+        if isinstance(method, RFT):
+            answers = answering_estimates.lengths(job.train, bases.tokenizer(resolved.base), method.max_tokens or 1)
+            made = answering_estimates.estimate(resolved, method, train, validation, here, answers)
+        else:
+            made = estimates.estimate(resolved, train, validation, here)
         return estimates.shared_by(made, machine["processes"], device)
 
     def _run(self, run: str) -> RunFolder:
@@ -182,9 +201,11 @@ class LocalBackend:
         return RunFolder(self._runs / run).require()
 
     def submit(self, resolved: Resolved, token: str) -> str:
+        from finetune_sdk_local.defaults import own_judges
+
         run = RunFolder(self._runs / token[:16])
         run.make(
-            {**resolved.to_dict(), "token": token, "machine": self._machine()},
+            {**resolved.to_dict(), "token": token, "machine": {**self._machine(), "homes": own_judges(resolved.job)}},
             train=resolved.job.train,
             validation=resolved.job.validation,
             forgetting=resolved.job.guards.forgetting if resolved.job.guards else None,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.estimate import Estimate, Range
-from finetune_sdk.job import DPO, KTO, ORPO, Full, LoRA, Method, PrefixTuning, PromptTuning, QLoRA
+from finetune_sdk.job import DPO, KTO, ORPO, RFT, Full, LoRA, Method, PrefixTuning, PromptTuning, QLoRA
 from finetune_sdk_local import bases, prefixes
 from finetune_sdk_local.batches import Plan, grouped
 from finetune_sdk_local.devices import Device
@@ -51,7 +51,7 @@ def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None,
     width = width_of(method)
     steps = planned(method, job.seed, len(train) // width)
     tokens, trained = _tokens(train, steps, width)
-    least = _tokens(train, replace(steps, steps=_fewest(steps, method)), width)
+    least = _tokens(train, replace(steps, steps=fewest(steps, method)), width)
     time = _time(resolved, train, validation, steps, width, machine)
     price = machine.usd_per_hour
     early = ", fewer if it stops early" if method.early_stopping is not None else ""
@@ -64,17 +64,15 @@ def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None,
         ),
         charge=Range.exactly(0.0, "USD", "own hardware: no provider charges for it"),
         time=time,
-        memory=_memory(resolved, train, steps, width, shape, machine),
+        memory=memory(resolved, train, steps, width, shape, machine),
         disk=disk(resolved, train),
-        machine=_times(time, price / 3600, f"${price:.2f} an hour, as finetune.toml says")
-        if price is not None
-        else Range.unknown("USD", "set usd_per_hour under the backend in finetune.toml to know it"),
+        machine=costing(time, price),
         resolved=resolved.to_dict(),
         notes=(*_notes(train, width, steps), *_of_memory(machine)),
     )
 
 
-def _fewest(steps: Plan, method: Method) -> int:
+def fewest(steps: Plan, method: Method) -> int:
     """The steps that a run takes at least: all, unless it may stop early."""
     if method.early_stopping is None:
         return steps.steps
@@ -127,7 +125,7 @@ def _time(
     reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
     low, expected, high = START_SECONDS
     return Range(
-        low + reading / 2 + watched[0] + training * SPREAD[0] * _fewest(steps, resolved.method) / steps.steps,
+        low + reading / 2 + watched[0] + training * SPREAD[0] * fewest(steps, resolved.method) / steps.steps,
         expected + reading + training + watched[1],
         high + reading * 2 + training * SPREAD[1] + watched[2],
         "s",
@@ -165,7 +163,7 @@ def _longest(made: Sequences, width: int) -> NDArray[np.int64]:
 
 def _sharing(resolved: Resolved, train: Sequences, steps: Plan, width: int, machine: Machine) -> dict[str, Any] | None:
     """How the run will share prefixes, or None where it will not."""
-    config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | ORPO | KTO)
+    config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | ORPO | KTO | RFT)
     dropout = getattr(resolved.adapter, "dropout", 0.0)
     asked = machine.engine == "separate" or machine.recomputed
     if asked or prefixes.unfit(config) is not None or dropout or ahead(resolved.adapter):
@@ -187,7 +185,7 @@ def _laid(
     return [(len(group) * width, int(longest[group[0]]), 0) for group in grouped(longest, micro_tokens // width)]
 
 
-def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape: Shape, machine: Machine) -> Range:
+def memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape: Shape, machine: Machine) -> Range:
     """Weights, what moves (gradient and two moments, float32), activations and logits of the longest micro-batch."""
     adapter, device = resolved.adapter, machine.device
     bytes_each = 4 if device.dtype == "float32" else 2
@@ -270,11 +268,24 @@ def disk(resolved: Resolved, train: Sequences) -> Range:
     )
 
 
-def _times(time: Range, factor: float, basis: str) -> Range:
+def costing(time: Range, price: float | None) -> Range:
+    """What the machine costs for that time, at a price an hour."""
+    if price is None:
+        return Range.unknown("USD", "set usd_per_hour under the backend in finetune.toml to know it")
     assert time.low is not None
     assert time.expected is not None
     assert time.high is not None
-    return Range(time.low * factor, time.expected * factor, time.high * factor, "USD", basis)
+    each = price / 3600
+    basis = f"${price:.2f} an hour, as finetune.toml says"
+    return Range(time.low * each, time.expected * each, time.high * each, "USD", basis)
+
+
+def seconds(resolved: Resolved, made: Sequences, examples: Sequence[int], width: int, machine: Machine) -> float:
+    """Of the examples through the model, forward and backward, as the run would lay them out."""
+    whole = Plan(len(made) // width, max(1, len(examples)), 1, 0)
+    sharing = _sharing(resolved, made, whole, width, machine)
+    laid = _laid(made, examples, width, machine.micro_tokens, sharing)
+    return sum(machine.probe.seconds(rows, length + ahead(resolved.adapter), past) for rows, length, past in laid)
 
 
 def _of_memory(machine: Machine) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -93,7 +94,7 @@ class LocalModel:
             heard = {at: hear[row] for at, row in enumerate(rows) if row in hear}
             answers = self._batch(model, renderer, [prompts[row] for row in rows], sampling, heard)
             for row, answer in zip(rows, answers, strict=True):
-                found[row] = _with_calls(answer) if conversations[row].tools else answer
+                found[row] = with_calls(answer) if conversations[row].tools else answer
         return [found[row] for row in range(len(conversations))]
 
     def _batch(
@@ -136,7 +137,7 @@ class LocalModel:
         seconds = time.perf_counter() - started
         out = out if "input_ids" in given else torch.cat((ids, out), dim=1)
         answers = [
-            _answer(tokenizer, new[: speeches[row].wanted] if row in speeches else new, ends, len(prompt), seconds)
+            answer_of(tokenizer, new[: speeches[row].wanted] if row in speeches else new, ends, len(prompt), seconds)
             for row, (new, prompt) in enumerate(zip(out[:, width:].tolist(), prompts, strict=True))
         ]
         return answers if scribe is None else scribe.beside(answers, out)
@@ -234,6 +235,19 @@ def _listening(speeches: Mapping[int, Speech], width: int) -> Any:
     return StoppingCriteriaList([done])
 
 
+@contextmanager
+def answering(model: Any) -> Iterator[Any]:
+    """The generation config of a model in training. It is put back after, however the model was asked: it is published with that."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    kept = inner.generation_config
+    try:
+        yield kept
+    finally:
+        if model is not inner:
+            vars(model).pop("generation_config", None)
+        inner.generation_config = kept
+
+
 def _batches(lengths: list[int], new: int, context: int) -> Iterable[list[int]]:
     """Row numbers in batches of like length, in each of which all have room for as many new tokens."""
     batch, room = list[int](), new
@@ -248,7 +262,7 @@ def _batches(lengths: list[int], new: int, context: int) -> Iterable[list[int]]:
         yield batch
 
 
-def _answer(tokenizer: Any, ids: list[int], ends: list[int], asked: int, seconds: float) -> Answer:
+def answer_of(tokenizer: Any, ids: list[int], ends: list[int], asked: int, seconds: float) -> Answer:
     end = next((at for at, token in enumerate(ids) if token in ends), None)
     text = tokenizer.decode(ids[:end], skip_special_tokens=True)
     return Answer(
@@ -260,7 +274,7 @@ def _answer(tokenizer: Any, ids: list[int], ends: list[int], asked: int, seconds
     )
 
 
-def _with_calls(answer: Answer) -> Answer:
+def with_calls(answer: Answer) -> Answer:
     """The answer with its tool calls as data, where the text holds calls in a form that is known."""
     calls, rest = list[ToolCall](), answer.text
     for found in _CALL.finditer(answer.text):

@@ -209,6 +209,27 @@ def kto(
     return Sums(each.sum(), len(gains), {"accuracy": float((gains > 0).sum()), "kl": moved * len(gains)})
 
 
+def rft(logits: Logits, batch: Batch, advantages: Tensor, reference: Tensor | None, beta: float) -> Sums:
+    """Group relative policy optimisation (Shao et al. 2024, eq. 3) of answers that this very model has just given.
+
+    Summed over their tokens, as DAPO does (Yu et al. 2025, eq. 8). `advantages` (rows,) say how much better an answer is than
+    the others to its task. With `reference` (tokens,), the log-probabilities of the tokens under the base, `beta` times an
+    estimate of the divergence from it that is never negative (eq. 4 of the former) is added.
+    """
+    losses, rows = token_losses(logits, batch), batch.trained.nonzero()[:, 0]
+    each = -torch.exp(losses.detach() - losses) * advantages[rows].to(losses.dtype)
+    if reference is None:
+        return Sums(each.sum(), batch.tokens, {})
+    away = reference + losses
+    divergence = torch.exp(away) - away - 1
+    return Sums((each + beta * divergence).sum(), batch.tokens, {"kl": float(divergence.detach().sum())})
+
+
+def tempered(logits: Logits, temperature: float) -> Logits:
+    """The logits that answers are drawn by."""
+    return logits if temperature == 1 else lambda batch: logits(batch) / temperature
+
+
 def precision(device: str, dtype: torch.dtype) -> Any:
     """Mixed precision where weights are 16-bit: products in that dtype, the adapter and the loss in float32."""
     if dtype == torch.float32:

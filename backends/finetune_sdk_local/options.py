@@ -52,11 +52,17 @@ class Options(BaseModel):
     dpo: dict[str, Any] = {}
     orpo: dict[str, Any] = {}
     kto: dict[str, Any] = {}
+    rft: dict[str, Any] = {}
 
     @classmethod
     def read(cls, place: Place) -> Options:
         """The options of a place. Raises SettingsError for a name that nothing reads, and for a value of no sense."""
         table = f"[backends.{place.name}]"
+        if place.options.get("engine") == "trl":
+            raise SettingsError(
+                f"{table}: there is no engine that drives trl's trainers: they load pickles to resume, and forget what a run here must not.",
+                cure='take engine = "separate", which takes the same losses and gradients in the plain way: the tests compare them',
+            )
         try:
             options = cls.model_validate(dict(place.options))
         except ValidationError as faults:

@@ -28,6 +28,12 @@ def without(model: Any) -> AbstractContextManager[Any]:
     return context
 
 
+def bare(model: Any) -> AbstractContextManager[Any]:
+    """The base, as it is without the adapter that stands on it."""
+    context: AbstractContextManager[Any] = model.disable_adapter()
+    return context
+
+
 def adapt(model: Any, adapter: PromptTuning | PrefixTuning, base: str) -> Any:
     """The frozen model with tokens before it, drawn by torch's own random state."""
     from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,14 @@ import torch
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.evaluation.evaluators import Case, Evaluator
-from finetune_sdk.guards import Guards, evaluator_of
+from finetune_sdk.evaluation.evaluators.tables import evaluator_of
+from finetune_sdk.guards import Guards
 from finetune_sdk.job import SFT, Method, Pretraining
 from finetune_sdk.messages import ChatExample
 from finetune_sdk.model import Answer, Origin, Sampling
 from finetune_sdk_local import bases, engines, objectives
 from finetune_sdk_local.batches import Batch, batch
-from finetune_sdk_local.generation import LocalModel
+from finetune_sdk_local.generation import LocalModel, answering
 from finetune_sdk_local.loaded import LoadedBase, Voice
 from finetune_sdk_local.memorised import Known
 from finetune_sdk_local.objectives import Logits
@@ -95,7 +95,8 @@ class Watch:
         validation = self._run.dataset("validation")
         assert validation is not None
         self._cases = cases(validation, self._table["cases"], self._job.seed)
-        self._evaluators = [evaluator_of(table) for table in self._table.get("best_by", ())]
+        homes = self._job.table["machine"].get("homes")
+        self._evaluators = [evaluator_of(table, homes) for table in self._table.get("best_by", ())]
         self._known: Known | None = None
         if self._table.get("memorisation"):
             train = self._run.dataset("train")
@@ -141,7 +142,7 @@ class Watch:
         sampling, prompts = Sampling(max_tokens=self._table["max_tokens"]), [case.prompt for case in self._cases]
         device = self._job.device
         with (
-            _answering(self._model),
+            answering(self._model),
             objectives.precision(device.kind, device.torch_dtype),
         ):
             while True:
@@ -198,16 +199,3 @@ def _said(example: Any) -> str:
 
 def _besides(case: Case) -> str:
     return "\n".join([*(m.text for m in case.prompt.messages), case.expected.text if case.expected else ""])
-
-
-@contextmanager
-def _answering(model: Any) -> Iterator[None]:
-    """Puts back how the model ended its answers before: it is published with that."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    kept = inner.generation_config
-    try:
-        yield
-    finally:
-        if model is not inner:
-            vars(model).pop("generation_config", None)
-        inner.generation_config = kept

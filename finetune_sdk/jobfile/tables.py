@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, PrefixTuning, Pretraining, PromptTuning, QLoRA
+from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, PrefixTuning, Pretraining, PromptTuning, QLoRA, Schedule
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -132,11 +132,25 @@ class RFTTable(Table):
     graders: (
         Annotated[tuple[Annotated[EvaluatorTable, Field(discriminator="kind")], ...], Field(min_length=1)] | None
     ) = None
-    """Evaluators that an answer must pass; the settings' own grader when left out."""
+    """Evaluators: an answer is worth the mean of what they find; the settings' own grader when left out."""
+    samples: Annotated[int, Field(gt=1)] | None = None
+    """So many answers to each task of a step, which are compared with each other."""
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    """The longest of these answers, in tokens."""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    """How freely they are drawn."""
+    beta: Annotated[float, Field(ge=0)] | None = None
+    """The strength of a pull towards the base."""
     epochs: Annotated[float, Field(gt=0)] | None = None
     steps: Annotated[int, Field(gt=0)] | None = None
     batch_size: Annotated[int, Field(gt=0)] | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
+    schedule: Schedule | None = None
+    warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    max_length: Annotated[int, Field(gt=0)] | None = None
+    validate_every: Annotated[int, Field(gt=0)] | None = None
+    early_stopping: Annotated[int, Field(gt=0)] | None = None
 
 
 class GuardsTable(Table):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import finetune_sdk as ft
-from finetune_sdk.guards import evaluator_of, evaluator_table
+from finetune_sdk.evaluation.evaluators.tables import evaluator_of, evaluator_table
 
 EVALUATORS = (
     ft.ExactMatch(strip=False), ft.FieldMatch(("a.b", "c"), name="two"), ft.FieldMatch(), ft.Length(max_characters=3),

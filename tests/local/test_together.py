@@ -14,7 +14,8 @@ import finetune_sdk as ft
 from finetune_sdk_local import bases, checkpoints
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.runs import RunFolder
-from local_data import chats, pairs, rated
+from local_data import chats, pairs, rated, tasks
+from own_graders import Spread
 from watched import STARTUP, folder, losses, until, went_on_from
 
 torch = pytest.importorskip("torch")
@@ -96,6 +97,17 @@ def test_two_processes_train_what_one_trains(small: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(("kind", "count"), [("dpo", 2), ("kto", 2), ("sft", 3)])
 def test_so_it_is_for_other_methods_and_numbers(small: str, tmp_path: Path, kind: str, count: int) -> None:
     assert_the_same_but_for_rounding(tmp_path, small, JOBS[kind], count)
+
+
+@pytest.mark.soak
+def test_two_processes_reinforce_together(small: str, tmp_path: Path) -> None:
+    """Each draws answers of its own, so what is learnt is not that of one process."""
+    method = ft.RFT(graders=(Spread(),), steps=12, batch_size=5, samples=6, max_tokens=6, learning_rate=2e-2)
+    job = ft.Job(name="tasks", train=tasks(12), validation=tasks(5, 100), adapter=ADAPTER, method=method)
+    _, run = trained(tmp_path, small, 2, job)
+    rewards = [reward for _, reward in run.curves()["reward"]]
+    assert len(rewards) == 12
+    assert np.mean(rewards[-4:]) > np.mean(rewards[:4])
 
 
 @pytest.mark.soak
