@@ -276,9 +276,11 @@ def voter(url: str, name: str, counted: list[str]) -> None:
         return
 
 
-def test_a_server_that_is_killed_loses_no_vote_that_it_counted(folder: Path) -> None:
+@pytest.mark.parametrize("times", [3, pytest.param(30, marks=pytest.mark.soak)])
+def test_a_server_that_is_killed_loses_no_vote_that_it_counted(folder: Path, times: int) -> None:
+    report(150 * times).save(folder / "triage.json")
     counted: dict[str, list[str]] = {"ada": [], "ben": []}
-    for _ in range(3):
+    for _ in range(times):
         command = Command(folder)
         people = [Thread(target=voter, args=(command.url, name, of)) for name, of in counted.items()]
         for person in people:
@@ -293,7 +295,7 @@ def test_a_server_that_is_killed_loses_no_vote_that_it_counted(folder: Path) -> 
         assert len(of) > 3
         assert set(of) <= set(mine)
         assert len(of) == len(set(of))
-        assert len(mine) <= len(of) + 3
+        assert len(mine) <= len(of) + times
 
 
 @needs_browser
