@@ -43,7 +43,10 @@ if TYPE_CHECKING:
     from finetune_sdk.estimate import Estimate, Price, Range
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import Case, ExactMatch, FieldMatch, JSONSchema, Length, Score
+    from finetune_sdk.evaluation.judges import Judge, PairwiseJudge
     from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
+    from finetune_sdk.evaluation.preferences import Preference
+    from finetune_sdk.evaluation.votes import Vote
     from finetune_sdk.guards import Guards
     from finetune_sdk.job import (
         DPO,
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
         ToolCall,
     )
     from finetune_sdk.model import Answer, Model, Observed, Origin, Prompted, Recorded, Sampling
+    from finetune_sdk.review import Review
     from finetune_sdk.run import Run
     from finetune_sdk.settings import Settings
 
@@ -88,13 +92,17 @@ _ROOMS = {
     "estimate": "Estimate Price Range",
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
+    "evaluation.judges": "Judge PairwiseJudge",
     "evaluation.pairs": "judged_pairs rated_pairs",
+    "evaluation.preferences": "Preference",
+    "evaluation.votes": "Vote",
     "guards": "Guards",
     "job": "DPO KTO ORPO RFT SFT Full Job LoRA PrefixTuning Pretraining PromptTuning QLoRA",
     "jobfile": "JobFile",
     "log": "Log",
     "messages": "ChatExample Conversation Message PreferenceExample RatedExample TaskExample TextExample ToolCall",
     "model": "Answer Model Observed Origin Prompted Recorded Sampling",
+    "review": "Review",
     "run": "Run",
     "settings": "Settings",
 }
@@ -137,6 +145,7 @@ __all__ = [
     "Job",
     "JobError",
     "JobFile",
+    "Judge",
     "Length",
     "LoRA",
     "Log",
@@ -146,7 +155,8 @@ __all__ = [
     "NotFoundError",
     "Observed",
     "Origin",
-    "PastFile", "PastJob", "Place",
+    "PairwiseJudge", "PastFile", "PastJob", "Place",
+    "Preference",
     "PreferenceExample",
     "PrefixTuning",
     "Pretraining",
@@ -161,6 +171,7 @@ __all__ = [
     "Report",
     "Resolved",
     "Result",
+    "Review",
     "Run",
     "RunError",
     "Sampling",
@@ -172,6 +183,7 @@ __all__ = [
     "TextExample",
     "ToolCall",
     "UnsupportedError",
+    "Vote",
     "judged_pairs",
     "rated_pairs",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ def evaluate(
 ) -> None:
     """Evaluate the base, the prompted base and the model of the job's run, and write the report. Trains nothing."""
     with screen(as_json) as out:
-        from finetune_sdk.cli.judging import failures_path, judge, report_path
+        from finetune_sdk.cli.judging import failures_path, judge, models, report_path
         from finetune_sdk.client import Client
         from finetune_sdk.errors import JobError, RunError
         from finetune_sdk.jobfile import JobFile
@@ -33,7 +33,7 @@ def evaluate(
         started = time.monotonic()
         job_file = JobFile.load(file)
         with waiting(f"reading the data of {file.name}"):
-            evaluation = job_file.evaluation()
+            evaluation = job_file.evaluation(models(backend, config))
         if evaluation is None:
             raise JobError(
                 f"{file} has no `evaluation`.", cure="add one: `evaluation: {evaluators: [{kind: exact_match}]}`"

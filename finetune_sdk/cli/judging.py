@@ -13,7 +13,7 @@ from finetune_sdk.errors import InputError
 if TYPE_CHECKING:
     from finetune_sdk.cli.screen import Screen
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
-    from finetune_sdk.jobfile import JobFile
+    from finetune_sdk.jobfile import JobFile, OpenModel
     from finetune_sdk.model import Model
     from finetune_sdk.run import Run
 
@@ -35,6 +35,13 @@ def report_path(job_file: JobFile, asked: Path | None) -> Path:
     if path.suffix.lower() not in _PAGES:
         raise InputError(f"the report {path} would not be a page.", cure="choose a name that ends in .html")
     return path
+
+
+def models(backend: str | None, config: Path | None) -> OpenModel:
+    """Opens the model that a judge of a job file names, at its own place or at that of the command."""
+    from finetune_sdk.client import Client
+
+    return lambda name, place: Client(place or backend, config=config).model(name)
 
 
 def failures_path(asked: Path | None) -> Path | None:

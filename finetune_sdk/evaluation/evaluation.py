@@ -16,6 +16,7 @@ from finetune_sdk.evaluation.comparison import CONFIDENCE, Metric, compared, mea
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, Length, Score
 from finetune_sdk.evaluation.report import VERSION, Report, field_outcomes, outcomes
 from finetune_sdk.evaluation.statistics import clopper_pearson, rule_of_three
+from finetune_sdk.evaluation.together import judge_rows, judged_together, spent_by
 from finetune_sdk.evaluation.transcript import Reply, example_row, model_row, origin_row
 from finetune_sdk.messages import ChatExample
 from finetune_sdk.model import Answer, Model, Prompted, Sampling, at_once
@@ -65,12 +66,15 @@ class Evaluation:
         cases = tuple(self._cases())
         leaked = self._leaked(cases, models)
         notes = [*self._notes(cases, leaked), *self._rehearsed(cases)]
+        spent = spent_by(self.evaluators)
         with _bar(self.name, models, len(cases), progress) as advance:
             replies = {
                 key: self._replies(model, cases, lambda done, key=key: advance(key, done))  # type: ignore[misc]
                 for key, model in models.items()
             }
-        return Report(self._found(cases, models, replies, notes, len(leaked)))
+        replies = {key: judged_together(self.evaluators, cases, found) for key, found in replies.items()}
+        judges = judge_rows(self.evaluators, spent)
+        return Report(self._found(cases, models, replies, notes, len(leaked)) | ({"judges": judges} if judges else {}))
 
     def _cases(self) -> Iterator[Case]:
         for index, (example, content) in enumerate(zip(self.cases, self.cases.hashes(), strict=True)):

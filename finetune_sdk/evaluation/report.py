@@ -9,6 +9,9 @@ The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
     comparisons  a `Comparison` each: the last model against each other one
     notes        sentences; leakage {cases, allowed, checked: whether any model says what it was trained on}
     origin       of the last model that has a run: job, estimate, actual, curves, manifest; or None
+    judges       (where models judge) evaluator, model, answers, input_tokens, output_tokens, uncounted, usd
+    votes        (where there are any) a `Vote` each; preferences  what follows from them, a `Preference` each: kind ("human", "judge"),
+                 better, than, wins, losses, ties, rate, low, high, p, votes, reviewers, agreements (kappa), sentence, …
     examples     index, where, prompt, tools (where there are any), expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
 
 An answer without a score for an evaluator is an error there, and says so under `error`.
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from html import escape
@@ -28,6 +31,8 @@ from typing import Any
 from finetune_sdk.errors import EvaluationError
 from finetune_sdk.evaluation.comparison import Comparison, Metric, Outcomes, compared
 from finetune_sdk.evaluation.evaluators.reading import mended
+from finetune_sdk.evaluation.preferences import Preference, preferences
+from finetune_sdk.evaluation.votes import Vote, last_of_each
 from finetune_sdk.files import whole
 from finetune_sdk.todo import FailedCase, write_todo
 
@@ -129,6 +134,29 @@ class Report:
         model, names = model or self.models[-1], (on,) if on is not None else self.evaluators
         self._known(names[0], model)
         return model, names
+
+    @property
+    def votes(self) -> tuple[Vote, ...]:
+        """What people and judges chose, in the order of their votes."""
+        return tuple(map(Vote.from_dict, self._data.get("votes", ())))
+
+    @property
+    def preferences(self) -> tuple[Preference, ...]:
+        """What follows from the votes: one for the people and one for each judge, of each two models."""
+        return tuple(map(Preference.from_dict, self._data.get("preferences", ())))
+
+    def with_votes(self, votes: Iterable[Vote], instead_of: Iterable[str] = ()) -> Report:
+        """The same report with these votes added; of one reviewer on the same two answers the last vote counts.
+
+        Votes that the report has of the people in `instead_of` go out first. Raises EvaluationError for votes on models that the
+        report does not have.
+        """
+        gone = frozenset(instead_of)
+        before = (vote for vote in self.votes if vote.kind != "human" or vote.reviewer not in gone)
+        kept = last_of_each([*before, *votes])
+        found = preferences(self._data, kept)
+        told = {"votes": [vote.to_dict() for vote in kept], "preferences": [one.to_dict() for one in found]}
+        return Report({**self._data, **told})
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report, whole or not at all: a page for `.html`, the plain data for `.json`."""

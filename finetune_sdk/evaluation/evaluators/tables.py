@@ -27,7 +27,12 @@ class Home:
 
 
 def evaluator_table(evaluator: Any) -> dict[str, Any]:
-    """An evaluator as plain data: what it was made with, its kind and its version."""
+    """An evaluator as plain data: what it was made with, its kind and its version. Raises JobError for a judge."""
+    if hasattr(evaluator, "judge_all"):
+        raise JobError(
+            f"{type(evaluator).__name__} asks a model, and a job is plain data.",
+            cure="give evaluators that judge by themselves, and judge the tuned model in an Evaluation",
+        )
     own = {field.name: getattr(evaluator, field.name) for field in fields(evaluator) if not field.name.startswith("_")}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
     return {"kind": type(evaluator).__name__, "version": getattr(evaluator, "version", None), **plain}
