@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from finetune_sdk.data.dataset import SKETCH, Dataset
 from finetune_sdk.data.index import content_hash
-from finetune_sdk.errors import AnswersError, BackendError, EvaluationError
+from finetune_sdk.errors import EvaluationError
+from finetune_sdk.evaluation.asking import bar, replies_of
 from finetune_sdk.evaluation.comparison import CONFIDENCE, Metric, compared, measured, verdict
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, Length, Score
 from finetune_sdk.evaluation.report import VERSION, Report, field_outcomes, outcomes
 from finetune_sdk.evaluation.statistics import clopper_pearson, rule_of_three
 from finetune_sdk.evaluation.transcript import Reply, example_row, model_row, origin_row
 from finetune_sdk.messages import ChatExample
-from finetune_sdk.model import Answer, Model, Prompted, Sampling, at_once
+from finetune_sdk.model import Answer, Model, Prompted, Sampling
 
 __all__ = ["Evaluation", "Report"]
 
@@ -65,9 +65,9 @@ class Evaluation:
         cases = tuple(self._cases())
         leaked = self._leaked(cases, models)
         notes = [*self._notes(cases, leaked), *self._rehearsed(cases)]
-        with _bar(self.name, models, len(cases), progress) as advance:
+        with bar(self.name, models, len(cases), progress) as advance:
             replies = {
-                key: self._replies(model, cases, lambda done, key=key: advance(key, done))  # type: ignore[misc]
+                key: replies_of(model, cases, self.evaluators, self.sampling, partial(advance, key))
                 for key, model in models.items()
             }
         return Report(self._found(cases, models, replies, notes, len(leaked)))
@@ -134,43 +134,6 @@ class Evaluation:
                 f"{len(leaked)} of {len(cases)} cases stand in what a model was trained on or shown (allowed by "
                 "allow_leakage): its figures are too good."
             )
-
-    def _replies(self, model: Model, cases: Sequence[Case], advance: Callable[[int], None]) -> list[Reply]:
-        replies: list[Reply] = []
-        size = max(1, at_once(model))
-        for start in range(0, len(cases), size):
-            chunk = cases[start : start + size]
-            replies += self._asked(model, chunk)
-            advance(len(chunk))
-        return replies
-
-    def _asked(self, model: Model, cases: Sequence[Case]) -> list[Reply]:
-        """One reply a case. A case that the place cannot answer does not take the others with it."""
-        try:
-            answers = model.answers([case.prompt for case in cases], self.sampling)
-        except AnswersError as fault:
-            return [self._reply(case, outcome) for case, outcome in zip(cases, fault.outcomes, strict=True)]
-        except BackendError as fault:
-            if fault.retryable or len(cases) == 1:
-                return [Reply(None, fault.message) for _ in cases]
-            return [self._asked(model, [case])[0] for case in cases]
-        if len(answers) != len(cases):
-            raise EvaluationError(
-                f"{model.name} gave {len(answers)} answers to {len(cases)} cases.",
-                cure="Model.answers must return one answer for each conversation, in their order",
-            )
-        for answer in answers:
-            if not isinstance(answer, Answer) or not isinstance(answer.text, str):
-                raise EvaluationError(
-                    f"{model.name} answered with {type(answer).__name__}, not with an Answer that has a text.",
-                    cure="Model.answers must return Answer(text) for each conversation",
-                )
-        return [Reply.judged(case, answer, self.evaluators) for case, answer in zip(cases, answers, strict=True)]
-
-    def _reply(self, case: Case, outcome: object) -> Reply:
-        if isinstance(outcome, Answer):
-            return Reply.judged(case, outcome, self.evaluators)
-        return Reply(None, outcome.message if isinstance(outcome, BackendError) else str(outcome))
 
     def _found(
         self,
@@ -324,19 +287,3 @@ def _closing(
             f"{last} passes {deciding} in every case; still, up to {rule_of_three(final.cases, CONFIDENCE):.1%} of "
             f"such cases may fail (rule of three for {final.cases} cases, 95%)."
         )
-
-
-@contextmanager
-def _bar(
-    title: str, models: Mapping[str, Model], cases: int, shown: bool | None
-) -> Iterator[Callable[[str, int], None]]:
-    if shown is False or (shown is None and not sys.stderr.isatty()):
-        yield lambda key, done: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks = {key: bar.add_task(f"{title}: {key}", total=cases) for key in models}
-        yield lambda key, done: bar.advance(tasks[key], done)
