@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.data.formats.openai import write_messages
 from finetune_sdk.errors import AnswersError, BackendError, UnsupportedError
+from finetune_sdk.estimate import Price
 from finetune_sdk.messages import Asked, Conversation
-from finetune_sdk.model import Answer, Origin, Sampling
+from finetune_sdk.model import Answer, Identity, Origin, Question, Sampling
 from finetune_sdk_openai import looping
 from finetune_sdk_openai.addresses import Address
 from finetune_sdk_openai.completions import answer as read
 from finetune_sdk_openai.completions import spoken, whole
 from finetune_sdk_openai.ears import Ears, Hear
 from finetune_sdk_openai.errors import GarbledError, passing, retry_after, translated
-from finetune_sdk_openai.known import family
+from finetune_sdk_openai.known import family, snapshot
 from finetune_sdk_openai.options import Options
 from finetune_sdk_openai.pools import Pools
 from finetune_sdk_openai.retrying import limit, pause
 
 if TYPE_CHECKING:
     import openai
+
+_TOO_FAST = frozenset({429, 503, 529})  # that it is asked too much, and that it has too much to do
 
 
 class Gate:
@@ -80,8 +84,17 @@ class ProtocolModel:
 
     alone = True
 
-    def __init__(self, name: str, origin: Origin, address: Address, options: Options, asks_for: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        origin: Origin,
+        address: Address,
+        options: Options,
+        asks_for: str,
+        prices: Iterable[Price] = (),
+    ) -> None:
         self.name = name
+        self.prices = tuple(prices)
         self.origin = origin
         self._address = address
         self._options = options
@@ -96,6 +109,13 @@ class ProtocolModel:
     def at_once(self) -> int:
         """As many conversations as keep all that may be under way busy."""
         return 16 * self._options.at_once
+
+    @property
+    def identity(self) -> Identity:
+        """The address, the account and the name there. Only OpenAI's own snapshots and tuned models stay what they are."""
+        known = family(self.name)
+        lasting = self._address.official and not (known is not None and known.reasons)
+        return Identity(f"{self._address} {self._asks_for}", lasting and snapshot(self._asks_for))
 
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         outcome = self._outcomes([asked], sampling)[0]
@@ -125,6 +145,19 @@ class ProtocolModel:
             future.cancel()
             raise
         return _together([ears.kept(row, outcome) for row, outcome in enumerate(outcomes)])
+
+    def outcomes(self, questions: Iterable[Question]) -> Iterator[tuple[int, Answer | BackendError]]:
+        """Each answer as it comes. A question is taken, in our loop's thread, once there is room for it."""
+        came: SimpleQueue[tuple[int, Answer | BackendError] | None] = SimpleQueue()
+        requests = (self._request(Conversation.of(asked), sampling) for asked, sampling in questions)
+        future = asyncio.run_coroutine_threadsafe(self._each(requests, came), looping.loop())
+        future.add_done_callback(lambda _: came.put(None))
+        try:
+            while (one := came.get()) is not None:
+                yield one
+            future.result()
+        finally:
+            future.cancel()
 
     def _outcomes(self, asked: list[Asked], sampling: Sampling | None) -> list[Answer | BackendError]:
         requests = [self._request(Conversation.of(one), sampling) for one in asked]
@@ -163,18 +196,34 @@ class ProtocolModel:
         return request
 
     async def _all(self, requests: list[dict[str, Any]], ears: Ears | None = None) -> list[Answer | BackendError]:
+        came: SimpleQueue[tuple[int, Answer | BackendError] | None] = SimpleQueue()
+        await self._each(requests, came, ears)
+        outcomes = dict(filter(None, (came.get() for _ in requests)))
+        return [outcomes[number] for number in range(len(requests))]
+
+    async def _each(
+        self,
+        requests: Iterable[dict[str, Any]],
+        came: SimpleQueue[tuple[int, Answer | BackendError] | None],
+        ears: Ears | None = None,
+    ) -> None:
         gate, clients = self._entrance(), self._pools.clients()
-        outcomes: dict[int, Answer | BackendError] = {}
-        waiting = iter(enumerate(requests))
+        waiting = enumerate(requests)
 
         async def work(client: openai.AsyncOpenAI) -> None:
             for number, request in waiting:
                 tell = partial(ears.tell, number) if ears is not None and number in ears else None
-                outcomes[number] = await self._one(client, gate, request, tell)
+                came.put((number, await self._one(client, gate, request, tell)))
 
-        workers = min(self._options.at_once, len(requests))
-        await asyncio.gather(*(work(clients[n % len(clients)]) for n in range(workers)))
-        return [outcomes[number] for number in range(len(requests))]
+        count = self._options.at_once
+        if isinstance(requests, list):
+            count = min(count, len(requests))
+        workers = [asyncio.ensure_future(work(clients[n % len(clients)])) for n in range(count)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
 
     def _entrance(self) -> Gate:
         """Called in the loop; after a fork that is another one."""
@@ -204,8 +253,9 @@ class ProtocolModel:
                 try:
                     said = await (whole(client, request) if tell is None else spoken(client, request, told))
                     answer = read(said, time.perf_counter() - started)
-                except openai.RateLimitError as fault:
-                    gate.too_fast(retry_after(fault))
+                except openai.APIStatusError as fault:
+                    if fault.status_code in _TOO_FAST:
+                        gate.too_fast(retry_after(fault))
                     raise
                 except (ValueError, httpx2.TransportError) as fault:
                     raise GarbledError(str(fault)) from None
