@@ -61,7 +61,7 @@ def judge(
 
 
 def evaluate_and_write(
-    evaluation: Evaluation, models: Mapping[str, Model], path: Path, out: Screen, failures: Path | None = None
+    evaluation: Evaluation, models: Mapping[str, Any], path: Path, out: Screen, failures: Path | None = None
 ) -> dict[str, Any]:
     """Writes the page at `path`, and beside it the same as JSON, which `finetune report` reads."""
     out.say(f"evaluating {', '.join(models)} on {len(evaluation.cases):,} cases")

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 from finetune_sdk.data.dataset import SKETCH, Dataset
 from finetune_sdk.data.index import content_hash
-from finetune_sdk.errors import EvaluationError
-from finetune_sdk.evaluation.asking import bar, replies_of
+from finetune_sdk.errors import BudgetError, EvaluationError
+from finetune_sdk.evaluation.asking import Asked, Asking, bar
 from finetune_sdk.evaluation.comparison import CONFIDENCE, Metric, compared, measured, verdict
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, Length, Score
+from finetune_sdk.evaluation.judging import judged
+from finetune_sdk.evaluation.kept import digest, sitting_of
+from finetune_sdk.evaluation.known import known_as
 from finetune_sdk.evaluation.report import VERSION, Report, field_outcomes, outcomes
+from finetune_sdk.evaluation.samples import samplings
+from finetune_sdk.evaluation.spending import Budget, Tariff, cost_row
 from finetune_sdk.evaluation.statistics import clopper_pearson, rule_of_three
 from finetune_sdk.evaluation.transcript import Reply, example_row, model_row, origin_row
 from finetune_sdk.messages import ChatExample
@@ -23,6 +30,7 @@ from finetune_sdk.model import Answer, Model, Prompted, Sampling
 __all__ = ["Evaluation", "Report"]
 
 _FEW = 20
+_log = logging.getLogger("finetune_sdk")
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,9 @@ class Evaluation:
     A case's prompt is all before its last assistant turn; that turn is what is expected. List evaluators from the
     least to the most demanding: the verdict is spoken on the last one that is not Length. Cases that a model was
     trained on, or that stand in its prompt, are an EvaluationError unless `allow_leakage`.
+
+    With `samples`, each case is asked so many times, with seeds from the sampling's own (or 0) upwards; its answers are one
+    outcome, that of most of them, for answers to one case are no independent cases.
     """
 
     cases: Dataset
@@ -39,6 +50,7 @@ class Evaluation:
     name: str = "Evaluation"
     sampling: Sampling | None = None
     allow_leakage: bool = False
+    samples: int = 1
 
     def __post_init__(self) -> None:
         if not isinstance(self.cases, Dataset):
@@ -53,24 +65,54 @@ class Evaluation:
         if not len(self.cases):
             raise EvaluationError(f"{self.cases.name}: there are no cases.", cure="give at least one; 100 tell more")
         object.__setattr__(self, "evaluators", _usable(self.evaluators))
+        samplings(self.sampling, self.samples)
 
-    def run(self, progress: bool | None = None, **models: Model) -> Report:
+    def run(
+        self,
+        progress: bool | None = None,
+        *,
+        cache: bool | str | os.PathLike[str] = True,
+        max_cost: float | None = None,
+        timeout: float | None = None,
+        **models: Model,
+    ) -> Report:
         """Asks every model every case and judges the answers: `run(base=…, prompted=…, tuned=…)`.
 
         The names become the models' keys; the last one is compared with each of the others. Where a place fails,
         its cases are errors: counted and shown, never scored. `progress` shows a bar on standard error; None, only
         where a person looks on.
+
+        Answers are kept on this disk as they come (docs/evaluation-runs.md): an evaluation that was killed or interrupted
+        goes on where it was when it is run again. `cache=False` keeps and reads none, a path names another folder.
+        `max_cost` in USD counts all that this evaluation has spent on answers until it is complete: before it would be
+        exceeded a BudgetError says so, as it does at once where a price is unknown. `timeout` is how many seconds a
+        model may take for what it was handed; what it has not answered by then is an error.
         """
         _comparable(models)
+        drawn = samplings(self.sampling, self.samples)
         cases = tuple(self._cases())
         leaked = self._leaked(cases, models)
+        budget = _budget(max_cost, models)
         notes = [*self._notes(cases, leaked), *self._rehearsed(cases)]
-        with bar(self.name, models, len(cases), progress) as advance:
-            replies = {
-                key: replies_of(model, cases, self.evaluators, self.sampling, partial(advance, key))
-                for key, model in models.items()
-            }
-        return Report(self._found(cases, models, replies, notes, len(leaked)))
+        with sitting_of(cache, self._definition(cases, models)) as (sitting, trouble):
+            budget.spent = sitting.spent if sitting else 0.0
+            with bar(self.name, models, len(cases) * len(drawn), progress) as advance:
+                asking = Asking(cases, drawn, sitting, budget, _seconds(timeout), advance)
+                with _told_how_to_go_on(asking):
+                    asked = {key: asking.ask(key, model) for key, model in models.items()}
+            replies = {key: judged(cases, one.outcomes, self.evaluators) for key, one in asked.items()}
+            if sitting is not None:
+                sitting.end()
+                trouble = sitting.trouble
+        notes += _provenance(asked, trouble)
+        return Report(self._found(cases, models, replies, notes, len(leaked), asked))
+
+    def _definition(self, cases: Sequence[Case], models: Mapping[str, Model]) -> bytes:
+        """Stands for all that is asked: the same evaluation, run again, goes on with what was not finished."""
+        known = ((key, known_as(model)) for key, model in models.items())
+        drawn = asdict(self.sampling) if self.sampling else None
+        asked = [case.prompt.canonical() for case in cases]
+        return digest("sitting", asked, drawn, self.samples, [(key, one.name if one else None) for key, one in known])
 
     def _cases(self) -> Iterator[Case]:
         for index, (example, content) in enumerate(zip(self.cases, self.cases.hashes(), strict=True)):
@@ -117,6 +159,11 @@ class Evaluation:
                 )
 
     def _notes(self, cases: Sequence[Case], leaked: set[int]) -> Iterator[str]:
+        if self.samples > 1:
+            yield (
+                f"Each case was asked {self.samples} times, with seeds of its own; it passes where more than half of its "
+                "scored answers pass, and counts as one case in every interval and test."
+            )
         if len(cases) < _FEW:
             low, _ = clopper_pearson(len(cases), len(cases), CONFIDENCE)
             yield (
@@ -142,12 +189,23 @@ class Evaluation:
         replies: Mapping[str, Sequence[Reply]],
         notes: list[str],
         leaked: int,
+        asked: Mapping[str, Asked],
     ) -> dict[str, Any]:
         names = [evaluator.name for evaluator in self.evaluators]
         deciding = ([e.name for e in self.evaluators if not isinstance(e, Length)] or names)[-1]
         *others, last = models
-        examples = [example_row(case, {key: replies[key][case.index] for key in models}) for case in cases]
-        rows = [model_row(key, model, replies[key]) for key, model in models.items()]
+        examples = [
+            {
+                **example_row(case, {key: replies[key][case.index * self.samples + sample] for key in models}),
+                **({"sample": sample} if self.samples > 1 else {}),
+            }
+            for case in cases
+            for sample in range(self.samples)
+        ]
+        rows = [
+            {**model_row(key, model, replies[key]), "kept": asked[key].kept, "cost": _cost(model, replies[key])}
+            for key, model in models.items()
+        ]
         by = {name: {key: outcomes(examples, name, key) for key in models} for name in names}
         final = measured(by[deciding][last])
         return {
@@ -157,6 +215,7 @@ class Evaluation:
             "confidence": CONFIDENCE,
             "cases": len(cases),
             "case_source": self.cases.name,
+            **({"samples": self.samples} if self.samples > 1 else {}),
             "verdict": verdict(deciding, by[deciding]),
             "models": rows,
             "metrics": [_metric_row(examples, name, key, by[name][key]) for name in names for key in models],
@@ -165,7 +224,10 @@ class Evaluation:
                 for name in names
                 for other in others
             ],
-            "notes": [*notes, *_closing(rows, replies, deciding, last, final)],
+            "notes": [
+                *notes,
+                *_closing(rows, replies, deciding, last, final, "cases" if self.samples == 1 else "questions"),
+            ],
             "leakage": {
                 "cases": leaked,
                 "allowed": self.allow_leakage,
@@ -233,6 +295,54 @@ def _told(cases: Sequence[Case], seen: frozenset[str]) -> int:
     return sum(case.hash <= highest for case in cases)
 
 
+def _budget(most: float | None, models: Mapping[str, Model]) -> Budget:
+    budget = Budget(most)
+    unknown = next((key for key, model in models.items() if not Tariff.of(model).known), None)
+    if most is not None and unknown is not None:
+        raise BudgetError(
+            f"nobody here knows what asking {unknown} costs, so max_cost={most:g} cannot be kept.",
+            cure="set input_usd_per_million and output_usd_per_million of its place in finetune.toml, or leave max_cost out",
+        )
+    return budget
+
+
+def _seconds(timeout: float | None) -> float | None:
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0):
+        raise EvaluationError(f"timeout={timeout!r} makes no sense.", cure="give seconds, more than 0")
+    return timeout
+
+
+@contextmanager
+def _told_how_to_go_on(asking: Asking) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _log.warning("%s", asking.interrupted())
+        raise
+
+
+def _provenance(asked: Mapping[str, Asked], trouble: str | None) -> Iterator[str]:
+    """Where the answers come from, and which of them say nothing."""
+    for key, one in asked.items():
+        if one.kept:
+            yield (
+                f"{one.kept:,} of {len(one.outcomes):,} answers of {key} were kept from an earlier run, with the latency of "
+                "then; cache=False asks anew."
+            )
+        said = [outcome for outcome in one.outcomes if isinstance(outcome, Answer)]
+        if not said:
+            yield f"{key} has answered nothing at all, so nothing can be said of it."
+        if empty := sum(not answer.text.strip() and not answer.tool_calls for answer in said):
+            yield f"{empty:,} of {len(said):,} answers of {key} are empty; they are judged like any other."
+    if trouble:
+        yield trouble
+
+
+def _cost(model: Model, replies: Sequence[Reply]) -> dict[str, Any]:
+    answers = [reply.answer for reply in replies if reply.answer is not None]
+    return cost_row(Tariff.of(model), answers, date.today())
+
+
 def _score_of_expected(evaluator: Evaluator, case: Case) -> Score | None:
     if case.expected is None:
         return None
@@ -270,12 +380,13 @@ def _closing(
     deciding: str,
     last: str,
     final: Metric,
+    asked: str,
 ) -> Iterator[str]:
     for row in rows:
         errors = [reply.error for reply in replies[row["key"]] if reply.error]
         if errors:
             yield (
-                f"{row['key']} did not answer {len(errors)} of {len(replies[row['key']])} cases ({errors[0]}); "
+                f"{row['key']} did not answer {len(errors)} of {len(replies[row['key']])} {asked} ({errors[0]}); "
                 "they are counted as errors and not scored."
             )
         faults = [fault for reply in replies[row["key"]] for fault in reply.faults.items()]
