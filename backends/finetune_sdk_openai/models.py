@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from queue import SimpleQueue
+from random import uniform
 from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.data.formats.openai import write_messages
@@ -27,21 +28,25 @@ from finetune_sdk_openai.errors import GarbledError, passing, retry_after, trans
 from finetune_sdk_openai.known import family, snapshot
 from finetune_sdk_openai.options import Options
 from finetune_sdk_openai.pools import Pools
-from finetune_sdk_openai.retrying import limit, pause
+from finetune_sdk_openai.retrying import LONGEST, MOST, pause
 
 if TYPE_CHECKING:
     import openai
+    from tenacity import RetryCallState
 
 _TOO_FAST = frozenset({429, 503, 529})  # that it is asked too much, and that it has too much to do
+_SHORTEST = 0.1  # seconds
 
 
 class Gate:
     """How many questions may be under way: as many as asked for, half as many after a refusal for haste, then one more each time.
 
-    While the place wants to be left alone, nobody goes through.
+    While the place wants to be left alone, nobody goes through; where it does not say how long, ever longer until it answers.
     """
 
     def __init__(self, most: int) -> None:
+        self.answered_at = time.monotonic()
+        self._refused = 0
         self._most = most
         self._allowed = float(most)
         self._inside = 0
@@ -67,12 +72,16 @@ class Gate:
         return time.monotonic() < self._closed_until
 
     def went_well(self) -> None:
+        self.answered_at, self._refused = time.monotonic(), 0
         self._allowed = min(float(self._most), self._allowed + 1 / max(1.0, self._allowed))
 
     def too_fast(self, wait: float | None) -> None:
         now = time.monotonic()
         if not self._closed():  # those that were under way are refused together, and count once
             self._allowed = max(1.0, self._allowed / 2)
+            self._refused += 1
+            if wait is None:
+                wait = min(LONGEST, _SHORTEST * 2**self._refused)
         self._closed_until = max(self._closed_until, now + (wait or 0.0))
 
 
@@ -239,7 +248,7 @@ class ProtocolModel:
         import openai
         from tenacity import AsyncRetrying, retry_if_exception
 
-        begun = False
+        begun, faults, started = False, 0, time.monotonic()
 
         def told(piece: str) -> bool:
             nonlocal begun
@@ -249,10 +258,10 @@ class ProtocolModel:
 
         async def ask() -> Answer:
             async with gate:
-                started = time.perf_counter()
+                sent = time.perf_counter()
                 try:
                     said = await (whole(client, request) if tell is None else spoken(client, request, told))
-                    answer = read(said, time.perf_counter() - started)
+                    answer = read(said, time.perf_counter() - sent)
                 except openai.APIStatusError as fault:
                     if fault.status_code in _TOO_FAST:
                         gate.too_fast(retry_after(fault))
@@ -262,12 +271,31 @@ class ProtocolModel:
                 gate.went_well()
                 return answer
 
-        waiting: dict[str, Any] = {"wait": pause, "stop": limit(self._options.patience)}
+        def enough(state: RetryCallState) -> bool:
+            # A place that answers others is not given up for having too much to do.
+            nonlocal faults
+            if _too_fast(state.outcome.exception() if state.outcome else None):
+                waited = time.monotonic() - max(started, gate.answered_at)
+                return waited + state.upcoming_sleep > self._options.patience
+            faults += 1
+            return faults >= MOST or time.monotonic() - started + state.upcoming_sleep > self._options.patience
+
+        waiting: dict[str, Any] = {"wait": _pause, "stop": enough}
         again = retry_if_exception(lambda fault: not begun and _may_pass(fault))
         try:
             return await AsyncRetrying(**waiting, retry=again, reraise=True)(ask)
         except (openai.OpenAIError, GarbledError) as fault:
             return translated(fault, f"ask {self.name}", self._address)
+
+
+def _too_fast(fault: BaseException | None) -> bool:
+    return getattr(fault, "status_code", None) in _TOO_FAST
+
+
+def _pause(state: RetryCallState) -> float:
+    """Of what was refused for haste the gate decides when it goes on; all else waits by itself."""
+    fault = state.outcome.exception() if state.outcome else None
+    return uniform(0.05, 0.5) if _too_fast(fault) and retry_after(fault) is None else pause(state)
 
 
 def _may_pass(fault: BaseException) -> bool:

@@ -28,7 +28,7 @@ CREATE TABLE kept (
     key BLOB PRIMARY KEY, sitting TEXT, lasting INTEGER NOT NULL, size INTEGER NOT NULL, used REAL NOT NULL,
     value BLOB NOT NULL
 );
-CREATE INDEX by_use ON kept (used);
+CREATE INDEX by_use ON kept (used, size);
 CREATE INDEX by_sitting ON kept (sitting) WHERE sitting IS NOT NULL;
 CREATE TABLE sittings (
     id TEXT PRIMARY KEY, definition BLOB NOT NULL UNIQUE, opened REAL NOT NULL, spent REAL NOT NULL
@@ -117,13 +117,13 @@ class Kept:
             )
             held = (pages - free) * size
             if held > self._most:
-                self._drop(held - int(_ROOM_AFTER * self._most))
-        self.connection.execute("PRAGMA incremental_vacuum").fetchall()
+                self._drop(1 - _ROOM_AFTER * self._most / held)
+        self.connection.executescript("PRAGMA incremental_vacuum;")  # `execute` would stop after the first page
 
-    def _drop(self, excess: int) -> None:
-        oldest = self.connection.execute("SELECT key, size FROM kept WHERE sitting IS NULL ORDER BY used")
-        dropped = list[tuple[bytes]]()
-        for key, size in oldest:
+    def _drop(self, share: float) -> None:
+        (whole,) = self.connection.execute("SELECT coalesce(sum(size), 0) FROM kept").fetchone()
+        excess, dropped = share * whole, list[tuple[bytes]]()
+        for key, size in self.connection.execute("SELECT key, size FROM kept WHERE sitting IS NULL ORDER BY used"):
             if excess <= 0:
                 break
             excess -= size
