@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from finetune_sdk import __version__
 from finetune_sdk.errors import NotFoundError, UnsupportedError
 from finetune_sdk.model import Identity, Origin
 from finetune_sdk_local import bases, prompts
@@ -87,5 +88,5 @@ def _left(folder: Path, name: str, origin: Origin, device: Device, loaded: Loade
 
 
 def _known(weights: str, device: Device) -> Identity:
-    """Files that change make another model, and so does another kind of device, which rounds otherwise."""
-    return Identity(f"{weights} {device.kind} {device.dtype}", lasting=True)
+    """Files that change make another model, and so does another kind of device, or version, which may round or write otherwise."""
+    return Identity(f"{weights} {device.kind} {device.dtype} {__version__}", lasting=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from queue import SimpleQueue
 from random import uniform
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _TOO_FAST = frozenset({429, 503, 529})  # that it is asked too much, and that it has too much to do
 _SHORTEST = 0.1  # seconds
+Hand = Callable[[int, Answer | BackendError], Awaitable[None]]
 
 
 class Gate:
@@ -156,14 +157,22 @@ class ProtocolModel:
         return _together([ears.kept(row, outcome) for row, outcome in enumerate(outcomes)])
 
     def outcomes(self, questions: Iterable[Question]) -> Iterator[tuple[int, Answer | BackendError]]:
-        """Each answer as it comes. A question is taken, in our loop's thread, once there is room for it."""
-        came: SimpleQueue[tuple[int, Answer | BackendError] | None] = SimpleQueue()
+        """Each answer as it comes. For each that was taken in, and not before, another question is taken, in our loop's thread."""
+        loop = looping.loop()
+        came: SimpleQueue[tuple[int, Answer | BackendError, asyncio.Event] | None] = SimpleQueue()
         requests = (self._request(Conversation.of(asked), sampling) for asked, sampling in questions)
-        future = asyncio.run_coroutine_threadsafe(self._each(requests, came), looping.loop())
+
+        async def hand(number: int, outcome: Answer | BackendError) -> None:
+            taken_in = asyncio.Event()
+            came.put((number, outcome, taken_in))
+            await taken_in.wait()
+
+        future = asyncio.run_coroutine_threadsafe(self._each(requests, self._options.at_once, hand), loop)
         future.add_done_callback(lambda _: came.put(None))
         try:
             while (one := came.get()) is not None:
-                yield one
+                yield one[0], one[1]
+                loop.call_soon_threadsafe(one[2].set)
             future.result()
         finally:
             future.cancel()
@@ -205,16 +214,16 @@ class ProtocolModel:
         return request
 
     async def _all(self, requests: list[dict[str, Any]], ears: Ears | None = None) -> list[Answer | BackendError]:
-        came: SimpleQueue[tuple[int, Answer | BackendError] | None] = SimpleQueue()
-        await self._each(requests, came, ears)
-        outcomes = dict(filter(None, (came.get() for _ in requests)))
+        outcomes: dict[int, Answer | BackendError] = {}
+
+        async def hand(number: int, outcome: Answer | BackendError) -> None:
+            outcomes[number] = outcome
+
+        await self._each(requests, min(self._options.at_once, len(requests)), hand, ears)
         return [outcomes[number] for number in range(len(requests))]
 
     async def _each(
-        self,
-        requests: Iterable[dict[str, Any]],
-        came: SimpleQueue[tuple[int, Answer | BackendError] | None],
-        ears: Ears | None = None,
+        self, requests: Iterable[dict[str, Any]], at_once: int, hand: Hand, ears: Ears | None = None
     ) -> None:
         gate, clients = self._entrance(), self._pools.clients()
         waiting = enumerate(requests)
@@ -222,12 +231,9 @@ class ProtocolModel:
         async def work(client: openai.AsyncOpenAI) -> None:
             for number, request in waiting:
                 tell = partial(ears.tell, number) if ears is not None and number in ears else None
-                came.put((number, await self._one(client, gate, request, tell)))
+                await hand(number, await self._one(client, gate, request, tell))
 
-        count = self._options.at_once
-        if isinstance(requests, list):
-            count = min(count, len(requests))
-        workers = [asyncio.ensure_future(work(clients[n % len(clients)])) for n in range(count)]
+        workers = [asyncio.ensure_future(work(clients[n % len(clients)])) for n in range(at_once)]
         try:
             await asyncio.gather(*workers)
         finally:

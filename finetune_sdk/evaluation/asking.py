@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from copy import copy
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
-from finetune_sdk.errors import BackendError, BudgetError, EvaluationError
+from finetune_sdk.errors import AnswersError, BackendError, BudgetError, EvaluationError
 from finetune_sdk.estimate import quantity
-from finetune_sdk.evaluation.evaluators import Case
+from finetune_sdk.evaluation.evaluators import Case, Evaluator
 from finetune_sdk.evaluation.kept import Sitting, digest
 from finetune_sdk.evaluation.known import known_as
 from finetune_sdk.evaluation.patience import outcomes_within
 from finetune_sdk.evaluation.samples import repeatable
 from finetune_sdk.evaluation.spending import Budget, Tariff
+from finetune_sdk.messages import Asked as AskedOf
 from finetune_sdk.messages import Conversation, ToolCall
-from finetune_sdk.model import Answer, Model, Question, Sampling, Token
+from finetune_sdk.model import Answer, Model, Question, Sampling, Token, at_once, prices
 
 Outcome = Answer | BackendError
+Put = tuple[Conversation, Sampling | None]
+"""A question as it is put."""
 GIVE_UP_AFTER = 128
 """So many questions in a row for which the place was not there, and it is asked no more."""
 
@@ -35,142 +40,193 @@ class Asked:
     kept: int
 
 
-class Asking:
-    """The questions of one evaluation: each case as often as there are samplings, to every model in turn.
+class Place(NamedTuple):
+    """Where an answer is kept, and whether it outlasts the evaluation."""
 
-    `sitting` keeps the answers, where they are kept; `seconds` is how long a question may take; `advance` is told how many
-    more are done.
+    key: bytes
+    lasting: bool
+
+
+class Asking:
+    """All that is asked for one evaluation, by whomever: what is answered is kept, and the cap holds for all of it.
+
+    `sitting` keeps the answers, where they are kept; `seconds` is how long a model may take for what it took.
     """
 
-    def __init__(
-        self,
-        cases: Sequence[Case],
-        samplings: Sequence[Sampling | None],
-        sitting: Sitting | None,
-        budget: Budget,
-        seconds: float | None,
-        advance: Callable[[str, int], None],
-    ) -> None:
-        self._cases = cases
-        self._samplings = samplings
+    def __init__(self, sitting: Sitting | None, budget: Budget, seconds: float | None) -> None:
         self._sitting = sitting
         self._budget = budget
         self._seconds = seconds
-        self._advance = advance
-        self.answered = 0
+        self._answered = 0
+        self.over: BudgetError | None = None
 
-    def ask(self, key: str, model: Model) -> Asked:
-        """Raises BudgetError before the cap would be exceeded; what was answered is kept."""
-        places = self._kept_as(key, model)
+    def ask(
+        self,
+        key: str,
+        model: Model,
+        cases: Sequence[Case],
+        samplings: Sequence[Sampling | None],
+        advance: Callable[[int], None],
+    ) -> Asked:
+        """Each case as often as there are samplings; `advance` is told how many more are done.
+
+        Raises BudgetError before the cap would be exceeded; what was answered is kept.
+        """
+        # All first samples before the second ones, so that those of one call are drawn alike.
+        found, kept = self.outcomes(key, model, [(case.prompt, one) for one in samplings for case in cases], advance)
+        by_case = (found[sample * len(cases) + case] for case in range(len(cases)) for sample in range(len(samplings)))
+        return Asked(tuple(by_case), kept)
+
+    def outcomes(
+        self, key: str, model: Model, questions: Sequence[Put], advance: Callable[[int], None]
+    ) -> tuple[list[Outcome], int]:
+        """What came of each question, and how many answers were there already. `key` is what the model is called here."""
+        places = self._places(key, model, questions)
         found = self._found(places)
         kept = len(found)
-        self.answered += kept
-        self._advance(key, kept)
-        left = [number for number in self._order() if number not in found]
-        with closing(self._outcomes(model, left)) as outcomes:
+        self._answered += kept
+        advance(kept)
+        left = [number for number in range(len(questions)) if number not in found]
+        with closing(self._new(model, questions, left)) as outcomes:
             for number, outcome, usd in outcomes:
                 if isinstance(outcome, Answer):
-                    self.answered += 1
-                    self._keep(outcome, places.get(number), usd)
+                    self._answered += 1
+                    self._keep(outcome, places[number] if places else None, usd)
                 elif usd and self._sitting is not None:
                     self._sitting.pay(usd)
                 found[number] = outcome
-                self._advance(key, 1)
-        return Asked(tuple(found[number] for number in range(len(self._cases) * len(self._samplings))), kept)
+                advance(1)
+        return [found[number] for number in range(len(questions))], kept
+
+    def kept_for(self, evaluator: Evaluator) -> Evaluator:
+        """The evaluator itself, or where it asks a model (its `model`) a copy of it whose questions go through here."""
+        model = getattr(evaluator, "model", None)
+        if isinstance(model, type) or not isinstance(model, Model):
+            return evaluator
+        kept = copy(evaluator)
+        object.__setattr__(kept, "model", Keeping(model, self, f"evaluator {evaluator.name}"))
+        return kept
 
     def interrupted(self) -> str:
         """What is said when somebody interrupts it."""
         if self._sitting is None:
-            return f"interrupted: {self.answered:,} answers are lost, since nothing is kept (cache=False)"
-        return f"interrupted: {self.answered:,} answers are kept; run the same evaluation again to go on where it was"
+            return f"interrupted: {self._answered:,} answers are lost, since nothing is kept (cache=False)"
+        return f"interrupted: {self._answered:,} answers are kept; run the same evaluation again to go on where it was"
 
-    def _order(self) -> Iterator[int]:
-        """All first samples before the second ones, so that those of one call are drawn alike."""
-        each = len(self._samplings)
-        return (case * each + sample for sample in range(each) for case in range(len(self._cases)))
-
-    def _question(self, number: int) -> tuple[Conversation, Sampling | None]:
-        case, sample = divmod(number, len(self._samplings))
-        return self._cases[case].prompt, self._samplings[sample]
-
-    def _outcomes(self, model: Model, left: list[int]) -> Generator[tuple[int, Outcome, float], None, None]:
+    def _new(
+        self, model: Model, questions: Sequence[Put], left: Sequence[int]
+    ) -> Generator[tuple[int, Outcome, float], None, None]:
         """Of each question that is left what came of it, and what it cost; in rounds, where the cap lets only some begin."""
-        tariff, patience, waiting = Tariff.of(model), _Patience(), left[::-1]
+        tariff, patience, waiting = Tariff.of(model), _Patience(), list(reversed(left))
+
+        def begun(taken: list[tuple[int, float]]) -> Iterator[Question]:
+            # The model takes them, in whatever thread, one by one as it has room.
+            while waiting:
+                asked, sampling = questions[waiting[-1]]
+                most = tariff.at_most(asked, sampling) if tariff.known else 0.0
+                if not self._budget.reserve(most):
+                    return
+                taken.append((waiting.pop(), most))
+                yield asked, sampling
+
         while waiting:
-            taken: list[tuple[int, float]] = []
-            over = set[int]()
-            with closing(outcomes_within(model, self._begun(tariff, waiting, taken), self._seconds)) as outcomes:
+            taken, ended = list[tuple[int, float]](), set[int]()
+            with closing(outcomes_within(model, begun(taken), self._seconds)) as outcomes:
                 for at, outcome in outcomes:
                     number, reserved = taken[at]
                     usd = _usd(outcome, tariff, reserved)
                     self._budget.settle(reserved, usd)
-                    over.add(at)
+                    ended.add(at)
                     yield number, _checked(model, outcome), usd
                     if patience.ends_with(outcome):
                         break
             self._budget.release()
             if not taken:
-                raise self._too_little()
+                self.over = self._too_little()
+                raise self.over
+            cut = [number for at, (number, _) in enumerate(taken) if at not in ended]
             if patience.ended:
-                cut = [number for at, (number, _) in enumerate(taken) if at not in over]
                 yield from ((number, patience.not_asked(), 0.0) for number in (*cut, *reversed(waiting)))
                 return
-            if len(over) < len(taken):
+            if cut:
                 raise EvaluationError(
-                    f"{model.name} gave {len(over)} answers to {len(taken)} cases.",
+                    f"{model.name} gave {len(ended)} answers to {len(taken)} cases.",
                     cure="Model.outcomes must give an outcome for each question that it takes",
                 )
-
-    def _begun(self, tariff: Tariff, waiting: list[int], taken: list[tuple[int, float]]) -> Iterator[Question]:
-        """Taken by the model, in whatever thread, one by one as it has room."""
-        while waiting:
-            asked, sampling = self._question(waiting[-1])
-            most = tariff.at_most(asked, sampling) if tariff.known else 0.0
-            if not self._budget.reserve(most):
-                return
-            taken.append((waiting.pop(), most))
-            yield asked, sampling
 
     def _too_little(self) -> BudgetError:
         most = self._budget.most or 0.0
         kept = "what was answered is kept, and is not asked again" if self._sitting else "nothing is kept (cache=False)"
+        counted = ", which counts what is spent already" if self._sitting else ""
         return BudgetError(
             f"the evaluation stopped at {_dollars(self._budget.spent)}, since the next answer could take it above "
-            f"max_cost={_dollars(most)}: {self.answered:,} answers are there; {kept}.",
-            cure="run it again with a higher max_cost"
-            + (", which counts what is spent already" if self._sitting else ""),
+            f"max_cost={_dollars(most)}: {self._answered:,} answers are there; {kept}.",
+            cure=f"run it again with a higher max_cost{counted}",
         )
 
-    def _kept_as(self, called: str, model: Model) -> dict[int, tuple[bytes, bool]]:
-        """Of each question the key of its answer, and whether that outlasts this sitting; empty where nothing is kept."""
+    def _places(self, called: str, model: Model, questions: Sequence[Put]) -> list[Place]:
+        """Where the answer to each question is kept; empty where none are. Equal questions are told apart by their order."""
         known = known_as(model) if self._sitting is not None else None
         if known is None or self._sitting is None:
-            return {}
-        shared = [known.lasting and repeatable(sampling) for sampling in self._samplings]
-        drawn = [asdict(sampling) if sampling else None for sampling in self._samplings]
-        places: dict[int, tuple[bytes, bool]] = {}
-        for at, case in enumerate(self._cases):
-            asked = digest(case.prompt.canonical()).hex()
-            for sample, how in enumerate(drawn):
-                whose = None if shared[sample] else (self._sitting.id, called)
-                key = digest("answer", known.name, asked, how, sample, whose)
-                places[at * len(drawn) + sample] = (key, shared[sample])
+            return []
+        seen, places = Counter[bytes](), list[Place]()
+        for asked, sampling in questions:
+            lasting = known.lasting and repeatable(sampling)
+            whose = None if lasting else (self._sitting.id, called)
+            drawn = asdict(sampling) if sampling else None
+            key = digest(known.name, whose, asked.canonical(), drawn)
+            seen[key] += 1
+            places.append(Place(key if seen[key] == 1 else digest(key.hex(), seen[key]), lasting))
         return places
 
-    def _found(self, places: Mapping[int, tuple[bytes, bool]]) -> dict[int, Outcome]:
+    def _found(self, places: Sequence[Place]) -> dict[int, Outcome]:
         if self._sitting is None or not places:
             return {}
-        values = self._sitting.find([key for key, _ in places.values()])
-        return {number: read(values[key]) for number, (key, _) in places.items() if key in values}
+        values = self._sitting.find([place.key for place in places])
+        return {number: read(values[place.key]) for number, place in enumerate(places) if place.key in values}
 
-    def _keep(self, answer: Answer, place: tuple[bytes, bool] | None, usd: float) -> None:
+    def _keep(self, answer: Answer, place: Place | None, usd: float) -> None:
         if self._sitting is None:
             return
-        value = written(answer)
+        value = written(answer) if place is not None else None
         if place is None or value is None:
             self._sitting.pay(usd)
-            return
-        self._sitting.keep(place[0], value, lasting=place[1], usd=usd)
+        else:
+            self._sitting.keep(place.key, value, lasting=place.lasting, usd=usd)
+
+
+class Keeping:
+    """A model that an evaluator asks: its answers are kept and paid for like those of the models that are judged."""
+
+    def __init__(self, model: Model, asking: Asking, called: str) -> None:
+        self._model = model
+        self._asking = asking
+        self._called = called
+        self.name = model.name
+        self.origin = model.origin
+        self.at_once = at_once(model)
+        self.identity = known_as(model)
+        self.prices = prices(model)
+
+    def answer(self, asked: AskedOf, sampling: Sampling | None = None) -> Answer:
+        (outcome,) = self._outcomes([asked], sampling)
+        if isinstance(outcome, Answer):
+            return outcome
+        raise outcome
+
+    def answers(self, asked: Iterable[AskedOf], sampling: Sampling | None = None) -> list[Answer]:
+        outcomes = self._outcomes(asked, sampling)
+        answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+        if len(answers) == len(outcomes):
+            return answers
+        first = next(outcome for outcome in outcomes if isinstance(outcome, BackendError))
+        lost = len(outcomes) - len(answers)
+        message = f"{lost} of {len(outcomes)} conversations were not answered; the first: {first.message}"
+        raise AnswersError(message, tuple(outcomes), cure=first.cure)
+
+    def _outcomes(self, asked: Iterable[AskedOf], sampling: Sampling | None) -> list[Outcome]:
+        questions = [(Conversation.of(one), sampling) for one in asked]
+        return self._asking.outcomes(self._called, self._model, questions, lambda more: None)[0]
 
 
 class _Patience:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 from finetune_sdk.data.dataset import SKETCH, Dataset
@@ -92,15 +93,21 @@ class Evaluation:
         drawn = samplings(self.sampling, self.samples)
         cases = tuple(self._cases())
         leaked = self._leaked(cases, models)
-        budget = _budget(max_cost, models)
+        budget = _budget(max_cost, {**models, **_asked_by(self.evaluators)})
         notes = [*self._notes(cases, leaked), *self._rehearsed(cases)]
         with sitting_of(cache, self._definition(cases, models)) as (sitting, trouble):
             budget.spent = sitting.spent if sitting else 0.0
-            with bar(self.name, models, len(cases) * len(drawn), progress) as advance:
-                asking = Asking(cases, drawn, sitting, budget, _seconds(timeout), advance)
-                with _told_how_to_go_on(asking):
-                    asked = {key: asking.ask(key, model) for key, model in models.items()}
-            replies = {key: judged(cases, one.outcomes, self.evaluators) for key, one in asked.items()}
+            asking = Asking(sitting, budget, _seconds(timeout))
+            with _told_how_to_go_on(asking):
+                with bar(self.name, models, len(cases) * len(drawn), progress) as advance:
+                    asked = {
+                        key: asking.ask(key, model, cases, drawn, partial(advance, key))
+                        for key, model in models.items()
+                    }
+                judges = [asking.kept_for(evaluator) for evaluator in self.evaluators]
+                replies = {key: judged(cases, one.outcomes, judges) for key, one in asked.items()}
+                if asking.over is not None:
+                    raise asking.over
             if sitting is not None:
                 sitting.end()
                 trouble = sitting.trouble
@@ -304,6 +311,12 @@ def _budget(most: float | None, models: Mapping[str, Model]) -> Budget:
             cure="set input_usd_per_million and output_usd_per_million of its place in finetune.toml, or leave max_cost out",
         )
     return budget
+
+
+def _asked_by(evaluators: Sequence[Evaluator]) -> dict[str, Model]:
+    """The models that evaluators ask."""
+    found = ((evaluator.name, getattr(evaluator, "model", None)) for evaluator in evaluators)
+    return {name: model for name, model in found if isinstance(model, Model) and not isinstance(model, type)}
 
 
 def _seconds(timeout: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""How answers are judged: every evaluator on every answer, at once where an evaluator can, and never paid for twice."""
+"""What every evaluator makes of every answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from finetune_sdk.errors import BackendError
 from finetune_sdk.evaluation.asking import Outcome
 from finetune_sdk.evaluation.evaluators import Case, Evaluator
 from finetune_sdk.evaluation.transcript import Reply
-from finetune_sdk.model import Answer
 
 
 def judged(cases: Sequence[Case], outcomes: Sequence[Outcome], evaluators: Sequence[Evaluator]) -> list[Reply]:
@@ -20,5 +19,4 @@ def judged(cases: Sequence[Case], outcomes: Sequence[Outcome], evaluators: Seque
 def _reply(case: Case, outcome: Outcome, evaluators: Sequence[Evaluator]) -> Reply:
     if isinstance(outcome, BackendError):
         return Reply(None, outcome.message)
-    assert isinstance(outcome, Answer)
     return Reply.judged(case, outcome, evaluators)

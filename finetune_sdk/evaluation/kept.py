@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from filelock import FileLock
@@ -56,7 +57,7 @@ class Kept:
             locks.mkdir(parents=True, exist_ok=True)
             with FileLock(locks / "answers.lock"), _said_of(self.path):
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-                self.connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+                self.connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
                 try:
                     self._prepare()
                     self._make_room()
@@ -148,6 +149,7 @@ class Sitting:
         self.since = since
         self.spent = spent
         self.trouble: str | None = None
+        self._guard = Lock()  # evaluators may ask from threads of their own
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """What is kept under these keys."""
@@ -191,7 +193,8 @@ class Sitting:
     def _told(self) -> Iterator[None]:
         """Trouble with the file is told once, and costs no answer."""
         try:
-            yield
+            with self._guard:
+                yield
         except sqlite3.Error as fault:
             self.trouble = self.trouble or _unkept(self._kept.path, str(fault)).message
 
