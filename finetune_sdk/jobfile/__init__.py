@@ -121,7 +121,8 @@ class JobFile:
             test,
             [self._evaluator(table) for table in asked.evaluators],
             name=self.table.name,
-            sampling=Sampling(max_tokens=asked.max_tokens) if asked.max_tokens else None,
+            sampling=_sampling(asked),
+            samples=asked.samples,
             allow_leakage=asked.allow_leakage,
         )
 
@@ -275,3 +276,9 @@ class JobFile:
 
     def _fault(self, lines: Mapping[Where, int], at: Where, message: str, cure: str) -> JobError:
         return JobError(f"{self.path} line {lines.get(at, 1)}: {message}", cure=cure)
+
+
+def _sampling(asked: tables.EvaluationTable) -> Sampling | None:
+    drawn = {"max_tokens": asked.max_tokens, "temperature": asked.temperature}
+    given: dict[str, Any] = {name: value for name, value in drawn.items() if value is not None}
+    return Sampling(**given) if given else None
