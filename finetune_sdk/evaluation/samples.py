@@ -23,7 +23,7 @@ def samplings(sampling: Sampling | None, samples: int) -> list[Sampling | None]:
     if sampling is None or not sampling.temperature:
         raise EvaluationError(
             f"{samples} samples of each case would be one answer {samples} times: nothing is drawn at temperature 0.",
-            cure=f"draw them: Evaluation(…, samples={samples}, sampling=Sampling(temperature=0.7))",
+            cure=f"draw them: sampling=Sampling(temperature=0.7) beside samples={samples}, `temperature: 0.7` in a job file",
         )
     return [replace(sampling, seed=(sampling.seed or 0) + number) for number in range(samples)]
 
