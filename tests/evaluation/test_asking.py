@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,10 +15,10 @@ from finetune_sdk.errors import BackendError, BudgetError, EvaluationError, Refu
 from finetune_sdk.estimate import Price
 from finetune_sdk.evaluation.asking import GIVE_UP_AFTER
 from finetune_sdk.evaluation.evaluation import Evaluation
-from finetune_sdk.evaluation.evaluators import ExactMatch
+from finetune_sdk.evaluation.evaluators import Case, ExactMatch, Score
 from finetune_sdk.evaluation.samples import by_case
 from finetune_sdk.messages import Asked, Conversation
-from finetune_sdk.model import Answer, Prompted, Question, Sampling, outcomes
+from finetune_sdk.model import Answer, Identity, Prompted, Question, Sampling, outcomes
 from scripted import Scripted, tickets
 
 DRAWN = Sampling(max_tokens=20, temperature=0.7)
@@ -26,6 +26,8 @@ PRICES = tuple(
     Price("m", kind, usd, "1M tokens", date(2026, 11, 1), "a page")
     for kind, usd in (("input", 100.0), ("output", 1000.0))
 )
+
+FREE = tuple(replace(price, usd=0.0) for price in PRICES)
 
 
 @dataclass
@@ -323,3 +325,100 @@ def test_empty_answers_are_judged_and_told(home: Path) -> None:
     report = Evaluation(tickets(30), [ExactMatch()]).run(tuned=Mute(0))
     assert (report.metric("ExactMatch", "tuned").passed, report.metric("ExactMatch", "tuned").cases) == (0, 30)
     assert any("30 of 30 answers of tuned are empty" in note for note in report.to_dict()["notes"])
+
+
+# Evaluators that ask
+
+
+@dataclass(frozen=True)
+class Asks:
+    """An evaluator that asks a model, one question an answer."""
+
+    model: Any
+    rubric: str = "Is it good?"
+    name: str = "Asks"
+    version: ClassVar[int] = 1
+
+    def judge(self, case: Case, answer: Answer) -> Score:
+        said = self.model.answer(f"{self.rubric} {answer.text} ticket {case.index}", Sampling(max_tokens=5))
+        return Score(passed="label" in said.text, reason=said.text)
+
+
+@dataclass
+class Judging(Priced):
+    """A judge's model, which is cut off at one call."""
+
+    at: int = -1
+
+    def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        if self.calls == self.at:
+            self.at = -1
+            raise KeyboardInterrupt
+        return super().answers(asked, sampling)
+
+
+def test_a_judge_that_was_cut_off_is_not_asked_again_what_it_said(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    judge, model = Judging(15, at=12), Scripted(30)
+    evaluation = Evaluation(tickets(30), [Asks(judge)])
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.run(tuned=model)
+    assert "42 answers are kept" in caplog.text
+    report = evaluation.run(tuned=model)
+    assert numbers(judge) == list(range(30))
+    assert (len(model.asked), report.metric("Asks", "tuned").passed) == (30, 15)
+
+
+def test_a_judge_with_another_rubric_asks_anew(home: Path) -> None:
+    judge = Judging(15)
+    judge.identity = Identity("a judge", lasting=True)  # type: ignore[attr-defined]
+    for rubric, asked in (("Is it good?", 30), ("Is it good?", 30), ("Is it kind?", 60)):
+        Evaluation(tickets(30), [Asks(judge, rubric)]).run(tuned=Scripted(30))
+        assert len(judge.asked) == asked
+
+
+def test_what_a_judge_asks_counts_for_the_cap(home: Path) -> None:
+    judge = Judging(30)
+    evaluation = Evaluation(tickets(30), [Asks(judge)])
+    with pytest.raises(BudgetError, match="stopped at"):
+        evaluation.run(max_cost=0.2, tuned=Priced(30, prices=FREE))
+    assert 0.12 < sum(0.001 + 0.001 * n for n in numbers(judge)) <= 0.2
+    assert evaluation.run(max_cost=2, tuned=Priced(30, prices=FREE)).metric("Asks", "tuned").passed == 30
+    assert numbers(judge) == list(range(30))
+
+
+def test_a_cap_is_refused_where_the_price_of_a_judge_is_unknown(home: Path) -> None:
+    with pytest.raises(BudgetError, match="what asking Asks costs"):
+        Evaluation(tickets(3), [Asks(Scripted(3))]).run(max_cost=1, tuned=Priced(3))
+
+
+def test_a_judge_that_fails_on_some_keeps_what_it_said_of_others(home: Path) -> None:
+    class Failing(Judging):
+        def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+            said = super().answers(asked, sampling)
+            if numbers(self)[-1] % 10 == 3:
+                raise BackendError("the judge is down", retryable=True)
+            return said
+
+    report = Evaluation(tickets(30), [Asks(Failing(30))]).run(tuned=Scripted(30))
+    assert (report.metric("Asks", "tuned").passed, report.metric("Asks", "tuned").errors) == (27, 3)
+
+
+def test_the_evaluation_itself_stays_what_it_was(home: Path) -> None:
+    judge = Judging(3)
+    evaluation = Evaluation(tickets(3), [Asks(judge)])
+    evaluation.run(tuned=Scripted(3))
+    assert isinstance(evaluation.evaluators[0], Asks)
+    assert evaluation.evaluators[0].model is judge
+
+
+def test_ten_thousand_answers_are_kept_and_found_in_seconds(home: Path) -> None:
+    @dataclass
+    class Quick(Scripted):
+        identity: Identity = Identity("quick", lasting=True)  # noqa: RUF009
+
+    cases = tickets(10_000)
+    for kept in (0, 10_000):
+        started = time.perf_counter()
+        report = Evaluation(cases, [ExactMatch()]).run(tuned=Quick(10_000))
+        assert time.perf_counter() - started < 20, "2 s on a machine of its own"
+        assert report.to_dict()["models"][0]["kept"] == kept
