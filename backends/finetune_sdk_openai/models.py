@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 _TOO_FAST = frozenset({429, 503, 529})  # that it is asked too much, and that it has too much to do
-_SHORTEST = 0.1  # seconds
+_SHORTEST, _LOOK_EVERY = 0.1, 1.0  # seconds
 Hand = Callable[[int, Answer | BackendError], Awaitable[None]]
 
 
@@ -43,12 +43,15 @@ class Gate:
     """How many questions may be under way: as many as asked for, half as many after a refusal for haste, then one more each time.
 
     While the place wants to be left alone, nobody goes through; where it does not say how long, ever longer until it answers.
+    Once it has refused everybody for `patience` seconds, those who wait get what it said last.
     """
 
-    def __init__(self, most: int) -> None:
-        self.answered_at = time.monotonic()
-        self._refused = 0
+    def __init__(self, most: int, patience: float) -> None:
         self._most = most
+        self._patience = patience
+        self._refused = 0
+        self._refusing_since: float | None = None
+        self._said: Exception | None = None
         self._allowed = float(most)
         self._inside = 0
         self._closed_until = 0.0
@@ -57,7 +60,9 @@ class Gate:
     async def __aenter__(self) -> None:
         async with self._changed:
             while self._inside >= int(self._allowed) or self._closed():
-                wait = self._closed_until - time.monotonic() if self._closed() else None
+                if self._said is not None and self.given_up(0.0):
+                    raise self._said
+                wait = self._closed_until - time.monotonic() if self._closed() else _LOOK_EVERY
                 try:
                     await asyncio.wait_for(self._changed.wait(), wait)
                 except TimeoutError:
@@ -72,12 +77,22 @@ class Gate:
     def _closed(self) -> bool:
         return time.monotonic() < self._closed_until
 
+    def given_up(self, ahead: float) -> bool:
+        """Whether in so many seconds the place will have refused everybody for too long."""
+        return self._refusing_since is not None and time.monotonic() + ahead - self._refusing_since > self._patience
+
+    def begin(self) -> None:
+        """Somebody asks who was not here before: a place that nobody is asking now may have changed its mind."""
+        if not self._inside:
+            self._refusing_since = None
+
     def went_well(self) -> None:
-        self.answered_at, self._refused = time.monotonic(), 0
+        self._refused, self._refusing_since = 0, None
         self._allowed = min(float(self._most), self._allowed + 1 / max(1.0, self._allowed))
 
-    def too_fast(self, wait: float | None) -> None:
+    def too_fast(self, said: Exception, wait: float | None) -> None:
         now = time.monotonic()
+        self._said, self._refusing_since = said, self._refusing_since or now
         if not self._closed():  # those that were under way are refused together, and count once
             self._allowed = max(1.0, self._allowed / 2)
             self._refused += 1
@@ -226,6 +241,7 @@ class ProtocolModel:
         self, requests: Iterable[dict[str, Any]], at_once: int, hand: Hand, ears: Ears | None = None
     ) -> None:
         gate, clients = self._entrance(), self._pools.clients()
+        gate.begin()
         waiting = enumerate(requests)
 
         async def work(client: openai.AsyncOpenAI) -> None:
@@ -244,7 +260,7 @@ class ProtocolModel:
         """Called in the loop; after a fork that is another one."""
         loop = looping.loop()
         if self._gate is None or self._gate[0] is not loop:
-            self._gate = (loop, Gate(self._options.at_once))
+            self._gate = (loop, Gate(self._options.at_once, self._options.patience))
         return self._gate[1]
 
     async def _one(
@@ -270,7 +286,7 @@ class ProtocolModel:
                     answer = read(said, time.perf_counter() - sent)
                 except openai.APIStatusError as fault:
                     if fault.status_code in _TOO_FAST:
-                        gate.too_fast(retry_after(fault))
+                        gate.too_fast(fault, retry_after(fault))
                     raise
                 except (ValueError, httpx2.TransportError) as fault:
                     raise GarbledError(str(fault)) from None
@@ -281,8 +297,7 @@ class ProtocolModel:
             # A place that answers others is not given up for having too much to do.
             nonlocal faults
             if _too_fast(state.outcome.exception() if state.outcome else None):
-                waited = time.monotonic() - max(started, gate.answered_at)
-                return waited + state.upcoming_sleep > self._options.patience
+                return gate.given_up(state.upcoming_sleep)
             faults += 1
             return faults >= MOST or time.monotonic() - started + state.upcoming_sleep > self._options.patience
 
