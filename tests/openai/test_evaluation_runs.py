@@ -29,6 +29,8 @@ from provider import Provider
 CHAT = "/chat/completions"
 CASES, AT_ONCE = 150, 8
 PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 import finetune_sdk as ft
 
 cases = ft.Dataset.load("cases.jsonl")
