@@ -61,8 +61,8 @@ def evaluate(
             raise RunError(
                 f"{file} has not run at {client.name}.", cure=f"run it with `finetune run {file}`, or name a --run"
             )
-        kept = not no_cache and client.settings.answers_kept_mb > 0
-        terms = {"max_cost": max_cost, "timeout": timeout, "cache": client.settings.home if kept else False}
+        kept_in = False if no_cache or not client.settings.answers_kept_mb else client.settings.home
+        terms = {"max_cost": max_cost, "timeout": timeout, "cache": kept_in}
         value = judge(job_file, evaluation, judged, judged.wait(), path, out, todo, terms)
         out.answer(
             {"run": judged.id, "job": job_file.table.name, **value, "seconds": round(time.monotonic() - started, 3)}

@@ -206,16 +206,15 @@ def sitting_of(cache: bool | str | os.PathLike[str], definition: bytes) -> Itera
     if cache is False or (cache is True and not settings.answers_kept_mb):
         yield None, None
         return
-    home = settings.home if cache is True else Path(cache)
-    try:
-        kept = Kept(home, (settings.answers_kept_mb or DEFAULT_KEPT_MB) * 1_000_000)
-    except SettingsError as fault:
-        yield None, f"{fault.message} To keep them, {fault.cure}."
-        return
-    try:
-        yield kept.sitting(definition), None
-    finally:
-        kept.close()
+    home, most = settings.home if cache is True else Path(cache), settings.answers_kept_mb or DEFAULT_KEPT_MB
+    with contextlib.ExitStack() as opened:
+        try:
+            kept = opened.enter_context(contextlib.closing(Kept(home, most * 1_000_000)))
+            sitting = kept.sitting(definition)
+        except SettingsError as fault:
+            yield None, f"{fault.message} To keep them, {fault.cure}."
+        else:
+            yield sitting, None
 
 
 @contextmanager

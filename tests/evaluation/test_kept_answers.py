@@ -257,7 +257,7 @@ def test_what_an_evaluation_that_may_go_on_has_kept_stays_whatever_the_room(tmp_
     again.close()
 
 
-@pytest.mark.parametrize("spoilt", ["garbage", "newer", "folder"])
+@pytest.mark.parametrize("spoilt", ["garbage", "newer", "folder", "strange"])
 def test_a_file_that_cannot_be_used_costs_no_evaluation_and_is_told(home: Path, spoilt: str) -> None:
     home.mkdir()
     if spoilt == "garbage":
@@ -266,7 +266,7 @@ def test_a_file_that_cannot_be_used_costs_no_evaluation_and_is_told(home: Path, 
         file(home).mkdir()
     else:
         with sqlite3.connect(file(home)) as connection:
-            connection.execute("PRAGMA user_version = 99")
+            connection.execute(f"PRAGMA user_version = {99 if spoilt == 'newer' else 1}")
     report = Evaluation(tickets(20), [ExactMatch()]).run(tuned=Snapshot(20))
     assert report.metric("ExactMatch", "tuned").passed == 20
     assert any("answers cannot be kept in" in note and "remove the file" in note for note in report.to_dict()["notes"])
