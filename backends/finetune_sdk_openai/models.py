@@ -139,8 +139,11 @@ class ProtocolModel:
     def identity(self) -> Identity:
         """The address, the account and the name there. Only OpenAI's own snapshots and tuned models stay what they are."""
         known = family(self.name)
-        lasting = self._address.official and not (known is not None and known.reasons)
-        return Identity(f"{self._address} {self._asks_for}", lasting and snapshot(self._asks_for))
+        lasting = self._options.lasting
+        if lasting is None:
+            lasting = self._address.official and snapshot(self._asks_for)
+        draws_always = known is not None and known.reasons
+        return Identity(f"{self._address} {self._asks_for}", lasting and not draws_always)
 
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         outcome = self._outcomes([asked], sampling)[0]

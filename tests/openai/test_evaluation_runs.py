@@ -178,16 +178,18 @@ def test_a_cap_without_a_price_asks_nothing(at: Opened, provider: Provider) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "url", "lasting"),
+    ("name", "url", "lasting", "told"),
     [
-        ("gpt-4.1-mini-2025-04-14", OPENAI, True),
-        ("ft:gpt-4.1-mini-2025-04-14:me::x", OPENAI, True),
-        ("gpt-4.1-mini", OPENAI, False),
-        ("o4-mini-2025-04-16", OPENAI, False),
-        ("gpt-4.1-mini-2025-04-14", "http://127.0.0.1:8000/v1", False),
+        ("gpt-4.1-mini-2025-04-14", OPENAI, True, None),
+        ("ft:gpt-4.1-mini-2025-04-14:me::x", OPENAI, True, None),
+        ("gpt-4.1-mini", OPENAI, False, None),
+        ("o4-mini-2025-04-16", OPENAI, False, None),
+        ("gpt-4.1-mini-2025-04-14", "http://127.0.0.1:8000/v1", False, None),
+        ("mine", "http://127.0.0.1:8000/v1", True, True),
+        ("gpt-4.1-mini-2025-04-14", OPENAI, False, False),
     ],
 )
-def test_only_a_name_that_will_mean_the_same_model_lasts(name: str, url: str, lasting: bool) -> None:
-    options = Options(kind="openai", base_url=url)
+def test_only_a_name_that_will_mean_the_same_model_lasts(name: str, url: str, lasting: bool, told: bool | None) -> None:
+    options = Options(kind="openai", base_url=url, lasting=told)
     model = ProtocolModel(name, ft.Origin("mine", name), Address.read(options, "mine"), options, name)
     assert model.identity == Identity(f"{url} {name}", lasting)
