@@ -4,7 +4,8 @@ The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
 
     version, title, created (UTC), confidence, cases, case_source
     verdict      sentence, outcome ("better", "worse", "no difference shown", "single"), better, than, on
-    models       key, name, backend, base, run, errors, latency {p50, p95}, tokens {input_mean, output_mean}
+    models       key, name, backend, base, run, errors, latency {p50, p95}, tokens {input_mean, output_mean}, kept (answers
+                 that were there already), cost {usd, per_1000, basis}: of all answers, None where it is unknown
     metrics      evaluator, model, passed, cases, errors, rate, low, high, fields {field: the same}
     comparisons  a `Comparison` each: the last model against each other one
     notes        sentences; leakage {cases, allowed, checked: whether any model says what it was trained on}
@@ -13,6 +14,8 @@ The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
     votes        (where there are any) a `Vote` each; preferences  what follows from them, a `Preference` each: kind ("human", "judge"),
                  better, than, wins, losses, ties, rate, low, high, p, votes, reviewers, agreements (kappa), sentence, …
     examples     index, where, prompt, tools (where there are any), expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
+    samples      (where each case is asked several times) how often: an outcome is that of most answers to a case
+    examples     index, sample (then), where, prompt, tools (where there are any), expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
 
 An answer without a score for an evaluator is an error there, and says so under `error`.
 """
@@ -32,6 +35,7 @@ from finetune_sdk.errors import EvaluationError
 from finetune_sdk.evaluation.comparison import Comparison, Metric, Outcomes, compared
 from finetune_sdk.evaluation.evaluators.reading import mended
 from finetune_sdk.evaluation.preferences import Preference, preferences
+from finetune_sdk.evaluation.samples import by_case
 from finetune_sdk.evaluation.votes import Vote, last_of_each
 from finetune_sdk.files import whole
 from finetune_sdk.todo import FailedCase, write_todo
@@ -239,13 +243,22 @@ def _failed_case(row: Mapping[str, Any], model: str, names: tuple[str, ...]) -> 
 
 
 def outcomes(examples: list[dict[str, Any]], evaluator: str, model: str) -> list[bool | None]:
-    """Of each case: whether the model passed, or None where it has no score."""
+    """Of each case: whether the model passed, or None where it has no score. Several samples of a case are one outcome."""
     scores = (row["answers"][model]["scores"].get(evaluator) for row in examples)
-    return [None if score is None else bool(score["passed"]) for score in scores]
+    return _by_case(examples, [None if score is None else bool(score["passed"]) for score in scores])
 
 
 def field_outcomes(examples: list[dict[str, Any]], evaluator: str, model: str) -> dict[str, list[bool | None]]:
     """The same of each field that the evaluator compared."""
     scores = [row["answers"][model]["scores"].get(evaluator) or {"fields": {}} for row in examples]
     names = dict.fromkeys(name for score in scores for name in score["fields"])
-    return {name: [score["fields"].get(name) for score in scores] for name in names}
+    return {name: _by_case(examples, [score["fields"].get(name) for score in scores]) for name in names}
+
+
+def _by_case(examples: list[dict[str, Any]], found: list[bool | None]) -> list[bool | None]:
+    return by_case(found, clusters(examples)) if any("sample" in row for row in examples[:1]) else found
+
+
+def clusters(examples: list[dict[str, Any]]) -> list[int]:
+    """Of each row the case that it belongs to: rows of one case are answers to the same question."""
+    return [int(row["index"]) for row in examples]

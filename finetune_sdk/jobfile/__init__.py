@@ -129,7 +129,8 @@ class JobFile:
                 for table in asked.evaluators
             ],
             name=self.table.name,
-            sampling=Sampling(max_tokens=asked.max_tokens) if asked.max_tokens else None,
+            sampling=_sampling(asked),
+            samples=asked.samples,
             allow_leakage=asked.allow_leakage,
         )
 
@@ -310,3 +311,9 @@ class _Unopened:
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
         return [self.answer(one, sampling) for one in asked]
+
+
+def _sampling(asked: tables.EvaluationTable) -> Sampling | None:
+    drawn = {"max_tokens": asked.max_tokens, "temperature": asked.temperature}
+    given: dict[str, Any] = {name: value for name, value in drawn.items() if value is not None}
+    return Sampling(**given) if given else None

@@ -185,6 +185,10 @@ class EvaluationTable(Table):
     """Judge also the base behind a prompt."""
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     """The longest answer that a model may give, in tokens."""
+    temperature: Annotated[float, Field(ge=0, le=100)] | None = None
+    """How freely answers are drawn; 0, as when left out, is always the likeliest token."""
+    samples: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How often each case is asked, with seeds of its own; what most of its answers come to counts. Needs a temperature."""
     allow_leakage: bool = False
     """Judge also on cases that a model was trained on; the report says so."""
 
