@@ -81,7 +81,10 @@ if TYPE_CHECKING:
         macro_f1,
         micro,
     )
+    from finetune_sdk.evaluation.judges import Judge, PairwiseJudge
     from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
+    from finetune_sdk.evaluation.preferences import Preference
+    from finetune_sdk.evaluation.votes import Vote
     from finetune_sdk.guards import Guards
     from finetune_sdk.job import (
         DPO,
@@ -110,6 +113,7 @@ if TYPE_CHECKING:
         ToolCall,
     )
     from finetune_sdk.model import Answer, Model, Observed, Origin, Prompted, Recorded, Sampling
+    from finetune_sdk.review import Review
     from finetune_sdk.run import Run
     from finetune_sdk.settings import Settings
 
@@ -129,13 +133,17 @@ _ROOMS = {
     "Instruction Instructions JSONSchema LabelSets Labels Language Length Memorisation "
     "NormalisedMatch NumericMatch Pattern Perplexity Refusal RougeL Score Template ToolCalls "
     "ValidCSV ValidSQL ValidXML ValidYAML confusion entity_counts label_counts macro_f1 micro",
+    "evaluation.judges": "Judge PairwiseJudge",
     "evaluation.pairs": "judged_pairs rated_pairs",
+    "evaluation.preferences": "Preference",
+    "evaluation.votes": "Vote",
     "guards": "Guards",
     "job": "DPO KTO ORPO RFT SFT Full Job LoRA PrefixTuning Pretraining PromptTuning QLoRA",
     "jobfile": "JobFile",
     "log": "Log",
     "messages": "ChatExample Conversation Message PreferenceExample RatedExample TaskExample TextExample ToolCall",
     "model": "Answer Model Observed Origin Prompted Recorded Sampling",
+    "review": "Review",
     "run": "Run",
     "settings": "Settings",
 }
@@ -188,6 +196,7 @@ __all__ = [
     "Job",
     "JobError",
     "JobFile",
+    "Judge",
     "LabelSets",
     "Labels",
     "Language",
@@ -203,11 +212,13 @@ __all__ = [
     "NumericMatch",
     "Observed",
     "Origin",
+    "PairwiseJudge",
     "PastFile",
     "PastJob",
     "Pattern",
     "Perplexity",
     "Place",
+    "Preference",
     "PreferenceExample",
     "PrefixTuning",
     "Pretraining",
@@ -223,6 +234,7 @@ __all__ = [
     "Report",
     "Resolved",
     "Result",
+    "Review",
     "RougeL",
     "Run",
     "RunError",
@@ -241,6 +253,7 @@ __all__ = [
     "ValidSQL",
     "ValidXML",
     "ValidYAML",
+    "Vote",
     "confusion",
     "entity_counts",
     "judged_pairs",

@@ -124,9 +124,14 @@ def identity(base: str) -> str:
         return str(getattr(config(base), "_commit_hash", None) or "unknown")
     if base in EMBEDDED:
         return sha256((where / "model.safetensors").read_bytes()).hexdigest()[:16]
-    files = sorted(file for pattern in ("*.safetensors", "*.json", "*.jinja") for file in where.glob(pattern))
-    listed = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return sha256(repr(listed).encode()).hexdigest()[:16]
+    return listed(where)
+
+
+def listed(folder: Path) -> str:
+    """Stands for a model's files: their names, sizes and times."""
+    files = sorted(file for pattern in ("*.safetensors", "*.json", "*.jinja") for file in folder.glob(pattern))
+    told = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return sha256(repr(told).encode()).hexdigest()[:16]
 
 
 def pinned(base: str, weights: str | None) -> str:

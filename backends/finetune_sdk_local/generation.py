@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from finetune_sdk.errors import BackendError
+from finetune_sdk.estimate import Price
 from finetune_sdk.messages import Asked, Conversation, ToolCall
-from finetune_sdk.model import Answer, Origin, Sampling, Token
+from finetune_sdk.model import Answer, Identity, Origin, Sampling, Token
 from finetune_sdk_local import prompts as prompting
 from finetune_sdk_local.loaded import Voice
 from finetune_sdk_local.rendering import Renderer, TemplateError
@@ -31,9 +33,17 @@ class LocalModel:
     """
 
     def __init__(
-        self, name: str, origin: Origin, find: Callable[[], Voice], *, context: int, frozen: bool = True
+        self,
+        name: str,
+        origin: Origin,
+        find: Callable[[], Voice],
+        *,
+        context: int,
+        frozen: bool = True,
+        identity: Identity | None = None,
     ) -> None:
         self.name = name
+        self.identity = identity
         self.origin = origin
         self._find = find
         self._context = context
@@ -43,6 +53,13 @@ class LocalModel:
 
     def __repr__(self) -> str:
         return f"LocalModel({self.name!r})"
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        """Nothing is charged: it is this machine's own time."""
+        return tuple(
+            Price(self.name, kind, 0.0, "1M tokens", date.today(), "this machine") for kind in ("input", "output")
+        )
 
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         return self.answers([asked], sampling)[0]

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from finetune_sdk import __version__
 from finetune_sdk.errors import NotFoundError, UnsupportedError
 from finetune_sdk.job import Adapter, Full
-from finetune_sdk.model import Origin
+from finetune_sdk.model import Identity, Origin
 from finetune_sdk_local import bases, prompts
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.generation import LocalModel
@@ -35,7 +36,8 @@ def base(name: str, place: str, device: Device, loaded: LoadedBases) -> LocalMod
         on = loaded.base((where, weights, _PLAIN), lambda: bases.load(where, device))
         return Voice(on, Renderer(name, bases.tokenizer(where)))
 
-    return LocalModel(name, Origin(place, name), find, context=bases.context(name))
+    known = _known(f"{name} {bases.identity(name)}", device)
+    return LocalModel(name, Origin(place, name), find, context=bases.context(name), identity=known)
 
 
 def tuned(run: RunFolder, place: str, device: Device, loaded: LoadedBases) -> LocalModel:
@@ -110,4 +112,10 @@ def _left(folder: Path, name: str, origin: Origin, device: Device, loaded: Loade
         return Voice(on, Renderer(base, tokenizer), Standing.of(folder))
 
     context = bases.context(base) - (0 if about["full"] else prompts.ahead(adapter_of(about["adapter"])))
-    return LocalModel(name, origin, find, context=context)
+    known = _known(f"{folder.resolve()} {bases.listed(folder)} {base} {about.get('weights')}", device)
+    return LocalModel(name, origin, find, context=context, identity=known)
+
+
+def _known(weights: str, device: Device) -> Identity:
+    """Files that change make another model, and so does another kind of device, or version, which may round or write otherwise."""
+    return Identity(f"{weights} {device.kind} {device.dtype} {__version__}", lasting=True)

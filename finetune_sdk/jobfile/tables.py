@@ -51,6 +51,26 @@ class PromptedBase(Table):
     """Another seed draws other examples."""
 
 
+class JudgeTable(Table):
+    """A model scores the answer by a rubric."""
+
+    kind: Literal["judge"]
+    model: Name
+    """The model that judges: a base of the place, or a run's id."""
+    backend: Name | None = None
+    """The place of that model; the job's own when left out."""
+    rubric: Annotated[dict[Name, Name], Field(min_length=1)] | None = None
+    """Criteria and what each means; accuracy, relevance, style and usefulness when left out."""
+    passing: Annotated[float, Field(ge=1, le=5)] = 4
+    """Each criterion must reach so much, of 5."""
+    votes: Annotated[int, Field(gt=0, le=99)] = 1
+    """How often the model is asked; a criterion's score is the mean."""
+    expected: bool = True
+    """Show the judge the expected answer."""
+    name: Name = "Judge"
+    """What the report calls it."""
+
+
 class RFTTable(Table):
     """Reinforcement fine-tuning: answers to tasks are graded, and the better ones reinforced."""
 
@@ -103,12 +123,18 @@ class GuardsTable(Table):
 class EvaluationTable(Table):
     """How the tuned model is judged, beside its base, on the test rows."""
 
-    evaluators: Annotated[tuple[Annotated[EvaluatorTable, Field(discriminator="kind")], ...], Field(min_length=1)]
+    evaluators: Annotated[
+        tuple[Annotated[EvaluatorTable | JudgeTable, Field(discriminator="kind")], ...], Field(min_length=1)
+    ]
     """Each judges every answer; from the least to the most demanding: the verdict is spoken on the last but `length`."""
     prompted: PromptedBase | None = None
     """Judge also the base behind a prompt."""
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     """The longest answer that a model may give, in tokens."""
+    temperature: Annotated[float, Field(ge=0, le=100)] | None = None
+    """How freely answers are drawn; 0, as when left out, is always the likeliest token."""
+    samples: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How often each case is asked, with seeds of its own; what most of its answers come to counts. Needs a temperature."""
     allow_leakage: bool = False
     """Judge also on cases that a model was trained on; the report says so."""
 

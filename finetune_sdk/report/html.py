@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from finetune_sdk.report import figures, plots
+from finetune_sdk.report import figures, plots, preferences
 from finetune_sdk.report.cases import choose, focus
 from finetune_sdk.report.visible import flat, short, visible, written
 
@@ -47,6 +47,11 @@ def render(data: Mapping[str, Any]) -> str:
         groups=_groups(data.get("metrics") or []),
         axis=plots.percent_axis(),
         comparisons=(data.get("comparisons") or [])[:MOST_LINES],
+        preferred={
+            "title": preferences.title(data),
+            "rows": preferences.rows(data),
+            "sentences": preferences.sentences(data),
+        },
         curve=_losses(origin.get("curves") or {}),
         small=_others(origin.get("curves") or {}),
         figures=_figures(origin),
@@ -60,9 +65,12 @@ def render(data: Mapping[str, Any]) -> str:
 
 @cache
 def _template() -> Template:
-    source = files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
+    source, preferred = (
+        files(__package__).joinpath(f"{name}.html.jinja").read_text(encoding="utf-8")
+        for name in ("report", "preferences")
+    )
     environment = Environment(
-        loader=DictLoader({"report": source}),
+        loader=DictLoader({"report": source, "preferences": preferred}),
         autoescape=True,
         finalize=_seen,
         undefined=StrictUndefined,

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from finetune_sdk.report import figures
+from finetune_sdk.report import figures, preferences
 from finetune_sdk.report.cases import Case, Said, choose
 from finetune_sdk.report.html import leakage
 from finetune_sdk.report.visible import short, visible, written
@@ -39,6 +39,7 @@ def show(data: Mapping[str, Any], console: Console | None = None) -> None:
     _heading(data, console)
     _metrics(data, console)
     _comparisons(data, console)
+    _bullets(preferences.sentences(data), console)
     _estimate(data, console)
     _notes(data, console)
     _examples(data, console)

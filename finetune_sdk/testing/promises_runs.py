@@ -19,7 +19,7 @@ from finetune_sdk.client import Client
 from finetune_sdk.errors import BackendError, NotFoundError, RunError
 from finetune_sdk.estimate import Estimate
 from finetune_sdk.job import Job
-from finetune_sdk.model import Sampling, Speaking
+from finetune_sdk.model import Sampling, Speaking, outcomes
 from finetune_sdk.run import Run
 from finetune_sdk.testing.promises_before import NO_SUCH, UNITS, VALUES, Opened, setting
 
@@ -234,6 +234,8 @@ class OfRuns:
         assert [answer.text for answer in forwards] == [answer.text for answer in backwards[::-1]]
         read = [answer.input_tokens for answer in forwards]
         assert None in read or read.index(max(filter(None, read))) == 0
+        came = dict(outcomes(model, iter([(one, sampling) for one in asked])))
+        assert [getattr(came[number], "text", None) for number in range(3)] == [answer.text for answer in forwards]
 
     def test_no_question_has_no_answer(self, backend: Backend, resolved: Resolved) -> None:
         assert backend.model(resolved.base).answers([]) == []

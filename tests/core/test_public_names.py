@@ -12,14 +12,15 @@ NAMES = [
     "Capabilities", "Case", "ChatExample", "Check", "Checkpoint", "ChrF", "Client", "Confusion", "Contains",
     "Conversation", "Counts", "Dataset", "DatasetError", "Draft", "Drafts", "EntitySpans", "Estimate", "Evaluation",
     "EvaluationError", "Event", "ExactMatch", "Export", "FieldMatch", "Finding", "FinetuneError", "Forbidden", "Full",
-    "Guards", "InputError", "Instruction", "Instructions", "JSONSchema", "Job", "JobError", "JobFile", "LabelSets",
-    "Labels", "Language", "Length", "LoRA", "Log", "Memorisation", "Message", "MissingDependencyError", "Model",
-    "NormalisedMatch", "NotFoundError", "NumericMatch", "Observed", "Origin", "PastFile", "PastJob", "Pattern",
-    "Perplexity", "Place", "PreferenceExample", "PrefixTuning", "Pretraining", "Price", "PromptTuning", "Prompted",
-    "QLoRA", "Range", "RatedExample", "Recorded", "Refusal", "RefusedError", "Report", "Resolved", "Result", "RougeL",
-    "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample", "Template",
-    "TextExample", "ToolCall", "ToolCalls", "UnsupportedError", "ValidCSV", "ValidSQL", "ValidXML", "ValidYAML",
-    "confusion", "entity_counts", "judged_pairs", "label_counts", "macro_f1", "micro", "rated_pairs",
+    "Guards", "InputError", "Instruction", "Instructions", "JSONSchema", "Job", "JobError", "JobFile", "Judge",
+    "LabelSets", "Labels", "Language", "Length", "LoRA", "Log", "Memorisation", "Message", "MissingDependencyError",
+    "Model", "NormalisedMatch", "NotFoundError", "NumericMatch", "Observed", "Origin", "PairwiseJudge", "PastFile",
+    "PastJob", "Pattern", "Perplexity", "Place", "Preference", "PreferenceExample", "PrefixTuning", "Pretraining",
+    "Price", "PromptTuning", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "Refusal", "RefusedError",
+    "Report", "Resolved", "Result", "Review", "RougeL", "Run", "RunError", "Sampling", "Score", "Settings",
+    "SettingsError", "Status", "TaskExample", "Template", "TextExample", "ToolCall", "ToolCalls", "UnsupportedError",
+    "ValidCSV", "ValidSQL", "ValidXML", "ValidYAML", "Vote", "confusion", "entity_counts", "judged_pairs",
+    "label_counts", "macro_f1", "micro", "rated_pairs",
 ]  # fmt: skip
 
 

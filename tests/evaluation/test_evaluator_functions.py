@@ -171,7 +171,9 @@ def test_what_cannot_be_bounded_is_refused(make: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "evaluator", [ft.Check(short), ft.Bounded(ft.ExactMatch()), ft.Memorisation(["a b"])], ids=repr
+    "evaluator",
+    [ft.Check(short), ft.Bounded(ft.ExactMatch()), ft.Memorisation(["a b"])],
+    ids=lambda one: type(one).__name__,
 )
 def test_a_job_does_not_take_what_another_process_could_not_make(evaluator: Any) -> None:
     guards = ft.Guards(best_by=(evaluator,))

@@ -11,7 +11,7 @@ import ctypes
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -22,7 +22,7 @@ from finetune_sdk.errors import EvaluationError
 from finetune_sdk.evaluation.evaluators import given
 from finetune_sdk.evaluation.evaluators.case import Case, Evaluator, Score
 from finetune_sdk.evaluation.evaluators.reading import shown
-from finetune_sdk.model import Answer
+from finetune_sdk.model import Answer, Model
 
 _Calls = SimpleQueue[Callable[[], object] | None]
 _Outcomes = SimpleQueue[tuple[bool, object]]
@@ -109,9 +109,17 @@ class Bounded:
 
 
 def bounded(evaluator: Evaluator) -> Evaluator:
-    """The SDK's own evaluators as they are; any other within a minute, unless it is within a time already."""
+    """The SDK's own evaluators as they are, and judges, which ask models; any other within a minute."""
+    if hasattr(evaluator, "judge_all") or any(isinstance(held, Model) for held in _held(evaluator)):
+        return evaluator
     own = type(evaluator).__module__.partition(".")[0] == __name__.partition(".")[0]
     return evaluator if own else Bounded(evaluator)  # type: ignore[return-value]  # `version` is read, never set
+
+
+def _held(evaluator: Any) -> list[object]:
+    if is_dataclass(evaluator):
+        return [getattr(evaluator, part.name, None) for part in fields(evaluator)]
+    return list(getattr(evaluator, "__dict__", {}).values())
 
 
 class _StopError(BaseException):

@@ -26,13 +26,18 @@ class Home:
 def evaluator_table(evaluator: Any) -> dict[str, Any]:
     """An evaluator as plain data: what it was made with, its kind and its version.
 
-    Raises JobError for those of the SDK that hold other things, such as a function.
+    Raises JobError for those of the SDK that hold other things, such as a function or a model.
     """
     kind = type(evaluator)
     if kind.__module__.startswith(f"{room.__name__}.") and kind.__name__ not in room.KINDS:
         raise JobError(
             f"{kind.__name__} holds what is no plain data, and a run is a process of its own, which cannot make it.",
             cure=f"use {', '.join(room.KINDS)}, or a class of your own in a file",
+        )
+    if hasattr(evaluator, "judge_all"):
+        raise JobError(
+            f"{kind.__name__} asks a model, and a job is plain data.",
+            cure="give evaluators that judge by themselves, and judge the tuned model in an Evaluation",
         )
     own = {field.name: getattr(evaluator, field.name) for field in fields(evaluator) if not field.name.startswith("_")}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
