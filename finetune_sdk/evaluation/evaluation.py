@@ -12,9 +12,10 @@ from typing import Any
 from finetune_sdk.data.dataset import SKETCH, Dataset
 from finetune_sdk.data.index import content_hash
 from finetune_sdk.errors import AnswersError, BackendError, EvaluationError
-from finetune_sdk.evaluation.comparison import CONFIDENCE, Metric, compared, measured, verdict
+from finetune_sdk.evaluation.comparison import CONFIDENCE, Clusters, Metric, measured, values_measured, verdict
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, Length, Score
-from finetune_sdk.evaluation.report import VERSION, Report, field_outcomes, outcomes
+from finetune_sdk.evaluation.report import VERSION, Report, comparison_rows, field_outcomes, outcomes, scores
+from finetune_sdk.evaluation.slices import Column, clusters_of, sliced, told
 from finetune_sdk.evaluation.statistics import clopper_pearson, rule_of_three
 from finetune_sdk.evaluation.transcript import Reply, example_row, model_row, origin_row
 from finetune_sdk.messages import ChatExample
@@ -31,7 +32,9 @@ class Evaluation:
 
     A case's prompt is all before its last assistant turn; that turn is what is expected. List evaluators from the
     least to the most demanding: the verdict is spoken on the last one that is not Length. Cases that a model was
-    trained on, or that stand in its prompt, are an EvaluationError unless `allow_leakage`.
+    trained on, or that stand in its prompt, are an EvaluationError unless `allow_leakage`. `slices` are told apart in
+    the report: "label", "length", "language", "source", columns of the cases' file, or {name: function of a case}. Cases
+    that are of one `group` (a column, a function) are not independent, and intervals and tests know it.
     """
 
     cases: Dataset
@@ -39,6 +42,8 @@ class Evaluation:
     name: str = "Evaluation"
     sampling: Sampling | None = None
     allow_leakage: bool = False
+    slices: Sequence[str] | Mapping[str, Column] = ("label", "length", "source")
+    group: Column | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.cases, Dataset):
@@ -63,14 +68,14 @@ class Evaluation:
         """
         _comparable(models)
         cases = tuple(self._cases())
-        leaked = self._leaked(cases, models)
+        leaked, beside = self._leaked(cases, models), told(cases, self.cases, self.slices, self.group)
         notes = [*self._notes(cases, leaked), *self._rehearsed(cases)]
         with _bar(self.name, models, len(cases), progress) as advance:
             replies = {
                 key: self._replies(model, cases, lambda done, key=key: advance(key, done))  # type: ignore[misc]
                 for key, model in models.items()
             }
-        return Report(self._found(cases, models, replies, notes, len(leaked)))
+        return Report(self._found(cases, models, replies, notes, len(leaked), beside))
 
     def _cases(self) -> Iterator[Case]:
         for index, (example, content) in enumerate(zip(self.cases, self.cases.hashes(), strict=True)):
@@ -179,14 +184,17 @@ class Evaluation:
         replies: Mapping[str, Sequence[Reply]],
         notes: list[str],
         leaked: int,
+        beside: Sequence[Mapping[str, Any]],
     ) -> dict[str, Any]:
         names = [evaluator.name for evaluator in self.evaluators]
         deciding = ([e.name for e in self.evaluators if not isinstance(e, Length)] or names)[-1]
-        *others, last = models
+        last = list(models)[-1]
         examples = [example_row(case, {key: replies[key][case.index] for key in models}) for case in cases]
+        examples = [{**row, **beside[row["index"]]} for row in examples]
+        groups = clusters_of(examples)
         rows = [model_row(key, model, replies[key]) for key, model in models.items()]
         by = {name: {key: outcomes(examples, name, key) for key in models} for name in names}
-        final = measured(by[deciding][last])
+        final, found = measured(by[deciding][last], groups), verdict(deciding, by[deciding], groups)
         return {
             "version": VERSION,
             "title": self.name,
@@ -194,14 +202,12 @@ class Evaluation:
             "confidence": CONFIDENCE,
             "cases": len(cases),
             "case_source": self.cases.name,
-            "verdict": verdict(deciding, by[deciding]),
+            "groups": None if groups is None else len(set(groups)),
+            "verdict": found,
             "models": rows,
-            "metrics": [_metric_row(examples, name, key, by[name][key]) for name in names for key in models],
-            "comparisons": [
-                compared(name, last, other, by[name][last], by[name][other]).to_dict()
-                for name in names
-                for other in others
-            ],
+            "metrics": [_metric_row(examples, name, key, by[name][key], groups) for name in names for key in models],
+            "comparisons": comparison_rows(examples, by, (found["on"], found["than"]), groups),
+            "slices": sliced(examples, names, by, groups),
             "notes": [*notes, *_closing(rows, replies, deciding, last, final)],
             "leakage": {
                 "cases": leaked,
@@ -287,9 +293,11 @@ def _score_of_expected(evaluator: Evaluator, case: Case) -> Score | None:
     return score
 
 
-def _metric_row(examples: list[dict[str, Any]], name: str, key: str, found: Sequence[bool | None]) -> dict[str, Any]:
-    fields = {field: measured(each) for field, each in field_outcomes(examples, name, key).items()}
-    metric = measured(found)
+def _metric_row(
+    examples: list[dict[str, Any]], name: str, key: str, found: Sequence[bool | None], groups: Clusters
+) -> dict[str, Any]:
+    fields = {field: measured(each, groups) for field, each in field_outcomes(examples, name, key).items()}
+    metric = measured(found, groups)
     return {
         "evaluator": name,
         "model": key,
@@ -298,6 +306,7 @@ def _metric_row(examples: list[dict[str, Any]], name: str, key: str, found: Sequ
             field: {part: getattr(each, part) for part in ("passed", "cases", "rate", "low", "high")}
             for field, each in fields.items()
         },
+        "score": values_measured(scores(examples, name, key), groups),
     }
 
 

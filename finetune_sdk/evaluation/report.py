@@ -26,7 +26,15 @@ from pathlib import Path
 from typing import Any
 
 from finetune_sdk.errors import EvaluationError
-from finetune_sdk.evaluation.comparison import Comparison, Metric, Outcomes, compared
+from finetune_sdk.evaluation.comparison import (
+    Clusters,
+    Comparison,
+    Metric,
+    Outcomes,
+    compared,
+    corrected,
+    values_compared,
+)
 from finetune_sdk.evaluation.evaluators.reading import mended
 from finetune_sdk.files import whole
 from finetune_sdk.todo import FailedCase, write_todo
@@ -221,3 +229,29 @@ def field_outcomes(examples: list[dict[str, Any]], evaluator: str, model: str) -
     scores = [row["answers"][model]["scores"].get(evaluator) or {"fields": {}} for row in examples]
     names = dict.fromkeys(name for score in scores for name in score["fields"])
     return {name: [score["fields"].get(name) for score in scores] for name in names}
+
+
+def scores(examples: list[dict[str, Any]], evaluator: str, model: str) -> list[float | None]:
+    """Of each case: what the evaluator measured, or None where it measured nothing."""
+    found = (row["answers"][model]["scores"].get(evaluator) or {} for row in examples)
+    return [None if score.get("value") is None else float(score["value"]) for score in found]
+
+
+def comparison_rows(
+    examples: list[dict[str, Any]],
+    by: Mapping[str, Mapping[str, Outcomes]],
+    decided: tuple[str, str | None],
+    groups: Clusters,
+) -> list[dict[str, Any]]:
+    """The last model against each other one on each evaluator, as plain data; all but the one that `decided` corrected."""
+    found = [
+        compared(name, last, other, of[last], of[other], clusters=groups)
+        for name, of in by.items()
+        for *others, last in [tuple(of)]
+        for other in others
+    ]
+    rows = []
+    for one in corrected(found, decided):
+        first, second = scores(examples, one.evaluator, one.better), scores(examples, one.evaluator, one.than)
+        rows.append({**one.to_dict(), "score": values_compared(first, second, groups)})
+    return rows
