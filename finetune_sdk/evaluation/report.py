@@ -5,11 +5,14 @@ The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
     version, title, created (UTC), confidence, cases, case_source
     verdict      sentence, outcome ("better", "worse", "no difference shown", "single"), better, than, on
     models       key, name, backend, base, run, errors, latency {p50, p95}, tokens {input_mean, output_mean}
-    metrics      evaluator, model, passed, cases, errors, rate, low, high, fields {field: the same}
-    comparisons  a `Comparison` each: the last model against each other one
+    metrics      evaluator, model, passed, cases, errors, rate, low, high, fields {field: the same}, score {mean, low, high,
+                 cases, why: of what the evaluator measured; or None}
+    comparisons  a `Comparison` each: the last model against each other one; score: the same of the differences
+    slices       by, value, evaluator, model, the same as a metric, difference, apart_low, apart_high, p, adjusted
+    groups       in how many groups the cases come; None where each stands for itself
     notes        sentences; leakage {cases, allowed, checked: whether any model says what it was trained on}
     origin       of the last model that has a run: job, estimate, actual, curves, manifest; or None
-    examples     index, where, prompt, tools (where there are any), expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
+    examples     index, where, slices {by: value}, group (where there is one), prompt, tools (where there are any), expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
 
 An answer without a score for an evaluator is an error there, and says so under `error`.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from html import escape
@@ -36,6 +39,9 @@ from finetune_sdk.evaluation.comparison import (
     values_compared,
 )
 from finetune_sdk.evaluation.evaluators.reading import mended
+from finetune_sdk.evaluation.gate import ALPHA, MARGIN, Asked, Gate, gate
+from finetune_sdk.evaluation.power import cases_needed
+from finetune_sdk.evaluation.slices import clusters_of
 from finetune_sdk.files import whole
 from finetune_sdk.todo import FailedCase, write_todo
 
@@ -109,7 +115,73 @@ class Report:
     def compare(self, better: str, than: str, on: str) -> Comparison:
         """Whether `better` passes `on` in more cases than `than` does, case by case."""
         self._known(on, better, than)
-        return compared(on, better, than, self._outcomes(on, better), self._outcomes(on, than))
+        first, second = self._outcomes(on, better), self._outcomes(on, than)
+        return compared(on, better, than, first, second, clusters=clusters_of(self._data["examples"]))
+
+    def slices(self, by: str | None = None, on: str | None = None, model: str | None = None) -> list[dict[str, Any]]:
+        """Each model's rate in each slice, and how far it is from that in all other cases, as plain data.
+
+        `by`, `on` and `model` leave the others out. `difference` comes with `apart_low` and `apart_high`, which hold together
+        for all slices of a model and evaluator, and with `adjusted`, Fisher's exact p corrected by Holm.
+        """
+        wanted = {"by": by, "evaluator": on, "model": model}
+        rows = self._data.get("slices") or []
+        for name, value in wanted.items():
+            known = dict.fromkeys(row[name] for row in rows)
+            if value is not None and value not in known:
+                raise EvaluationError(
+                    f"the report has no slices of {value!r}.", cure=f"there are {', '.join(known) or 'none'}"
+                )
+        return [deepcopy(row) for row in rows if all(value in (None, row[name]) for name, value in wanted.items())]
+
+    def gate(
+        self,
+        better: str,
+        than: str,
+        on: str,
+        *,
+        by: float = 0.0,
+        without_losing: Sequence[str] | Mapping[str, float] = (),
+        margin: float = MARGIN,
+        alpha: float = ALPHA,
+    ) -> Gate:
+        """Whether `better` may take the place of `than`: pass, fail or not enough cases, in a sentence and as a status.
+
+        It passes when its rate on `on` is shown to be higher by more than `by`, and on each evaluator of
+        `without_losing` to be lower by less than `margin` (or, in {name: margin}, its own). A wrong pass comes at most
+        as often as `alpha`; every test is one-sided and exact, or, for cases in groups, holds whatever they are like.
+        """
+        margins = without_losing if isinstance(without_losing, Mapping) else dict.fromkeys(without_losing, margin)
+        if isinstance(without_losing, str):
+            raise EvaluationError(
+                "without_losing is one text.", cure=f'give a list: without_losing=["{without_losing}"]'
+            )
+        if better == than:
+            raise EvaluationError(f"{better} is compared with itself.", cure="name two models")
+        for name in (on, *margins):
+            self._known(name, better, than)
+        if any(not 0 < each < 1 for each in margins.values()):
+            raise EvaluationError("a margin is not above 0.", cure="give a share: 0.05 allows a loss below 5 points")
+        above = {on: by, **{name: -each for name, each in margins.items() if name != on}}
+        asked = [
+            Asked(name, each, self._outcomes(name, better), self._outcomes(name, than)) for name, each in above.items()
+        ]
+        return gate(better, than, asked, clusters_of(self._data["examples"]), alpha)
+
+    def cases_needed(self, better: str, than: str, on: str, difference: float = 0.05) -> int:
+        """How many cases it takes to see a `difference` of the two rates in four of five evaluations (p < 0.05).
+
+        It rests on how often the two models differ in this report: the less often, the fewer cases. A share that was seen
+        in few cases is itself rough. Raises EvaluationError where no case has a score for both.
+        """
+        found = self.compare(better, than, on)
+        if not found.cases:
+            raise EvaluationError(found.sentence, cure="evaluate models that answer")
+        if not 0 < abs(difference) < 1:
+            raise EvaluationError(
+                f"{difference!r} is no difference to see.", cure="give a share: 0.05 stands for 5 points"
+            )
+        return cases_needed(difference, (found.only_better + found.only_than) / found.cases)
 
     def failures(self, model: str | None = None, on: str | None = None) -> list[dict[str, Any]]:
         """The cases that `model` (the last one) fails, as plain data: what new rows should teach.

@@ -123,6 +123,8 @@ class JobFile:
             name=self.table.name,
             sampling=Sampling(max_tokens=asked.max_tokens) if asked.max_tokens else None,
             allow_leakage=asked.allow_leakage,
+            slices=asked.slices,
+            group=asked.group,
         )
 
     def _check_cases(self, asked: tables.EvaluationTable, train: Dataset, test: Dataset) -> None:
