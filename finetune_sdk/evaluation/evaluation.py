@@ -13,6 +13,7 @@ from finetune_sdk.data.dataset import SKETCH, Dataset
 from finetune_sdk.data.index import content_hash
 from finetune_sdk.errors import AnswersError, BackendError, EvaluationError
 from finetune_sdk.evaluation.comparison import CONFIDENCE, Clusters, Metric, measured, values_measured, verdict
+from finetune_sdk.evaluation.costs import costs
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, Length, Score
 from finetune_sdk.evaluation.report import VERSION, Report, comparison_rows, field_outcomes, outcomes, scores
 from finetune_sdk.evaluation.slices import Column, clusters_of, sliced, told
@@ -208,6 +209,7 @@ class Evaluation:
             "metrics": [_metric_row(examples, name, key, by[name][key], groups) for name in names for key in models],
             "comparisons": comparison_rows(examples, by, (found["on"], found["than"]), groups),
             "slices": sliced(examples, names, by, groups),
+            "costs": costs(rows, origin_row(model.origin for model in models.values())),
             "notes": [*notes, *_closing(rows, replies, deciding, last, final)],
             "leakage": {
                 "cases": leaked,

@@ -9,6 +9,7 @@ The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
                  cases, why: of what the evaluator measured; or None}
     comparisons  a `Comparison` each: the last model against each other one; score: the same of the differences
     slices       by, value, evaluator, model, the same as a metric, difference, apart_low, apart_high, p, adjusted
+    costs        model, than, saving (USD per 1,000 answers), training (USD), answers (until it is paid back), sentence
     groups       in how many groups the cases come; None where each stands for itself
     notes        sentences; leakage {cases, allowed, checked: whether any model says what it was trained on}
     origin       of the last model that has a run: job, estimate, actual, curves, manifest; or None
@@ -249,14 +250,14 @@ class Report:
     def _repr_html_(self) -> str:
         # The page holds what models said; the sandbox keeps it from the notebook even if the escaping fails.
         return (
-            f'<iframe srcdoc="{escape(self._page())}" sandbox="" title="report" '
+            f'<iframe srcdoc="{escape(self._page(searchable=False))}" sandbox="" title="report" '
             'style="width:100%;height:720px;border:0"></iframe>'
         )
 
-    def _page(self) -> str:
+    def _page(self, searchable: bool = True) -> str:
         from finetune_sdk.report import html
 
-        return html.render(self.to_dict())
+        return html.render(self._data, searchable=searchable)
 
     def _outcomes(self, evaluator: str, model: str) -> Outcomes:
         return outcomes(self._data["examples"], evaluator, model)
