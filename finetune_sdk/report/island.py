@@ -15,6 +15,7 @@ BYTES = 8_000_000
 MOST_CASES = 20_000
 _CAPS = (4_000, 2_000, 1_000, 600, 400, 250, 150, 100, 60, 30, 12, 0)
 _REASON = 300
+_SAMPLE = 50
 
 
 def island(data: Mapping[str, Any], evaluators: Sequence[str]) -> tuple[Markup, int]:
@@ -34,12 +35,15 @@ def island(data: Mapping[str, Any], evaluators: Sequence[str]) -> tuple[Markup, 
         "rival": models.index(rival(data)) if rival(data) in models else -1,
         "slices": [[short(by, 60), [short(value, 80) for value in values]] for by, values in slices.items()],
     }
-    for cap in _CAPS:
-        cases = [_case(example, models, evaluators, slices, cap) for example in examples]
-        made = _inert(orjson.dumps({**head, "cut": cap, "cases": cases}))
-        if len(made) <= BYTES:
-            break
-    return Markup(made.decode()), len(examples)
+
+    def made(some: Sequence[Mapping[str, Any]], cap: int) -> bytes:
+        cases = [_case(example, models, evaluators, slices, cap) for example in some]
+        return _inert(orjson.dumps({**head, "cut": cap, "cases": cases}))
+
+    few = examples[:: max(1, len(examples) // _SAMPLE)]
+    likely = [cap for cap in _CAPS if len(made(few, cap)) * len(examples) <= BYTES * len(few)] or [_CAPS[-1]]
+    whole = next(whole for cap in likely if len(whole := made(examples, cap)) <= BYTES or cap == _CAPS[-1])
+    return Markup(whole.decode()), len(examples)
 
 
 def _inert(made: bytes) -> bytes:

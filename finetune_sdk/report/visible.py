@@ -21,10 +21,14 @@ _HIDDEN = re.compile(
     + "".join(f"{chr((plane << 16) + 0xFFFE)}{chr((plane << 16) + 0xFFFF)}" for plane in range(1, 17))
     + "]"
 )
+_WHITE = str.maketrans("", "", "\n\t")
 
 
 def visible(text: str) -> str:
     """`text` with what cannot be seen spelt out: ESC as `␛`, other controls as `⟨U+202E⟩`. Valid UTF-8; idempotent."""
+    # Of ASCII only controls are hidden; what has none is told without searching, which is slow for so many letters.
+    if text.isascii() and text.translate(_WHITE).isprintable():
+        return text
     if _HIDDEN.search(text) is None:
         return text
     return _HIDDEN.sub(_spelt, text.replace("\r\n", "\n"))
