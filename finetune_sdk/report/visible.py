@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 CAP = 4_000
@@ -35,7 +36,12 @@ def visible(text: str) -> str:
 
 
 def _spelt(found: re.Match[str]) -> str:
-    code = ord(found.group())
+    return _name(found.group())
+
+
+@cache
+def _name(hidden: str) -> str:
+    code = ord(hidden)
     if code < 0x20:
         return chr(0x2400 + code)
     return "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"

@@ -182,7 +182,9 @@ def test_the_policy_allows_the_pages_own_script_and_no_other() -> None:
     digest = b64encode(sha256(OWN.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}';" in policy
     assert "require-trusted-types-for 'script'; trusted-types 'none'" in policy
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|Function|import|fetch|XMLHttp", OWN)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|Function|import|fetch|XMLHttp", OWN
+    )
     quiet = Page(html.render(hostile(3), searchable=False))
     assert "script" not in quiet.elements
     policy = next(value or "" for tag, name, value in quiet.attributes if (tag, name) == ("meta", "content"))
@@ -218,7 +220,14 @@ def test_what_is_absent_leaves_no_heading() -> None:
     data = sample(origin=False)
     data |= {"comparisons": [], "notes": [], "examples": []}
     page = Page(html.render(data)).text
-    for heading in ("compared", "The training", "Estimated", "To keep in mind", "Examples", "For the record"):
+    for heading in (
+        "The models compared",
+        "The training",
+        "Estimated",
+        "To keep in mind",
+        "Examples",
+        "For the record",
+    ):
         assert heading not in page
     assert "How often each model is right" in page
 
