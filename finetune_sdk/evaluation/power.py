@@ -15,23 +15,24 @@ def mcnemar_power(cases: int, difference: float, discordance: float, significant
     The exact sum over all tables. Raises ValueError where the share is smaller than the difference, which cannot be.
     """
     import numpy as np
-    from scipy.special import bdtr, bdtrc
-    from scipy.stats import binom
+    from scipy.special import bdtr, bdtrc, bdtrik, gammaln, xlog1py, xlogy
 
     _shares(cases, difference, discordance)
     if discordance == 0:
         return 0.0
-    low, high = (int(each) for each in binom.ppf([1e-12, 1 - 1e-12], cases, discordance))
-    differing = np.arange(low, high + 1)
+    middle, width = cases * discordance, 8 * sqrt(cases * discordance * (1 - discordance)) + 20
+    differing = np.arange(max(0, int(middle - width)), min(cases, int(middle + width)) + 1)
     # The most that may differ the other way, so that twice the tail is below `significant`.
-    critical = binom.ppf(significant / 2, differing, 0.5).astype(int)
+    critical = np.ceil(np.nan_to_num(bdtrik(significant / 2, differing, 0.5), nan=0.0)).astype(int)
     critical = np.where(bdtr(critical, differing, 0.5) * 2 < significant, critical, critical - 1)
     wins = (1 + difference / discordance) / 2
     found, some = np.zeros(len(differing)), critical >= 0
     n, k = differing[some], critical[some]
     # Both tails: a test may also find the difference on the wrong side.
     found[some] = bdtrc(n - k - 1, n, wins) + bdtr(k, n, wins)
-    return float(binom.pmf(differing, cases, discordance) @ found)
+    ways = gammaln(cases + 1) - gammaln(differing + 1) - gammaln(cases - differing + 1)
+    chance = np.exp(ways + xlogy(differing, discordance) + xlog1py(cases - differing, -discordance))
+    return float(chance @ found)
 
 
 def cases_needed(difference: float, discordance: float, power: float = POWER, significant: float = SIGNIFICANT) -> int:

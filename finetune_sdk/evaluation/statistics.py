@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log, sqrt
 from statistics import NormalDist
+from typing import Any
 
 
 def wilson(passed: int, cases: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -133,15 +134,21 @@ def newcombe(
 
 def fisher_exact(first: int, first_cases: int, second: int, second_cases: int) -> float:
     """The two-sided exact p-value for two rates of different cases (Fisher 1935): no likelier tables are left out."""
-    from scipy.stats import hypergeom
+    import numpy as np
+    from scipy.special import gammaln
 
     _counts(first, first_cases, 0.5)
     _counts(second, second_cases, 0.5)
     passed = first + second
-    table = hypergeom(first_cases + second_cases, passed, first_cases)
-    seen = table.pmf(first)
-    chances = table.pmf(range(max(0, passed - second_cases), min(first_cases, passed) + 1))
-    return min(1.0, float(chances[chances <= seen * (1 + 1e-9)].sum()))
+    least = max(0, passed - second_cases)
+    counts = np.arange(least, min(first_cases, passed) + 1)
+
+    def ways(cases: int, chosen: Any) -> Any:
+        return gammaln(cases + 1) - gammaln(chosen + 1) - gammaln(cases - chosen + 1)
+
+    log_chances = ways(first_cases, counts) + ways(second_cases, passed - counts)
+    chances = np.exp(log_chances - ways(first_cases + second_cases, passed))
+    return min(1.0, float(chances[chances <= chances[first - least] * (1 + 1e-7)].sum()))
 
 
 def holm(chances: Sequence[float]) -> list[float]:
