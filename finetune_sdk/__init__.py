@@ -41,8 +41,10 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from finetune_sdk.estimate import Estimate, Price, Range
+    from finetune_sdk.evaluation.counterfactual import Counterfactual
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import Case, ExactMatch, FieldMatch, JSONSchema, Length, Score
+    from finetune_sdk.evaluation.gate import Gate
     from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
     from finetune_sdk.guards import Guards
     from finetune_sdk.job import (
@@ -86,8 +88,10 @@ _ROOMS = {
     "errors": "AnswersError BackendError BudgetError DatasetError EvaluationError FinetuneError InputError JobError "
     "MissingDependencyError NotFoundError RefusedError RunError SettingsError UnsupportedError",
     "estimate": "Estimate Price Range",
+    "evaluation.counterfactual": "Counterfactual",
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
+    "evaluation.gate": "Gate",
     "evaluation.pairs": "judged_pairs rated_pairs",
     "guards": "Guards",
     "job": "DPO KTO ORPO RFT SFT Full Job LoRA PrefixTuning Pretraining PromptTuning QLoRA",
@@ -117,6 +121,7 @@ __all__ = [
     "Checkpoint",
     "Client",
     "Conversation",
+    "Counterfactual",
     "Dataset",
     "DatasetError",
     "Draft",
@@ -131,6 +136,7 @@ __all__ = [
     "Finding",
     "FinetuneError",
     "Full",
+    "Gate",
     "Guards",
     "InputError",
     "JSONSchema",

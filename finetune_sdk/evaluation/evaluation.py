@@ -15,7 +15,15 @@ from finetune_sdk.errors import AnswersError, BackendError, EvaluationError
 from finetune_sdk.evaluation.comparison import CONFIDENCE, Clusters, Metric, measured, values_measured, verdict
 from finetune_sdk.evaluation.costs import costs
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, Length, Score
-from finetune_sdk.evaluation.report import VERSION, Report, comparison_rows, field_outcomes, outcomes, scores
+from finetune_sdk.evaluation.report import (
+    VERSION,
+    Report,
+    cases_note,
+    comparison_rows,
+    field_outcomes,
+    outcomes,
+    scores,
+)
 from finetune_sdk.evaluation.slices import Column, clusters_of, sliced, told
 from finetune_sdk.evaluation.statistics import clopper_pearson, rule_of_three
 from finetune_sdk.evaluation.transcript import Reply, example_row, model_row, origin_row
@@ -210,7 +218,11 @@ class Evaluation:
             "comparisons": comparison_rows(examples, by, (found["on"], found["than"]), groups),
             "slices": sliced(examples, names, by, groups),
             "costs": costs(rows, origin_row(model.origin for model in models.values())),
-            "notes": [*notes, *_closing(rows, replies, deciding, last, final)],
+            "notes": [
+                *notes,
+                *_closing(rows, replies, deciding, last, final),
+                *cases_note(by[deciding], found, groups),
+            ],
             "leakage": {
                 "cases": leaked,
                 "allowed": self.allow_leakage,

@@ -10,6 +10,8 @@ The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
     comparisons  a `Comparison` each: the last model against each other one; score: the same of the differences
     slices       by, value, evaluator, model, the same as a metric, difference, apart_low, apart_high, p, adjusted
     costs        model, than, saving (USD per 1,000 answers), training (USD), answers (until it is paid back), sentence
+    counterfactual  (where pairs were asked) name, model, on, pairs, changed, rate, low, high, only_first, only_second, p, sentence
+    votes        (where people or judges compared answers) kind, better, than, wins, losses, ties, rate, low, high, votes
     groups       in how many groups the cases come; None where each stands for itself
     notes        sentences; leakage {cases, allowed, checked: whether any model says what it was trained on}
     origin       of the last model that has a run: job, estimate, actual, curves, manifest; or None
@@ -47,6 +49,7 @@ from finetune_sdk.files import whole
 from finetune_sdk.todo import FailedCase, write_todo
 
 VERSION = 1
+_SEEN = 0.05
 _KINDS: Mapping[str, type] = {
     "version": int, "title": str, "created": str, "confidence": float, "cases": int, "case_source": str,
     "verdict": Mapping, "models": list, "metrics": list, "comparisons": list, "notes": list, "examples": list,
@@ -212,17 +215,26 @@ class Report:
         return model, names
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the report, whole or not at all: a page for `.html`, the plain data for `.json`."""
+        """Writes the report, whole or not at all: a page for `.html`, the plain data for `.json`, a row for each case and
+        model for `.csv`, and the findings without the answers for `.md`."""
         target = Path(path)
         match target.suffix.lower():
             case ".html" | ".htm":
                 content = self._page()
             case ".json":
                 content = json.dumps(self._data, ensure_ascii=False, indent=1, allow_nan=False)
+            case ".csv":
+                from finetune_sdk.report import export
+
+                content = export.as_csv(self._data)
+            case ".md":
+                from finetune_sdk.report import export
+
+                content = export.as_markdown(self._data)
             case other:
                 raise EvaluationError(
                     f"a report is not written as {other or 'a file without a suffix'}.",
-                    cure="name the file .html for reading or .json for keeping",
+                    cure="name the file .html for reading, .json for keeping, .csv for a spreadsheet or .md for a pull request",
                 )
         try:
             with whole(target) as file:
@@ -328,3 +340,18 @@ def comparison_rows(
         first, second = scores(examples, one.evaluator, one.better), scores(examples, one.evaluator, one.than)
         rows.append({**one.to_dict(), "score": values_compared(first, second, groups)})
     return rows
+
+
+def cases_note(outcomes: Mapping[str, Outcomes], found: Mapping[str, Any], groups: Clusters) -> list[str]:
+    """Where the verdict shows no difference: how many cases would show one of 5 points."""
+    if found["outcome"] != "no difference shown" or groups is not None:
+        return []
+    pair = compared(found["on"], found["better"], found["than"], outcomes[found["better"]], outcomes[found["than"]])
+    if not pair.cases:
+        return []
+    needed = cases_needed(_SEEN, (pair.only_better + pair.only_than) / pair.cases)
+    if needed <= pair.cases:
+        return []
+    between = f"a difference of {100 * _SEEN:g} points between {pair.better} and {pair.than}"
+    often = f"in four of five evaluations takes about {needed:,}, if they differ as often as here"
+    return [f"You have {pair.cases:,} cases. To see {between} {often}."]

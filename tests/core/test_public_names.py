@@ -9,8 +9,8 @@ from finetune_sdk import errors
 
 NAMES = [
     "DPO", "KTO", "ORPO", "RFT", "SFT", "Answer", "AnswersError", "Backend", "BackendError", "BudgetError", "Capabilities", "Case", "ChatExample",
-    "Checkpoint", "Client", "Conversation", "Dataset", "DatasetError", "Draft", "Drafts", "Estimate", "Evaluation", "EvaluationError",
-    "Event", "ExactMatch", "Export", "FieldMatch", "Finding", "FinetuneError", "Full", "Guards", "InputError", "JSONSchema", "Job",
+    "Checkpoint", "Client", "Conversation", "Counterfactual", "Dataset", "DatasetError", "Draft", "Drafts", "Estimate", "Evaluation", "EvaluationError",
+    "Event", "ExactMatch", "Export", "FieldMatch", "Finding", "FinetuneError", "Full", "Gate", "Guards", "InputError", "JSONSchema", "Job",
     "JobError", "JobFile", "Length", "LoRA", "Log", "Message", "MissingDependencyError", "Model", "NotFoundError",
     "Observed", "Origin", "PastFile", "PastJob", "Place", "PreferenceExample", "PrefixTuning", "Pretraining", "Price", "PromptTuning", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "RefusedError", "Report", "Resolved",
     "Result", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample",

@@ -156,6 +156,12 @@ def test_a_report_says_how_many_cases_a_difference_takes() -> None:
         found.cases_needed("tuned", "base", "FieldMatch", 0.0)
 
 
+def test_a_verdict_without_a_difference_says_how_many_cases_would_show_one() -> None:
+    (note,) = [note for note in report(60, base=40, tuned=45).to_dict()["notes"] if "You have" in note]
+    assert note.startswith("You have 60 cases. To see a difference of 5 points between tuned and base in four of five")
+    assert not [note for note in report(60, base=20, tuned=50).to_dict()["notes"] if "You have" in note]
+
+
 def test_an_old_report_without_groups_or_slices_is_still_gated() -> None:
     data = report(60, base=30, tuned=50).to_dict()
     for name in ("slices", "groups"):
