@@ -77,7 +77,8 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"**{_text((data.get('verdict') or {}).get('sentence') or '')}**"
     yield ""
     source = f" from {_text(data['case_source'], 80)}" if data.get("case_source") else ""
-    yield f"{figures.counted(data['cases'], 'case')}{source}, {figures.confidence(data['confidence'])} confidence, {figures.day(visible(data['created']))}"
+    when = _text(figures.day(visible(data["created"])), 60)
+    yield f"{figures.counted(data['cases'], 'case')}{source}, {figures.confidence(data['confidence'])} confidence, {when}"
     yield from _table(
         ["Evaluator", "Model", "Rate", "Interval", "Passed"],
         [

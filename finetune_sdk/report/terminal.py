@@ -15,6 +15,7 @@ from rich.text import Text
 from finetune_sdk.report import figures
 from finetune_sdk.report.cases import Case, Said, choose
 from finetune_sdk.report.html import leakage
+from finetune_sdk.report.slices import telling
 from finetune_sdk.report.visible import short, visible, written
 
 WIDTH = 100
@@ -39,6 +40,7 @@ def show(data: Mapping[str, Any], console: Console | None = None) -> None:
     _heading(data, console)
     _metrics(data, console)
     _comparisons(data, console)
+    _beside(data, console)
     _estimate(data, console)
     _notes(data, console)
     _examples(data, console)
@@ -96,6 +98,20 @@ def _strip(rate: float, low: float, high: float, width: int) -> str:
 
 def _comparisons(data: Mapping[str, Any], console: Console) -> None:
     _bullets([visible(pair["sentence"]) for pair in (data.get("comparisons") or [])[:12]], console)
+
+
+def _beside(data: Mapping[str, Any], console: Console) -> None:
+    """What the slices tell, which answers were preferred or changed, and what an answer costs, a sentence each."""
+    pairs = [visible(pair["sentence"]) for pair in data.get("counterfactual") or []]
+    costs = [visible(row["sentence"]) for row in (data.get("costs") or [])[:6]]
+    slices = [telling(data)] if telling(data) else []
+    votes = [
+        f"{short(written(vote['better']), 40)} was preferred to {short(written(vote['than']), 40)} in {vote['wins']} of "
+        f"{figures.counted(vote['wins'] + vote['losses'] + vote['ties'], 'case')} ({short(written(vote['kind']), 40)}), "
+        f"the other in {vote['losses']}; rate of wins {figures.percent(vote['rate'])} ({figures.between(vote['low'], vote['high'])})."
+        for vote in (data.get("votes") or [])[:6]
+    ]
+    _bullets([*slices, *votes, *pairs, *costs], console)
 
 
 def _estimate(data: Mapping[str, Any], console: Console) -> None:
