@@ -24,6 +24,7 @@ NAMES = (
     "estimates",
     "answers",
     "serve",
+    "report",
     "gpu",
 )
 """The last one only when it is named."""

@@ -41,8 +41,10 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from finetune_sdk.estimate import Estimate, Price, Range
+    from finetune_sdk.evaluation.counterfactual import Counterfactual
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import Case, ExactMatch, FieldMatch, JSONSchema, Length, Score
+    from finetune_sdk.evaluation.gate import Gate
     from finetune_sdk.evaluation.judges import Judge, PairwiseJudge
     from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
     from finetune_sdk.evaluation.preferences import Preference
@@ -90,8 +92,10 @@ _ROOMS = {
     "errors": "AnswersError BackendError BudgetError DatasetError EvaluationError FinetuneError InputError JobError "
     "MissingDependencyError NotFoundError RefusedError RunError SettingsError UnsupportedError",
     "estimate": "Estimate Price Range",
+    "evaluation.counterfactual": "Counterfactual",
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
+    "evaluation.gate": "Gate",
     "evaluation.judges": "Judge PairwiseJudge",
     "evaluation.pairs": "judged_pairs rated_pairs",
     "evaluation.preferences": "Preference",
@@ -125,6 +129,7 @@ __all__ = [
     "Checkpoint",
     "Client",
     "Conversation",
+    "Counterfactual",
     "Dataset",
     "DatasetError",
     "Draft",
@@ -139,6 +144,7 @@ __all__ = [
     "Finding",
     "FinetuneError",
     "Full",
+    "Gate",
     "Guards",
     "InputError",
     "JSONSchema",
@@ -155,7 +161,10 @@ __all__ = [
     "NotFoundError",
     "Observed",
     "Origin",
-    "PairwiseJudge", "PastFile", "PastJob", "Place",
+    "PairwiseJudge",
+    "PastFile",
+    "PastJob",
+    "Place",
     "Preference",
     "PreferenceExample",
     "PrefixTuning",
@@ -186,7 +195,7 @@ __all__ = [
     "Vote",
     "judged_pairs",
     "rated_pairs",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> Any:
