@@ -25,6 +25,7 @@ NAMES = (
     "answers",
     "evaluators",
     "serve",
+    "report",
     "gpu",
 )
 """The last one only when it is named."""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from finetune_sdk.estimate import Estimate, Price, Range
+    from finetune_sdk.evaluation.counterfactual import Counterfactual
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import (
         Bounded,
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
         macro_f1,
         micro,
     )
+    from finetune_sdk.evaluation.gate import Gate
     from finetune_sdk.evaluation.judges import Judge, PairwiseJudge
     from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
     from finetune_sdk.evaluation.preferences import Preference
@@ -128,11 +130,13 @@ _ROOMS = {
     "errors": "AnswersError BackendError BudgetError DatasetError EvaluationError FinetuneError InputError JobError "
     "MissingDependencyError NotFoundError RefusedError RunError SettingsError UnsupportedError",
     "estimate": "Estimate Price Range",
+    "evaluation.counterfactual": "Counterfactual",
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Bounded Case Check ChrF Confusion Contains Counts EntitySpans ExactMatch FieldMatch Forbidden "
     "Instruction Instructions JSONSchema LabelSets Labels Language Length Memorisation "
     "NormalisedMatch NumericMatch Pattern Perplexity Refusal RougeL Score Template ToolCalls "
     "ValidCSV ValidSQL ValidXML ValidYAML confusion entity_counts label_counts macro_f1 micro",
+    "evaluation.gate": "Gate",
     "evaluation.judges": "Judge PairwiseJudge",
     "evaluation.pairs": "judged_pairs rated_pairs",
     "evaluation.preferences": "Preference",
@@ -171,6 +175,7 @@ __all__ = [
     "Confusion",
     "Contains",
     "Conversation",
+    "Counterfactual",
     "Counts",
     "Dataset",
     "DatasetError",
@@ -188,6 +193,7 @@ __all__ = [
     "FinetuneError",
     "Forbidden",
     "Full",
+    "Gate",
     "Guards",
     "InputError",
     "Instruction",
@@ -261,7 +267,7 @@ __all__ = [
     "macro_f1",
     "micro",
     "rated_pairs",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> Any:

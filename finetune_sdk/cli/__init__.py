@@ -18,6 +18,7 @@ from finetune_sdk.cli.estimate import estimate
 from finetune_sdk.cli.evaluate import evaluate
 from finetune_sdk.cli.export import export
 from finetune_sdk.cli.faults import tell
+from finetune_sdk.cli.gate import gate
 from finetune_sdk.cli.migrate import migrate
 from finetune_sdk.cli.report import report
 from finetune_sdk.cli.resume import resume
@@ -32,7 +33,7 @@ _DEFINE, _FOLLOW, _LOOK = "A job", "Runs", "This machine"
 
 app = typer.Typer(name="finetune", pretty_exceptions_enable=False)
 for _panel, _commands in (
-    (_DEFINE, (check, estimate, run, evaluate, report, review, schema)),
+    (_DEFINE, (check, estimate, run, evaluate, gate, report, review, schema)),
     (_FOLLOW, (runs, attach, cancel, resume, export)),
     (_LOOK, (doctor, demo)),
 ):

@@ -157,7 +157,7 @@ class Dataset:
 
     def __getitem__(self, index: int | slice) -> Example | Dataset:
         if isinstance(index, slice):
-            return Dataset(self._source, self._rows[index])
+            return self._view(self._rows[index])
         return example(self.kind, self._source.row(self._rows[index]))
 
     def __iter__(self) -> Iterator[Example]:
@@ -181,6 +181,26 @@ class Dataset:
             return
         for index in self._rows:
             yield bytes(hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES])
+
+    def column(self, name: str) -> list[Any]:
+        """What each row's file says under a key (a column) that no format reads, such as a group; None where it says nothing.
+
+        `name` may lead inside, as in `metadata.region`. Raises DatasetError where no row has it, and for rows that did not
+        come from a file.
+        """
+        if self._origin is None:
+            raise DatasetError(
+                f"{self.name} was not loaded from a file, so it has no column {name!r}.",
+                cure="load the file with Dataset.load, or give the values themselves",
+            )
+        found = self._origin.column(name)
+        values = [found.get(self.line(index)) for index in range(len(self))]
+        if len(self) and all(value is None for value in values):
+            raise DatasetError(f"{self._origin.path}: no row has a {name!r}.", cure="check the column's name")
+        return values
+
+    def _view(self, rows: Sequence[int]) -> Dataset:
+        return Dataset(self._source, rows, origin=self._origin)
 
     def _whole(self) -> bool:
         return self._rows == range(len(self._source))
@@ -248,7 +268,7 @@ class Dataset:
                     f"{self.name}: no row of {len(self)} falls on the {name} side.",
                     cure="use a larger share, another seed, or a file of its own for that side",
                 )
-        train, held, tested = (Dataset(self._source, rows) for rows in sides)
+        train, held, tested = map(self._view, sides)
         return train.apart_from(held, tested) if apart else train, held, tested
 
     def sample(self, count: int, seed: int = 0) -> Dataset:
@@ -258,7 +278,7 @@ class Dataset:
         if count > len(self):
             raise DatasetError(f"{self.name} has {len(self)} rows, fewer than {count}.", cure="ask for fewer rows")
         drawn = sorted(zip(map(seeded(seed), self.hashes()), self._rows, strict=True))[:count]
-        return Dataset(self._source, array("L", sorted(index for _, index in drawn)))
+        return self._view(array("L", sorted(index for _, index in drawn)))
 
     def save(
         self,
@@ -314,7 +334,7 @@ class Dataset:
             for index, (row, content) in enumerate(zip(self._rows, self.hashes(), strict=True))
             if index not in near and content not in known
         )
-        return Dataset(self._source, array("L", kept))
+        return self._view(array("L", kept))
 
 
 def _thorough() -> Sequence[Callable[[], Check]]:

@@ -62,6 +62,13 @@ class Origin(NamedTuple):
             raise DatasetError(f"{self.path} has changed since it was loaded.", cure="load the dataset anew")
         return contents(self.path, None if self.columns is None else Columns(self.columns, str(self.path))).rows()
 
+    def column(self, name: str) -> dict[int, Any]:
+        """What the rows that have it say under a key, by their number. Raises DatasetError where the file has changed."""
+        if _stamp(self.path) != self.stamp:
+            raise DatasetError(f"{self.path} has changed since it was loaded.", cure="load the dataset anew")
+        values = ((number, _under_name(row, name)) for number, row in contents(self.path, None).rows())
+        return {number: value for number, value in values if value is not None}
+
 
 def open_file(path: Path, name: str | None, columns: Mapping[str, str] | None) -> Opened:
     """The rows of a file and what is wrong with others of them. Raises DatasetError where there is no row to speak of."""
@@ -198,6 +205,15 @@ def _as_object(number: int, item: Any, where: str) -> tuple[int, Any]:
 
 def _under(rows: Rows, columns: Columns | None, *, table: bool) -> Rows:
     return rows if columns is None else columns.renamed(rows, table=table)
+
+
+def _under_name(row: Any, name: str) -> Any:
+    if not isinstance(row, Mapping):
+        return None
+    if name in row:
+        return row[name]
+    first, _, rest = name.partition(".")
+    return _under_name(row.get(first), rest) if rest else None
 
 
 def _kind_of(example: Example) -> Kind:

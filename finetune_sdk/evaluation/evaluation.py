@@ -15,14 +15,25 @@ from finetune_sdk.data.dataset import SKETCH, Dataset
 from finetune_sdk.data.index import content_hash
 from finetune_sdk.errors import BudgetError, EvaluationError
 from finetune_sdk.evaluation.asking import Asked, Asking, bar
-from finetune_sdk.evaluation.comparison import CONFIDENCE, Metric, compared, measured, verdict
+from finetune_sdk.evaluation.comparison import CONFIDENCE, Clusters, Metric, measured, values_measured, verdict
+from finetune_sdk.evaluation.costs import costs
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, Length, Score
 from finetune_sdk.evaluation.evaluators.functions import bounded
 from finetune_sdk.evaluation.judging import judged
 from finetune_sdk.evaluation.kept import digest, sitting_of
 from finetune_sdk.evaluation.known import known_as
-from finetune_sdk.evaluation.report import VERSION, Report, field_outcomes, outcomes
+from finetune_sdk.evaluation.report import (
+    VERSION,
+    Report,
+    cases_note,
+    comparison_rows,
+    field_outcomes,
+    once_a_case,
+    outcomes,
+    scores,
+)
 from finetune_sdk.evaluation.samples import samplings
+from finetune_sdk.evaluation.slices import Column, clusters_of, sliced, told
 from finetune_sdk.evaluation.spending import Budget, Tariff, cost_row
 from finetune_sdk.evaluation.statistics import clopper_pearson, rule_of_three
 from finetune_sdk.evaluation.together import judge_rows, judged_together, spent_by
@@ -45,7 +56,9 @@ class Evaluation:
     trained on, or that stand in its prompt, are an EvaluationError unless `allow_leakage`.
 
     With `samples`, each case is asked so many times, with seeds from the sampling's own (or 0) upwards; its answers are one
-    outcome, that of most of them, for answers to one case are no independent cases.
+    outcome, that of most of them, for answers to one case are no independent cases. `slices` are told apart in the report:
+    "label", "length", "language", "source", columns of the cases' file, or {name: function of a case}. Cases that are of
+    one `group` (a column, a function) are not independent either, and intervals and tests know it.
     """
 
     cases: Dataset
@@ -54,6 +67,8 @@ class Evaluation:
     sampling: Sampling | None = None
     allow_leakage: bool = False
     samples: int = 1
+    slices: Sequence[str] | Mapping[str, Column] = ("label", "length", "source")
+    group: Column | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.cases, Dataset):
@@ -94,7 +109,7 @@ class Evaluation:
         _comparable(models)
         drawn = samplings(self.sampling, self.samples)
         cases = tuple(self._cases())
-        leaked = self._leaked(cases, models)
+        leaked, beside = self._leaked(cases, models), told(cases, self.cases, self.slices, self.group)
         budget = _budget(max_cost, {**models, **_asked_by(self.evaluators)})
         notes = [*self._notes(cases, leaked), *self._rehearsed(cases)]
         spent = spent_by(self.evaluators)
@@ -118,7 +133,7 @@ class Evaluation:
                 trouble = sitting.trouble
         notes += _provenance(asked, trouble)
         rows = judge_rows(self.evaluators, spent)
-        found = self._found(cases, models, replies, notes, len(leaked), asked)
+        found = self._found(cases, models, replies, notes, len(leaked), asked, beside)
         return Report(found | ({"judges": rows} if rows else {}))
 
     def _definition(self, cases: Sequence[Case], models: Mapping[str, Model]) -> bytes:
@@ -204,24 +219,28 @@ class Evaluation:
         notes: list[str],
         leaked: int,
         asked: Mapping[str, Asked],
+        beside: Sequence[Mapping[str, Any]],
     ) -> dict[str, Any]:
         names = [evaluator.name for evaluator in self.evaluators]
         deciding = ([e.name for e in self.evaluators if not isinstance(e, Length)] or names)[-1]
-        *others, last = models
+        last = list(models)[-1]
         examples = [
             {
                 **example_row(case, {key: replies[key][case.index * self.samples + sample] for key in models}),
+                **beside[case.index],
                 **({"sample": sample} if self.samples > 1 else {}),
             }
             for case in cases
             for sample in range(self.samples)
         ]
+        one_each = once_a_case(examples)
+        groups = clusters_of(one_each)
         rows = [
             {**model_row(key, model, replies[key]), "kept": asked[key].kept, "cost": _cost(model, replies[key])}
             for key, model in models.items()
         ]
         by = {name: {key: outcomes(examples, name, key) for key in models} for name in names}
-        final = measured(by[deciding][last])
+        final, found = measured(by[deciding][last], groups), verdict(deciding, by[deciding], groups)
         return {
             "version": VERSION,
             "title": self.name,
@@ -230,17 +249,17 @@ class Evaluation:
             "cases": len(cases),
             "case_source": self.cases.name,
             **({"samples": self.samples} if self.samples > 1 else {}),
-            "verdict": verdict(deciding, by[deciding]),
+            "groups": None if groups is None else len(set(groups)),
+            "verdict": found,
             "models": rows,
-            "metrics": [_metric_row(examples, name, key, by[name][key]) for name in names for key in models],
-            "comparisons": [
-                compared(name, last, other, by[name][last], by[name][other]).to_dict()
-                for name in names
-                for other in others
-            ],
+            "metrics": [_metric_row(examples, name, key, by[name][key], groups) for name in names for key in models],
+            "comparisons": comparison_rows(examples, by, (found["on"], found["than"]), groups),
+            "slices": sliced(one_each, names, by, groups),
+            "costs": costs(rows, origin_row(model.origin for model in models.values())),
             "notes": [
                 *notes,
                 *_closing(rows, replies, deciding, last, final, "cases" if self.samples == 1 else "questions"),
+                *cases_note(by[deciding], found, groups),
             ],
             "leakage": {
                 "cases": leaked,
@@ -380,9 +399,11 @@ def _score_of_expected(evaluator: Evaluator, case: Case) -> Score | None:
     return score
 
 
-def _metric_row(examples: list[dict[str, Any]], name: str, key: str, found: Sequence[bool | None]) -> dict[str, Any]:
-    fields = {field: measured(each) for field, each in field_outcomes(examples, name, key).items()}
-    metric = measured(found)
+def _metric_row(
+    examples: list[dict[str, Any]], name: str, key: str, found: Sequence[bool | None], groups: Clusters
+) -> dict[str, Any]:
+    fields = {field: measured(each, groups) for field, each in field_outcomes(examples, name, key).items()}
+    metric = measured(found, groups)
     return {
         "evaluator": name,
         "model": key,
@@ -391,6 +412,7 @@ def _metric_row(examples: list[dict[str, Any]], name: str, key: str, found: Sequ
             field: {part: getattr(each, part) for part in ("passed", "cases", "rate", "low", "high")}
             for field, each in fields.items()
         },
+        "score": values_measured(scores(examples, name, key), groups),
     }
 
 

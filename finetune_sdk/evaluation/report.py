@@ -6,16 +6,21 @@ The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
     verdict      sentence, outcome ("better", "worse", "no difference shown", "single"), better, than, on
     models       key, name, backend, base, run, errors, latency {p50, p95}, tokens {input_mean, output_mean}, kept (answers
                  that were there already), cost {usd, per_1000, basis}: of all answers, None where it is unknown
-    metrics      evaluator, model, passed, cases, errors, rate, low, high, fields {field: the same}
-    comparisons  a `Comparison` each: the last model against each other one
+    metrics      evaluator, model, passed, cases, errors, rate, low, high, fields {field: the same}, score {mean, low, high,
+                 cases, why: of what the evaluator measured; or None}
+    comparisons  a `Comparison` each: the last model against each other one; score: the same of the differences
+    slices       by, value, evaluator, model, the same as a metric, difference, apart_low, apart_high, p, adjusted
+    costs        model, than, saving (USD per 1,000 answers), training (USD), answers (until it is paid back), sentence
+    counterfactual  (where pairs were asked) name, model, on, pairs, changed, rate, low, high, only_first, only_second, p, sentence
+    groups       in how many groups the cases come; None where each stands for itself
     notes        sentences; leakage {cases, allowed, checked: whether any model says what it was trained on}
     origin       of the last model that has a run: job, estimate, actual, curves, manifest; or None
     judges       (where models judge) evaluator, model, answers, input_tokens, output_tokens, uncounted, usd
     votes        (where there are any) a `Vote` each; preferences  what follows from them, a `Preference` each: kind ("human", "judge"),
                  better, than, wins, losses, ties, rate, low, high, p, votes, reviewers, agreements (kappa), sentence, …
-    examples     index, where, prompt, tools (where there are any), expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
     samples      (where each case is asked several times) how often: an outcome is that of most answers to a case
-    examples     index, sample (then), where, prompt, tools (where there are any), expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
+    examples     index, sample (then), where, slices {by: value}, group (where there is one), prompt, tools (where there are any),
+                 expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
 
 An answer without a score for an evaluator is an error there, and says so under `error`.
 """
@@ -24,7 +29,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from html import escape
@@ -32,15 +37,27 @@ from pathlib import Path
 from typing import Any
 
 from finetune_sdk.errors import EvaluationError
-from finetune_sdk.evaluation.comparison import Comparison, Metric, Outcomes, compared
+from finetune_sdk.evaluation.comparison import (
+    Clusters,
+    Comparison,
+    Metric,
+    Outcomes,
+    compared,
+    corrected,
+    values_compared,
+)
 from finetune_sdk.evaluation.evaluators.reading import mended
+from finetune_sdk.evaluation.gate import ALPHA, MARGIN, Asked, Gate, gate
+from finetune_sdk.evaluation.power import cases_needed
 from finetune_sdk.evaluation.preferences import Preference, preferences
 from finetune_sdk.evaluation.samples import by_case
+from finetune_sdk.evaluation.slices import clusters_of
 from finetune_sdk.evaluation.votes import Vote, last_of_each
 from finetune_sdk.files import whole
 from finetune_sdk.todo import FailedCase, write_todo
 
 VERSION = 1
+_SEEN = 0.05
 _KINDS: Mapping[str, type] = {
     "version": int, "title": str, "created": str, "confidence": float, "cases": int, "case_source": str,
     "verdict": Mapping, "models": list, "metrics": list, "comparisons": list, "notes": list, "examples": list,
@@ -110,7 +127,73 @@ class Report:
     def compare(self, better: str, than: str, on: str) -> Comparison:
         """Whether `better` passes `on` in more cases than `than` does, case by case."""
         self._known(on, better, than)
-        return compared(on, better, than, self._outcomes(on, better), self._outcomes(on, than))
+        first, second = self._outcomes(on, better), self._outcomes(on, than)
+        return compared(on, better, than, first, second, clusters=clusters_of(once_a_case(self._data["examples"])))
+
+    def slices(self, by: str | None = None, on: str | None = None, model: str | None = None) -> list[dict[str, Any]]:
+        """Each model's rate in each slice, and how far it is from that in all other cases, as plain data.
+
+        `by`, `on` and `model` leave the others out. `difference` comes with `apart_low` and `apart_high`, which hold together
+        for all slices of a model and evaluator, and with `adjusted`, Fisher's exact p corrected by Holm.
+        """
+        wanted = {"by": by, "evaluator": on, "model": model}
+        rows = self._data.get("slices") or []
+        for name, value in wanted.items():
+            known = dict.fromkeys(row[name] for row in rows)
+            if value is not None and value not in known:
+                raise EvaluationError(
+                    f"the report has no slices of {value!r}.", cure=f"there are {', '.join(known) or 'none'}"
+                )
+        return [deepcopy(row) for row in rows if all(value in (None, row[name]) for name, value in wanted.items())]
+
+    def gate(
+        self,
+        better: str,
+        than: str,
+        on: str,
+        *,
+        by: float = 0.0,
+        without_losing: Sequence[str] | Mapping[str, float] = (),
+        margin: float = MARGIN,
+        alpha: float = ALPHA,
+    ) -> Gate:
+        """Whether `better` may take the place of `than`: pass, fail or not enough cases, in a sentence and as a status.
+
+        It passes when its rate on `on` is shown to be higher by more than `by`, and on each evaluator of
+        `without_losing` to be lower by less than `margin` (or, in {name: margin}, its own). A wrong pass comes at most
+        as often as `alpha`; every test is one-sided and exact, or, for cases in groups, holds whatever they are like.
+        """
+        margins = without_losing if isinstance(without_losing, Mapping) else dict.fromkeys(without_losing, margin)
+        if isinstance(without_losing, str):
+            raise EvaluationError(
+                "without_losing is one text.", cure=f'give a list: without_losing=["{without_losing}"]'
+            )
+        if better == than:
+            raise EvaluationError(f"{better} is compared with itself.", cure="name two models")
+        for name in (on, *margins):
+            self._known(name, better, than)
+        if any(not 0 < each < 1 for each in margins.values()):
+            raise EvaluationError("a margin is not above 0.", cure="give a share: 0.05 allows a loss below 5 points")
+        above = {on: by, **{name: -each for name, each in margins.items() if name != on}}
+        asked = [
+            Asked(name, each, self._outcomes(name, better), self._outcomes(name, than)) for name, each in above.items()
+        ]
+        return gate(better, than, asked, clusters_of(once_a_case(self._data["examples"])), alpha)
+
+    def cases_needed(self, better: str, than: str, on: str, difference: float = 0.05) -> int:
+        """How many cases it takes to see a `difference` of the two rates in four of five evaluations (p < 0.05).
+
+        It rests on how often the two models differ in this report: the less often, the fewer cases. A share that was seen
+        in few cases is itself rough. Raises EvaluationError where no case has a score for both.
+        """
+        found = self.compare(better, than, on)
+        if not found.cases:
+            raise EvaluationError(found.sentence, cure="evaluate models that answer")
+        if not 0 < abs(difference) < 1:
+            raise EvaluationError(
+                f"{difference!r} is no difference to see.", cure="give a share: 0.05 stands for 5 points"
+            )
+        return cases_needed(difference, (found.only_better + found.only_than) / found.cases)
 
     def failures(self, model: str | None = None, on: str | None = None) -> list[dict[str, Any]]:
         """The cases that `model` (the last one) fails, as plain data: what new rows should teach.
@@ -163,17 +246,26 @@ class Report:
         return Report({**self._data, **told})
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the report, whole or not at all: a page for `.html`, the plain data for `.json`."""
+        """Writes the report, whole or not at all: a page for `.html`, the plain data for `.json`, a row for each case and
+        model for `.csv`, and the findings without the answers for `.md`."""
         target = Path(path)
         match target.suffix.lower():
             case ".html" | ".htm":
                 content = self._page()
             case ".json":
                 content = json.dumps(self._data, ensure_ascii=False, indent=1, allow_nan=False)
+            case ".csv":
+                from finetune_sdk.report import export
+
+                content = export.as_csv(self._data)
+            case ".md":
+                from finetune_sdk.report import export
+
+                content = export.as_markdown(self._data)
             case other:
                 raise EvaluationError(
                     f"a report is not written as {other or 'a file without a suffix'}.",
-                    cure="name the file .html for reading or .json for keeping",
+                    cure="name the file .html for reading, .json for keeping, .csv for a spreadsheet or .md for a pull request",
                 )
         try:
             with whole(target) as file:
@@ -201,14 +293,14 @@ class Report:
     def _repr_html_(self) -> str:
         # The page holds what models said; the sandbox keeps it from the notebook even if the escaping fails.
         return (
-            f'<iframe srcdoc="{escape(self._page())}" sandbox="" title="report" '
+            f'<iframe srcdoc="{escape(self._page(searchable=False))}" sandbox="" title="report" '
             'style="width:100%;height:720px;border:0"></iframe>'
         )
 
-    def _page(self) -> str:
+    def _page(self, searchable: bool = True) -> str:
         from finetune_sdk.report import html
 
-        return html.render(self.to_dict())
+        return html.render(self._data, searchable=searchable)
 
     def _outcomes(self, evaluator: str, model: str) -> Outcomes:
         return outcomes(self._data["examples"], evaluator, model)
@@ -262,3 +354,53 @@ def _by_case(examples: list[dict[str, Any]], found: list[bool | None]) -> list[b
 def clusters(examples: list[dict[str, Any]]) -> list[int]:
     """Of each row the case that it belongs to: rows of one case are answers to the same question."""
     return [int(row["index"]) for row in examples]
+
+
+def once_a_case(examples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first row of each case: what is known of a case itself is the same in all of them."""
+    return [row for row in examples if not row.get("sample")]
+
+
+def scores(examples: list[dict[str, Any]], evaluator: str, model: str) -> list[float | None]:
+    """Of each case: what the evaluator measured, in the mean of its answers; None where it measured nothing."""
+    found: dict[int, list[float]] = {case: [] for case in clusters(examples)}
+    for row in examples:
+        value = (row["answers"][model]["scores"].get(evaluator) or {}).get("value")
+        if value is not None:
+            found[int(row["index"])].append(float(value))
+    return [sum(of) / len(of) if of else None for of in found.values()]
+
+
+def comparison_rows(
+    examples: list[dict[str, Any]],
+    by: Mapping[str, Mapping[str, Outcomes]],
+    decided: tuple[str, str | None],
+    groups: Clusters,
+) -> list[dict[str, Any]]:
+    """The last model against each other one on each evaluator, as plain data; all but the one that `decided` corrected."""
+    found = [
+        compared(name, last, other, of[last], of[other], clusters=groups)
+        for name, of in by.items()
+        for *others, last in [tuple(of)]
+        for other in others
+    ]
+    rows = []
+    for one in corrected(found, decided):
+        first, second = scores(examples, one.evaluator, one.better), scores(examples, one.evaluator, one.than)
+        rows.append({**one.to_dict(), "score": values_compared(first, second, groups)})
+    return rows
+
+
+def cases_note(outcomes: Mapping[str, Outcomes], found: Mapping[str, Any], groups: Clusters) -> list[str]:
+    """Where the verdict shows no difference: how many cases would show one of 5 points."""
+    if found["outcome"] != "no difference shown" or groups is not None:
+        return []
+    pair = compared(found["on"], found["better"], found["than"], outcomes[found["better"]], outcomes[found["than"]])
+    if not pair.cases:
+        return []
+    needed = cases_needed(_SEEN, (pair.only_better + pair.only_than) / pair.cases)
+    if needed <= pair.cases:
+        return []
+    between = f"a difference of {100 * _SEEN:g} points between {pair.better} and {pair.than}"
+    often = f"in four of five evaluations takes about {needed:,}, if they differ as often as here"
+    return [f"You have {pair.cases:,} cases. To see {between} {often}."]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log, sqrt
 from statistics import NormalDist
+from typing import Any
 
 
 def wilson(passed: int, cases: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -56,6 +58,29 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     return min(1.0, tail / (1 << (differing - 1)))
 
 
+def sign_flip(differences: Sequence[int]) -> float:
+    """The two-sided exact p-value of "it is chance in which direction each group differs" (Fisher 1935, section 21).
+
+    `differences` has a whole number a group: how many more of its cases pass with the first than with the second. The
+    distribution of their sum, each with either sign, is summed up exactly; with groups of one case this is McNemar's
+    exact test. Without a group that differs it is 1.
+    """
+    import numpy as np
+
+    sizes = sorted(abs(each) for each in differences if each)
+    if not sizes:
+        return 1.0
+    # Of how many heads-weighted sums each may be reached: half of all signs, one group after the other.
+    chances = np.ones(1)
+    for size in sizes:
+        grown = np.zeros(len(chances) + size)
+        grown[: len(chances)] += chances / 2
+        grown[size:] += chances / 2
+        chances = grown
+    seen = (sum(sizes) - abs(sum(differences))) // 2
+    return min(1.0, 2 * float(chances[: seen + 1].sum()))
+
+
 def newcombe_paired(
     both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95
 ) -> tuple[float, float]:
@@ -89,6 +114,55 @@ def rule_of_three(cases: int, confidence: float = 0.95) -> float:
     """
     _counts(0, cases, confidence)
     return min(1.0, -log(1 - confidence) / cases)
+
+
+def newcombe(
+    first: int, first_cases: int, second: int, second_cases: int, confidence: float = 0.95
+) -> tuple[float, float]:
+    """The interval for the difference of two rates of different cases, first minus second.
+
+    Method 10 of Newcombe 1998 (Stat. Med. 17:873): Wilson's limits of both, joined by squares. Raises ValueError when
+    either has no case.
+    """
+    low_first, high_first = wilson(first, first_cases, confidence)
+    low_second, high_second = wilson(second, second_cases, confidence)
+    p, q = first / first_cases, second / second_cases
+    low = p - q - sqrt((p - low_first) ** 2 + (high_second - q) ** 2)
+    high = p - q + sqrt((high_first - p) ** 2 + (q - low_second) ** 2)
+    return max(-1.0, low), min(1.0, high)
+
+
+def fisher_exact(first: int, first_cases: int, second: int, second_cases: int) -> float:
+    """The two-sided exact p-value for two rates of different cases (Fisher 1935): no likelier tables are left out."""
+    import numpy as np
+    from scipy.special import gammaln
+
+    _counts(first, first_cases, 0.5)
+    _counts(second, second_cases, 0.5)
+    passed = first + second
+    least = max(0, passed - second_cases)
+    counts = np.arange(least, min(first_cases, passed) + 1)
+
+    def ways(cases: int, chosen: Any) -> Any:
+        return gammaln(cases + 1) - gammaln(chosen + 1) - gammaln(cases - chosen + 1)
+
+    log_chances = ways(first_cases, counts) + ways(second_cases, passed - counts)
+    chances = np.exp(log_chances - ways(first_cases + second_cases, passed))
+    return min(1.0, float(chances[chances <= chances[first - least] * (1 + 1e-7)].sum()))
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """p-values of many questions, each corrected for there being many (Holm 1979, Scand. J. Stat. 6:65).
+
+    That any true "no difference" is rejected comes at most as often as the level at which the corrected ones are read,
+    however the questions hang together.
+    """
+    order = sorted(range(len(chances)), key=lambda place: chances[place])
+    corrected, most = [0.0] * len(chances), 0.0
+    for rank, place in enumerate(order):
+        most = max(most, min(1.0, (len(chances) - rank) * chances[place]))
+        corrected[place] = most
+    return corrected
 
 
 def _counts(passed: int, cases: int, confidence: float) -> None:

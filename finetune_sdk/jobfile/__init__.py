@@ -132,6 +132,8 @@ class JobFile:
             sampling=_sampling(asked),
             samples=asked.samples,
             allow_leakage=asked.allow_leakage,
+            slices=asked.slices,
+            group=asked.group,
         )
 
     def _check_cases(self, asked: tables.EvaluationTable, train: Dataset, test: Dataset) -> None:

@@ -14,6 +14,11 @@ from finetune_sdk.jobfile.judging import TABLES
 from finetune_sdk.jobfile.tables import (
     DataFile,
     EvaluationTable,
+<<<<<<< HEAD
+=======
+    ExactMatchTable,
+    GateTable,
+>>>>>>> main
     JobTable,
     PromptedBase,
     RFTTable,
@@ -40,12 +45,13 @@ _KEYS: dict[str, frozenset[str]] = {
     "DataFile": frozenset(DataFile.model_fields),
     "evaluation": frozenset(EvaluationTable.model_fields),
     "prompted": frozenset(PromptedBase.model_fields),
+    "gate": frozenset(GateTable.model_fields),
     **_EVALUATORS,
     **_RFT,
     **{name: frozenset(field.name for field in fields(kind)) for name, kind in (_METHODS | _ADAPTERS).items()},
 }
 _HOMES = {**dict.fromkeys(_METHODS, "method"), "rft": "method", **dict.fromkeys(_ADAPTERS, "adapter"),
-          **dict.fromkeys(_EVALUATORS, "evaluation.evaluators"), "prompted": "evaluation.prompted", "DataFile": "data"}  # fmt: skip
+          **dict.fromkeys(_EVALUATORS, "evaluation.evaluators"), "prompted": "evaluation.prompted", "gate": "evaluation.gate", "DataFile": "data"}  # fmt: skip
 _PLAIN = {
     "string_type": "text", "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
     "bool_type": "true or false", "list_type": "a list", "tuple_type": "a list", "dict_type": "a table of keys",

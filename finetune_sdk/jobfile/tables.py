@@ -120,6 +120,23 @@ class GuardsTable(Table):
     """Evaluators of the answers to general examples, which are chats then; at most `cases` of them are answered."""
 
 
+class GateTable(Table):
+    """When the model may ship: what `finetune gate` asks of the report."""
+
+    better: Name | None = None
+    """The model that is to ship: `tuned` when left out."""
+    than: Name | None = None
+    """The model whose place it takes: the strongest of the others when left out."""
+    on: Name | None = None
+    """The evaluator on which it is to be better: the one of the verdict when left out."""
+    by: Annotated[float, Field(gt=-1, lt=1)] = 0.0
+    """By how much, as a share: 0.05 stands for 5 points."""
+    without_losing: dict[Name, Annotated[float, Field(gt=0, lt=1)]] | None = None
+    """Evaluators on which it may lose less than a margin, each with that margin."""
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.025
+    """How often a model that must not ship may pass."""
+
+
 class EvaluationTable(Table):
     """How the tuned model is judged, beside its base, on the test rows."""
 
@@ -137,6 +154,12 @@ class EvaluationTable(Table):
     """How often each case is asked, with seeds of its own; what most of its answers come to counts. Needs a temperature."""
     allow_leakage: bool = False
     """Judge also on cases that a model was trained on; the report says so."""
+    slices: tuple[Name, ...] = ("label", "length", "source")
+    """What the report tells apart: label, length, language, source, and columns of the cases' file."""
+    group: Name | None = None
+    """A column of the cases' file: cases of one group are not independent of each other."""
+    gate: GateTable | None = None
+    """When the model may ship."""
 
 
 class JobTable(Table):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from finetune_sdk.report.changes import Change, changes
 from finetune_sdk.report.visible import CAP, Excerpt, excerpt, short, written
 
 REASON = 400
@@ -44,6 +45,7 @@ class Case:
     earlier: int
     expected: Excerpt
     said: tuple[Said, ...]
+    changes: tuple[Change, ...]
     differs: bool
     fails: bool
 
@@ -52,7 +54,8 @@ class Case:
         """Characters that showing it takes, without the markup."""
         texts = [self.asked, self.expected, *(one.text for one in self.said), *(text for _, text in self.before)]
         notes = sum(len(mark.reason) + 80 for one in self.said for mark in one.marks)
-        return sum(len(text.whole) + len(text.head) for text in texts) + notes
+        changed = sum(len(text) + 12 for _, text in self.changes)
+        return sum(len(text.whole) + len(text.head) for text in texts) + notes + changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,15 @@ def focus(data: Mapping[str, Any]) -> str | None:
     return next(iter([*of_run, *reversed(made), *(model["key"] for model in reversed(models))]), None)
 
 
-def choose(data: Mapping[str, Any], open_: int = 10, folded: int = 80, characters: int = 1_500_000) -> Shown:
+def rival(data: Mapping[str, Any]) -> str | None:
+    """The model that it is compared with: the verdict's, else the first of the others."""
+    models = [model["key"] for model in data.get("models") or []]
+    than = (data.get("verdict") or {}).get("than")
+    others = [model for model in models if model != focus(data)]
+    return than if than in others else next(iter(others), None)
+
+
+def choose(data: Mapping[str, Any], open_: int = 10, folded: int = 80, characters: int = 500_000) -> Shown:
     """At most `open_` + `folded` cases: every kind of difference in turn, then failures that all models share.
 
     Where nothing differs and nothing fails, three cases stand for the rest. `characters` bounds what is shown in all,
@@ -88,8 +99,8 @@ def choose(data: Mapping[str, Any], open_: int = 10, folded: int = 80, character
     """
     examples: Sequence[Mapping[str, Any]] = data.get("examples") or []
     models = [model["key"] for model in data.get("models") or []]
-    names = _evaluators(examples)
-    told = focus(data)
+    names = evaluators(examples)
+    told, than = focus(data), rival(data)
 
     kinds: dict[tuple[tuple[bool, ...], ...], list[Mapping[str, Any]]] = {}
     shared: list[Mapping[str, Any]] = []
@@ -108,12 +119,12 @@ def choose(data: Mapping[str, Any], open_: int = 10, folded: int = 80, character
     order = [*_in_turn(sorted(kinds.values(), key=len, reverse=True)), *shared[: folded // 4]]
     if len(order) < 3:
         order += agreed[: 3 - len(order)]
-    chosen = _within((_case(one, models, names, told) for one in order[: open_ + folded]), characters)
+    chosen = _within((_case(one, models, names, told, than) for one in order[: open_ + folded]), characters)
     rest = sorted(chosen[open_:], key=lambda case: (not case.differs, int(case.number)))
     return Shown(tuple(chosen[:open_]), tuple(rest), differing, failing, len(examples))
 
 
-def _evaluators(examples: Sequence[Mapping[str, Any]]) -> list[str]:
+def evaluators(examples: Sequence[Mapping[str, Any]]) -> list[str]:
     names: dict[str, None] = {}
     for example in examples:
         for answer in example["answers"].values():
@@ -144,13 +155,17 @@ def _within(cases: Iterable[Case], characters: int) -> list[Case]:
     return kept
 
 
-def _case(example: Mapping[str, Any], models: Sequence[str], names: Sequence[str], told: str | None) -> Case:
+def _case(
+    example: Mapping[str, Any], models: Sequence[str], names: Sequence[str], told: str | None, than: str | None
+) -> Case:
     prompt = list(example.get("prompt") or [])
     turns = [place for place, message in enumerate(prompt) if message["role"] == "user"]
     at = turns[-1] if turns else len(prompt) - 1
     asked = written(prompt[at].get("text") or "") if prompt else ""
     others = [(message["role"], written(message.get("text") or "")) for message in prompt[:at] + prompt[at + 1 :]]
     patterns = {model: _pattern(example, model, names) for model in models}
+    said = tuple(_said(model, example["answers"].get(model), names) for model in models)
+    texts = {one.model: one.text.whole for one in said}
     return Case(
         number=str(int(example["index"]) + 1),
         where=short(written(example.get("where") or ""), 120),
@@ -159,7 +174,8 @@ def _case(example: Mapping[str, Any], models: Sequence[str], names: Sequence[str
         before=tuple(_capped(others)),
         earlier=len(others),
         expected=excerpt(written(example.get("expected") or "")),
-        said=tuple(_said(model, example["answers"].get(model), names) for model in models),
+        said=said,
+        changes=changes(texts.get(than or "", ""), texts.get(told or "", "")),
         differs=len(set(patterns.values())) > 1,
         fails=told is not None and not all(patterns.get(told, ())),
     )

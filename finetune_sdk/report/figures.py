@@ -84,6 +84,21 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:.1f}"
 
 
+def number(value: float | None) -> str:
+    """What an evaluator measured, with three figures that count: `0.812`, `1,204`."""
+    if value is None:
+        return "–"
+    digits = 0 if abs(value) >= 100 or value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{min(digits, 6)}f}".replace("-", "−")
+
+
+def usd(value: float | None) -> str:
+    """A small sum: `$0.42`, `$0.0031`."""
+    if value is None:
+        return "–"
+    return f"${value:,.2f}" if value >= 0.1 or value == 0 else f"${value:.2g}"
+
+
 def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 

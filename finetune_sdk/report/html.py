@@ -1,10 +1,17 @@
-"""The report as one HTML file that needs no network, runs no script, and lets no model's answer be anything but text."""
+"""The report as one HTML file that needs no network, and lets no model's answer be anything but text.
+
+The page runs one script, the constant `cases.js`, and the policy names its hash: no other can run. It makes elements and
+sets their text, never HTML, which the policy also enforces (trusted types). Without scripts the page holds the same but
+the table of every case.
+"""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
@@ -12,10 +19,13 @@ from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from finetune_sdk.report import figures, plots, preferences
-from finetune_sdk.report.cases import choose, focus
+from finetune_sdk.report.cases import choose, evaluators, focus, rival
+from finetune_sdk.report.island import island
+from finetune_sdk.report.slices import by_slice, telling
 from finetune_sdk.report.visible import flat, short, visible, written
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+SCRIPTED = "; script-src '{}'; require-trusted-types-for 'script'; trusted-types 'none'"
 MOST_LINES = 60
 CURVE_NAMES = {"loss": "training loss", "validation_loss": "validation loss"}
 
@@ -33,17 +43,30 @@ class Figure:
     chart: Markup | None
 
 
-def render(data: Mapping[str, Any]) -> str:
-    """The whole page, for a file or a browser. `data` is what `Report.to_dict` gives; what it lacks is left out."""
+def render(data: Mapping[str, Any], *, searchable: bool = True) -> str:
+    """The whole page, for a file or a browser. `data` is what `Report.to_dict` gives; what it lacks is left out.
+
+    `searchable` adds the table of every case, and the one script that the page runs.
+    """
     origin = data.get("origin") or {}
-    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
+    names = evaluators(data.get("examples") or [])
+    held, shown = island(data, names) if searchable and data.get("examples") else (None, 0)
     return _template().render(
         data=data,
-        policy=POLICY,
-        style=Markup(style),
+        policy=POLICY + (SCRIPTED.format(_digest()) if held is not None else ""),
+        style=Markup(_own("report.css")),
+        script=Markup(_own("cases.js")),
+        island=held,
+        searched=shown,
+        scores=[metric for metric in data.get("metrics") or [] if _varies(metric)],
+        costs=(data.get("costs") or [])[:MOST_LINES],
+        priced=any((model.get("cost") or {}).get("per_1000") is not None for model in data.get("models") or []),
+        slices=by_slice(data),
+        telling=telling(data),
         finding=((data.get("verdict") or {}).get("sentence") or "").partition(": "),
         marks=_marks(data),
         told=focus(data),
+        than=rival(data),
         groups=_groups(data.get("metrics") or []),
         axis=plots.percent_axis(),
         comparisons=(data.get("comparisons") or [])[:MOST_LINES],
@@ -64,13 +87,25 @@ def render(data: Mapping[str, Any]) -> str:
 
 
 @cache
+def _own(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _digest() -> str:
+    """What the policy calls the script by: the hash of exactly what stands between its tags."""
+    return f"sha256-{b64encode(sha256(_own('cases.js').encode()).digest()).decode()}"
+
+
+def _varies(metric: Mapping[str, Any]) -> bool:
+    score = metric.get("score") or {}
+    return score.get("low") is not None
+
+
+@cache
 def _template() -> Template:
-    source, preferred = (
-        files(__package__).joinpath(f"{name}.html.jinja").read_text(encoding="utf-8")
-        for name in ("report", "preferences")
-    )
     environment = Environment(
-        loader=DictLoader({"report": source, "preferences": preferred}),
+        loader=DictLoader({"report": _own("report.html.jinja"), "preferences": _own("preferences.html.jinja")}),
         autoescape=True,
         finalize=_seen,
         undefined=StrictUndefined,
@@ -87,6 +122,8 @@ def _template() -> Template:
         "confidence": figures.confidence,
         "label": lambda text: short(written(text), 80),
         "swatch": plots.swatch,
+        "number": figures.number,
+        "usd": figures.usd,
     }
     environment.globals |= {"interval": plots.interval, "counted": figures.counted}
     return environment.get_template("report")

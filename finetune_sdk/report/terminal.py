@@ -15,6 +15,7 @@ from rich.text import Text
 from finetune_sdk.report import figures, preferences
 from finetune_sdk.report.cases import Case, Said, choose
 from finetune_sdk.report.html import leakage
+from finetune_sdk.report.slices import telling
 from finetune_sdk.report.visible import short, visible, written
 
 WIDTH = 100
@@ -40,6 +41,7 @@ def show(data: Mapping[str, Any], console: Console | None = None) -> None:
     _metrics(data, console)
     _comparisons(data, console)
     _bullets(preferences.sentences(data), console)
+    _beside(data, console)
     _estimate(data, console)
     _notes(data, console)
     _examples(data, console)
@@ -97,6 +99,14 @@ def _strip(rate: float, low: float, high: float, width: int) -> str:
 
 def _comparisons(data: Mapping[str, Any], console: Console) -> None:
     _bullets([visible(pair["sentence"]) for pair in (data.get("comparisons") or [])[:12]], console)
+
+
+def _beside(data: Mapping[str, Any], console: Console) -> None:
+    """What the slices tell, which answers changed, and what an answer costs, a sentence each."""
+    pairs = [visible(pair["sentence"]) for pair in data.get("counterfactual") or []]
+    costs = [visible(row["sentence"]) for row in (data.get("costs") or [])[:6]]
+    slices = [telling(data)] if telling(data) else []
+    _bullets([*slices, *pairs, *costs], console)
 
 
 def _estimate(data: Mapping[str, Any], console: Console) -> None:

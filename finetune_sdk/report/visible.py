@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 CAP = 4_000
@@ -21,17 +22,26 @@ _HIDDEN = re.compile(
     + "".join(f"{chr((plane << 16) + 0xFFFE)}{chr((plane << 16) + 0xFFFF)}" for plane in range(1, 17))
     + "]"
 )
+_WHITE = str.maketrans("", "", "\n\t")
 
 
 def visible(text: str) -> str:
     """`text` with what cannot be seen spelt out: ESC as `␛`, other controls as `⟨U+202E⟩`. Valid UTF-8; idempotent."""
+    # Of ASCII only controls are hidden; what has none is told without searching, which is slow for so many letters.
+    if text.isascii() and text.translate(_WHITE).isprintable():
+        return text
     if _HIDDEN.search(text) is None:
         return text
     return _HIDDEN.sub(_spelt, text.replace("\r\n", "\n"))
 
 
 def _spelt(found: re.Match[str]) -> str:
-    code = ord(found.group())
+    return _name(found.group())
+
+
+@cache
+def _name(hidden: str) -> str:
+    code = ord(hidden)
     if code < 0x20:
         return chr(0x2400 + code)
     return "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"

@@ -8,6 +8,7 @@ import finetune_sdk
 from finetune_sdk import errors
 
 NAMES = [
+<<<<<<< HEAD
     "DPO", "KTO", "ORPO", "RFT", "SFT", "Answer", "AnswersError", "Backend", "BackendError", "Bounded", "BudgetError",
     "Capabilities", "Case", "ChatExample", "Check", "Checkpoint", "ChrF", "Client", "Confusion", "Contains",
     "Conversation", "Counts", "Dataset", "DatasetError", "Draft", "Drafts", "EntitySpans", "Estimate", "Evaluation",
@@ -21,6 +22,18 @@ NAMES = [
     "SettingsError", "Status", "TaskExample", "Template", "TextExample", "ToolCall", "ToolCalls", "UnsupportedError",
     "ValidCSV", "ValidSQL", "ValidXML", "ValidYAML", "Vote", "confusion", "entity_counts", "judged_pairs",
     "label_counts", "macro_f1", "micro", "rated_pairs",
+=======
+    "DPO", "KTO", "ORPO", "RFT", "SFT", "Answer", "AnswersError", "Backend", "BackendError", "BudgetError",
+    "Capabilities", "Case", "ChatExample", "Checkpoint", "Client", "Conversation", "Counterfactual", "Dataset",
+    "DatasetError", "Draft", "Drafts", "Estimate", "Evaluation", "EvaluationError", "Event", "ExactMatch", "Export",
+    "FieldMatch", "Finding", "FinetuneError", "Full", "Gate", "Guards", "InputError", "JSONSchema", "Job",
+    "JobError", "JobFile", "Judge", "Length", "LoRA", "Log", "Message", "MissingDependencyError", "Model",
+    "NotFoundError", "Observed", "Origin", "PairwiseJudge", "PastFile", "PastJob", "Place", "Preference",
+    "PreferenceExample", "PrefixTuning", "Pretraining", "Price", "PromptTuning", "Prompted", "QLoRA", "Range",
+    "RatedExample", "Recorded", "RefusedError", "Report", "Resolved", "Result", "Review", "Run", "RunError",
+    "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample", "TextExample", "ToolCall",
+    "UnsupportedError", "Vote", "judged_pairs", "rated_pairs",
+>>>>>>> main
 ]  # fmt: skip
 
 

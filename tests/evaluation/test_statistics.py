@@ -42,7 +42,24 @@ def test_clopper_pearson_gives_the_published_figures() -> None:
 @pytest.mark.parametrize("cases", [5, 10, 30, 100])
 def test_clopper_pearson_covers_every_rate_at_least_as_often_as_it_says(cases: int) -> None:
     interval = [clopper_pearson(k, cases) for k in range(cases + 1)]
-    assert all(coverage(cases, rate, interval) >= 0.95 for rate in [*RATES, 0.99, 0.999])
+    assert all(coverage(cases, rate, interval) >= 0.95 for rate in [0.0, *RATES, 0.99, 0.999, 1.0])
+
+
+@pytest.mark.parametrize("cases", [5, 10, 30, 100])
+def test_wilson_covers_as_often_as_it_says_on_average_over_all_rates(cases: int) -> None:
+    interval = [wilson(k, cases) for k in range(cases + 1)]
+    rates = [(i + 0.5) / 400 for i in range(400)]
+    assert 0.94 <= sum(coverage(cases, rate, interval) for rate in rates) / len(rates) <= 0.97
+
+
+def test_what_a_simulation_finds_is_the_exact_sum() -> None:
+    import numpy as np
+
+    draws = np.random.default_rng(6).binomial(40, 0.85, size=20_000).tolist()
+    for interval in ([wilson(k, 40) for k in range(41)], [clopper_pearson(k, 40) for k in range(41)]):
+        exact = coverage(40, 0.85, interval)
+        simulated = sum(interval[k][0] <= 0.85 <= interval[k][1] for k in draws) / len(draws)
+        assert simulated == pytest.approx(exact, abs=4 * (exact * (1 - exact) / len(draws)) ** 0.5)
 
 
 def test_wilson_covers_less_than_it_says_at_some_rates_so_no_gate_may_stand_on_it() -> None:

@@ -179,7 +179,7 @@ def test_the_page_and_the_terminal_show_what_people_prefer() -> None:
     for shown in (page, text):
         assert "People prefer tuned to base in 8 of 9 decided cases" in " ".join(shown.split())
         assert "kappa" in shown
-    assert "<script>" not in page
+    assert "<script>ben" not in page
     assert "What people prefer" in page
     assert "people prefer" not in html.render(on.to_dict())
 
