@@ -14,11 +14,7 @@ from finetune_sdk.jobfile.judging import TABLES
 from finetune_sdk.jobfile.tables import (
     DataFile,
     EvaluationTable,
-<<<<<<< HEAD
-=======
-    ExactMatchTable,
     GateTable,
->>>>>>> main
     JobTable,
     PromptedBase,
     RFTTable,
