@@ -14,7 +14,19 @@ from benchmarks.figures import Row, markdown, plain
 from benchmarks.machine import heading, machine
 from benchmarks.page import PAGE, replaced
 
-NAMES = ("imports", "dataset", "checks", "preparation", "training", "estimates", "answers", "serve", "report", "gpu")
+NAMES = (
+    "imports",
+    "dataset",
+    "checks",
+    "preparation",
+    "training",
+    "reinforcement",
+    "estimates",
+    "answers",
+    "serve",
+    "report",
+    "gpu",
+)
 """The last one only when it is named."""
 
 

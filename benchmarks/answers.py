@@ -47,7 +47,7 @@ def measure(cases: int = 1000, repeats: int = 3, delays: tuple[float, ...] = DEL
 
 
 def _ours(url: str, cases: int) -> tuple[float, float]:
-    """Seconds of the clock and of CPU of an evaluation, judging included, after a warm-up."""
+    """Seconds of the clock and of CPU of an evaluation, judging and keeping the answers included, after a warm-up."""
     import finetune_sdk as ft
     from finetune_sdk_openai import OpenAIBackend
 
@@ -58,7 +58,7 @@ def _ours(url: str, cases: int) -> tuple[float, float]:
         model.answers(["warm"] * AT_ONCE)
         evaluation = ft.Evaluation(data, [ft.ExactMatch()])
         clock, cpu = time.perf_counter(), time.process_time()
-        evaluation.run(progress=False, base=model)
+        evaluation.run(progress=False, cache=home, base=model)
         return time.perf_counter() - clock, time.process_time() - cpu
 
 

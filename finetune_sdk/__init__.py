@@ -45,7 +45,10 @@ if TYPE_CHECKING:
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import Case, ExactMatch, FieldMatch, JSONSchema, Length, Score
     from finetune_sdk.evaluation.gate import Gate
+    from finetune_sdk.evaluation.judges import Judge, PairwiseJudge
     from finetune_sdk.evaluation.pairs import judged_pairs, rated_pairs
+    from finetune_sdk.evaluation.preferences import Preference
+    from finetune_sdk.evaluation.votes import Vote
     from finetune_sdk.guards import Guards
     from finetune_sdk.job import (
         DPO,
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
         ToolCall,
     )
     from finetune_sdk.model import Answer, Model, Observed, Origin, Prompted, Recorded, Sampling
+    from finetune_sdk.review import Review
     from finetune_sdk.run import Run
     from finetune_sdk.settings import Settings
 
@@ -92,13 +96,17 @@ _ROOMS = {
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Case ExactMatch FieldMatch JSONSchema Length Score",
     "evaluation.gate": "Gate",
+    "evaluation.judges": "Judge PairwiseJudge",
     "evaluation.pairs": "judged_pairs rated_pairs",
+    "evaluation.preferences": "Preference",
+    "evaluation.votes": "Vote",
     "guards": "Guards",
     "job": "DPO KTO ORPO RFT SFT Full Job LoRA PrefixTuning Pretraining PromptTuning QLoRA",
     "jobfile": "JobFile",
     "log": "Log",
     "messages": "ChatExample Conversation Message PreferenceExample RatedExample TaskExample TextExample ToolCall",
     "model": "Answer Model Observed Origin Prompted Recorded Sampling",
+    "review": "Review",
     "run": "Run",
     "settings": "Settings",
 }
@@ -143,6 +151,7 @@ __all__ = [
     "Job",
     "JobError",
     "JobFile",
+    "Judge",
     "Length",
     "LoRA",
     "Log",
@@ -152,7 +161,8 @@ __all__ = [
     "NotFoundError",
     "Observed",
     "Origin",
-    "PastFile", "PastJob", "Place",
+    "PairwiseJudge", "PastFile", "PastJob", "Place",
+    "Preference",
     "PreferenceExample",
     "PrefixTuning",
     "Pretraining",
@@ -167,6 +177,7 @@ __all__ = [
     "Report",
     "Resolved",
     "Result",
+    "Review",
     "Run",
     "RunError",
     "Sampling",
@@ -178,6 +189,7 @@ __all__ = [
     "TextExample",
     "ToolCall",
     "UnsupportedError",
+    "Vote",
     "judged_pairs",
     "rated_pairs",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ FinetuneError
 │   ├── EvaluationError         an evaluation, an evaluator or its schema
 │   ├── UnsupportedError        explicit in the job, impossible at the backend
 │   ├── SettingsError           finetune.toml, the environment, an unknown backend
-│   ├── BudgetError             the estimate is above the cap, or the price is unknown
+│   ├── BudgetError             the estimate is above the cap, its price is unknown, or an evaluation reached its cap
 │   └── MissingDependencyError  an extra is not installed; carries the exact install line
 └── BackendError                the place failed: its code, its request id, and whether trying again can help
     ├── RefusedError            the place said no, and made nothing
@@ -56,7 +56,7 @@ class SettingsError(InputError):
 
 
 class BudgetError(InputError):
-    """The estimate's high end is above `max_cost`, or the price is unknown."""
+    """The estimate's high end is above `max_cost`, the price is unknown, or an evaluation stopped before it would cost more."""
 
 
 class MissingDependencyError(InputError):

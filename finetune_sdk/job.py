@@ -15,7 +15,8 @@ from typing import Any
 from finetune_sdk.adapters import Adapter, Full, LoRA, PrefixTuning, PromptTuning, QLoRA
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import JobError
-from finetune_sdk.guards import Guards, evaluator_table
+from finetune_sdk.evaluation.evaluators.tables import evaluator_table
+from finetune_sdk.guards import Guards
 from finetune_sdk.methods import DPO, KTO, ORPO, RFT, SFT, LossOn, Method, Optimisation, Pretraining, Schedule
 
 __all__ = [
@@ -115,10 +116,10 @@ class Job:
                 "guards look on at each validation, and there is nothing to validate on.",
                 cure="give the job validation data",
             )
-        if self.guards.answers and not isinstance(self.method, SFT):
+        if self.guards.answers and isinstance(self.method, Pretraining | RFT):
             raise JobError(
-                f"the guards best_by and memorisation ask the prompts of chats, and {type(self.method).__name__} has none.",
-                cure="use them with SFT, or leave them out",
+                f"the guards best_by and memorisation ask prompts that have answers, and the data of {type(self.method).__name__} has none.",
+                cure="use them with SFT, DPO, ORPO or KTO, or leave them out",
             )
 
     def _check_types(self) -> None:

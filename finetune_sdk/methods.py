@@ -158,17 +158,33 @@ class KTO(Optimisation):
 class RFT(Optimisation):
     """Reinforcement fine-tuning: the model answers tasks, the answers are graded, and the better ones reinforced.
 
-    `graders` are evaluators, and an answer is worth as much as it passes; they judge it beside the task's reference. Left
-    out, the grader is the one that the settings give in the place's own words. The rest is as in `Optimisation`.
+    An answer is worth the mean of what its `graders` find it worth: 1 for a pass and 0 for a fail, or the value that one that is
+    `graded` gives. They judge it beside the task's reference. Left out, the grader is the one that the settings give in the
+    place's own words. Each task of a step is answered `samples` times, in at most `max_tokens` tokens, drawn at `temperature`;
+    `beta` is the strength of a pull towards the base (0: none). The rest is as in `Optimisation`.
     """
 
     kind: Literal["rft"] = "rft"
     graders: tuple[Evaluator, ...] | None = None
+    samples: int | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    beta: float | None = None
     data: ClassVar[frozenset[str]] = frozenset({"task"})
 
     def __post_init__(self) -> None:
         one_of(self, "kind", ("rft",))
         self._check_steps()
+        positive(self, "samples", "max_tokens", "temperature")
+        whole(self, "samples", "max_tokens")
+        numbers(self, "beta")
+        if self.beta is not None and not 0 <= self.beta < 2**31:
+            raise JobError(f"RFT(beta={self.beta}) makes no sense.", cure="give beta 0 or more")
+        if self.samples == 1:
+            raise JobError(
+                "RFT(samples=1) makes no sense: an answer is compared with the others to its task.",
+                cure="give samples 2 or more; 8 is usual",
+            )
         if self.graders is None:
             return
         given = tuple(self.graders) if isinstance(self.graders, list | tuple) else (self.graders,)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
-from finetune_sdk.errors import EvaluationError, InputError
+from finetune_sdk.errors import AnswersError, BackendError, EvaluationError, InputError
+from finetune_sdk.estimate import Price
 from finetune_sdk.log import Log
 from finetune_sdk.messages import Asked, ChatExample, Conversation, Example, Message, ToolCall
 
@@ -125,18 +128,112 @@ class Model(Protocol):
         ...
 
 
+Hears = Mapping[int, Callable[[str], bool]]
+"""Who hears which answer, by its place; each gets text piece by piece, and returns False to end the answer there."""
+
+Question = tuple[Asked, Sampling | None]
+
+
+@runtime_checkable
+class Flowing(Protocol):
+    """A model that hands each answer over as soon as it is there. Optional."""
+
+    def outcomes(self, questions: Iterable[Question]) -> Iterator[tuple[int, Answer | BackendError]]:
+        """Of each question, as they come: its number among them, and its answer or what went wrong.
+
+        A question is taken from `questions`, in any thread, only when the place has room for it.
+        """
+
+
+def outcomes(model: Model, questions: Iterable[Question]) -> Iterator[tuple[int, Answer | BackendError]]:
+    """Of each question its number and what came of it, as they come where the model can (`Flowing`), else by the call.
+
+    A conversation that the place cannot answer does not take the others of its call with it.
+    """
+    if isinstance(model, Flowing):
+        yield from model.outcomes(questions)
+        return
+    numbered, size = enumerate(questions), max(1, at_once(model))
+    ahead: list[tuple[int, Question]] = []
+    while ahead or (ahead := list(islice(numbered, size))):
+        sampling = ahead[0][1][1]
+        alike = next((at for at, (_, (_, other)) in enumerate(ahead) if other != sampling), len(ahead))
+        together, ahead = ahead[:alike], ahead[alike:]
+        said = _said(model, [asked for _, (asked, _) in together], sampling)
+        yield from zip((number for number, _ in together), said, strict=True)
+
+
+def _said(model: Model, asked: Sequence[Asked], sampling: Sampling | None) -> list[Answer | BackendError]:
+    try:
+        answers = list(model.answers(asked, sampling))
+    except AnswersError as fault:
+        return [one if isinstance(one, Answer | BackendError) else BackendError(str(one)) for one in fault.outcomes]
+    except BackendError as fault:
+        if fault.retryable or len(asked) == 1:
+            return [fault] * len(asked)
+        return [_said(model, [one], sampling)[0] for one in asked]
+    if len(answers) != len(asked):
+        raise EvaluationError(
+            f"{model.name} gave {len(answers)} answers to {len(asked)} cases.",
+            cure="Model.answers must return one answer for each conversation, in their order",
+        )
+    for answer in answers:
+        if not isinstance(answer, Answer) or not isinstance(answer.text, str):
+            raise EvaluationError(
+                f"{model.name} answered with {type(answer).__name__}, not with an Answer that has a text.",
+                cure="Model.answers must return Answer(text) for each conversation",
+            )
+    return list(answers)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a model is known by when its answers are kept: those of equal ones are interchangeable. Never a secret.
+
+    `lasting` says that the same name will mean the same weights next month; where it does not, answers serve one evaluation.
+    """
+
+    name: str
+    lasting: bool
+
+    def behind(self, what: object) -> Identity:
+        """That of the same model with something before it."""
+        digest = sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+        return Identity(f"{self.name} behind {digest}", self.lasting)
+
+
+def identity(model: object) -> Identity | None:
+    """What the model says that it is known by (an optional `identity`); None where it does not say."""
+    found = getattr(model, "identity", None)
+    return found if isinstance(found, Identity) else None
+
+
+def prices(model: object) -> tuple[Price, ...]:
+    """What asking the model costs, by kind ("input", "output"), as it says itself (optional `prices`); else empty: unknown."""
+    return tuple(getattr(model, "prices", ()))
+
+
 @runtime_checkable
 class Speaking(Protocol):
     """A model that can be heard while it answers: what a stream of text is made from. Optional."""
 
-    def speak(
-        self, asked: Iterable[Asked], hear: Mapping[int, Callable[[str], bool]], sampling: Sampling | None = None
-    ) -> list[Answer]:
+    def speak(self, asked: Iterable[Asked], hear: Hears, sampling: Sampling | None = None) -> list[Answer]:
         """As `Model.answers`; `hear[i]` gets the text of answer i piece by piece, and returns False to end it there.
 
         The pieces make up the answer's text. An answer that was ended has what was heard of it, and the tokens of that.
         """
         ...
+
+
+def speak(model: Model, asked: Iterable[Asked], hear: Hears, sampling: Sampling | None = None) -> list[Answer]:
+    """`Speaking.speak` of any model; one that cannot be heard while it answers is heard whole, at the end."""
+    if isinstance(model, Speaking):
+        return model.speak(asked, hear, sampling)
+    answers = model.answers(asked, sampling)
+    for row, one in hear.items():
+        if answers[row].text:
+            one(answers[row].text)
+    return answers
 
 
 @dataclass(frozen=True)
@@ -188,11 +285,27 @@ class Prompted:
         ]
         return Conversation((*system, *shown, *rest), whole.tools, whole.parallel_tool_calls)
 
+    @property
+    def identity(self) -> Identity | None:
+        shown = [self.system, [example.canonical() for example in self.examples]]
+        known = identity(self.model)
+        return known.behind(shown) if known else None
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        return prices(self.model)
+
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         return self.model.answer(self.conversation(asked), sampling)
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
         return self.model.answers([self.conversation(one) for one in asked], sampling)
+
+    def speak(self, asked: Iterable[Asked], hear: Hears, sampling: Sampling | None = None) -> list[Answer]:
+        return speak(self.model, [self.conversation(one) for one in asked], hear, sampling)
+
+    def outcomes(self, questions: Iterable[Question]) -> Iterator[tuple[int, Answer | BackendError]]:
+        return outcomes(self.model, ((self.conversation(asked), sampling) for asked, sampling in questions))
 
 
 @dataclass(frozen=True)
@@ -207,11 +320,25 @@ class Tuned:
     def at_once(self) -> int:
         return at_once(self.model)
 
+    @property
+    def identity(self) -> Identity | None:
+        return identity(self.model)
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        return prices(self.model)
+
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         return self.model.answer(asked, sampling)
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
         return self.model.answers(asked, sampling)
+
+    def speak(self, asked: Iterable[Asked], hear: Hears, sampling: Sampling | None = None) -> list[Answer]:
+        return speak(self.model, asked, hear, sampling)
+
+    def outcomes(self, questions: Iterable[Question]) -> Iterator[tuple[int, Answer | BackendError]]:
+        return outcomes(self.model, questions)
 
 
 @dataclass(frozen=True)
@@ -237,10 +364,14 @@ class Observed:
         return self.answers([asked], sampling)[0]
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        return self.speak(asked, {}, sampling)
+
+    def speak(self, asked: Iterable[Asked], hear: Hears, sampling: Sampling | None = None) -> list[Answer]:
         conversations = [Conversation.of(one) for one in asked]
+        answers = speak(self.model, conversations, hear, sampling)
         return [
             replace(answer, id=self.log.note(conversation, answer.message, self.name, self.origin.run))
-            for conversation, answer in zip(conversations, self.model.answers(conversations, sampling), strict=True)
+            for conversation, answer in zip(conversations, answers, strict=True)
         ]
 
 

@@ -219,9 +219,9 @@ class Run:
         return self._backend.model(str(entry.resolved["base"]))
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
-        """Loss over steps, as `{"loss": [(step, value), …], "validation_loss": …, "learning_rate": …}`, and what guards saw."""
+        """Loss over steps, as `{"loss": [(step, value), …], "validation_loss": …, "learning_rate": …}`, rewards, and what guards saw."""
         names: tuple[str, ...] = ("loss", "validation_loss", "learning_rate", "margin", "validation_margin")
-        names += ("validation_score", "memorised", "forgetting_loss")
+        names += ("validation_score", "memorised", "forgetting_loss", "forgetting_score", "reward", "validation_reward")
         curves: dict[str, dict[int, float]] = {}
         for event in self.events():
             if event.kind != "metrics" or "step" not in event.data:

@@ -18,12 +18,16 @@ from finetune_sdk.errors import SettingsError
 
 FILE = "finetune.toml"
 DEFAULT_BACKEND = "local"
-_KEYS = ("backend", "home", "backends")
+DEFAULT_KEPT_MB = 1024
+_KEYS = ("backend", "home", "answers_kept_mb", "backends")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is set. `places` holds one raw table a backend; `home` is the folder of the ledger and of local runs."""
+    """What is set. `places` holds one raw table a backend; `home` is the folder of the ledger, of local runs and of kept answers.
+
+    `answers_kept_mb` is how many MB of answers stay there between evaluations (docs/evaluation-runs.md); 0 keeps none.
+    """
 
     backend: str
     home: Path
@@ -31,6 +35,7 @@ class Settings:
     file: Path | None = None
     backend_from: str = "the default"
     home_from: str = "the default"
+    answers_kept_mb: int = DEFAULT_KEPT_MB
 
     @classmethod
     def load(
@@ -63,7 +68,8 @@ class Settings:
             (_beside(raw.get("home"), path), str(path)),
         )
         where = _expanded(Path(folder or _home())).absolute()
-        return cls(chosen, where, places, path, source or "the default", home_from or "the default")
+        kept = _megabytes(env.get("FINETUNE_ANSWERS_KEPT_MB") or raw.get("answers_kept_mb", DEFAULT_KEPT_MB))
+        return cls(chosen, where, places, path, source or "the default", home_from or "the default", kept)
 
     def place(self, name: str) -> Mapping[str, Any]:
         """The raw table of one backend."""
@@ -78,6 +84,16 @@ def variable(name: str) -> str | None:
 def _first(*choices: tuple[Any, str]) -> tuple[Any, str]:
     """The first value that is set, and where it was."""
     return next(((value, source) for value, source in choices if value), (None, ""))
+
+
+def _megabytes(given: Any) -> int:
+    if isinstance(given, str) and given.isascii() and given.isdigit():
+        given = int(given)
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        raise SettingsError(
+            f"answers_kept_mb = {given!r} is no size.", cure="write a whole number of MB; 0 keeps no answers"
+        )
+    return given
 
 
 def _beside(home: str | None, file: Path | None) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,13 @@ Writer = Callable[..., Path]
 
 settings.register_profile("patient", deadline=None)  # other processes of the machine take their time
 settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True)
+def away_from_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes what the person who runs it has at home, or what another test kept."""
+    if "FINETUNE_HOME" not in os.environ:
+        monkeypatch.setenv("FINETUNE_HOME", str(tmp_path_factory.mktemp("away")))
 
 
 @pytest.fixture

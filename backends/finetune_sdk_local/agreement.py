@@ -4,7 +4,10 @@ All is computed in float32, from weights as they are stored, so what is measured
 Positions are those of golden texts: prompts of the run's own rows, each with the adapter's greedy answer. Logits are centred
 at each position, since a constant changes no probability.
 
-Two bounds hold, both of root mean squares over all positions and the vocabulary:
+That the merging itself is right is shown before any rounding: base and adapter, added in float32, may differ from the adapter beside
+the base in the order of adding alone (`FLOAT32`). So whatever the stored weights are off by, rounding took.
+
+Two bounds hold for that, both of root mean squares over all positions and the vocabulary:
 
 - `ROUNDING`: a weight that is rounded to a dtype of unit roundoff u is off by at most u of itself, at random, and what
   n rounded layers do adds up as the root of n. So the logits may be off by ROUNDING * u * sqrt(n) of their size. More is no
@@ -58,11 +61,12 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What was measured. `off`, `moved` and `size` are root mean squares of logits: merged beside the adapter, the adapter
-    beside the base, the adapter's own. `answers` of `prompts` keep all their tokens.
+    """What was measured. `off`, `unrounded`, `moved` and `size` are root mean squares of logits: merged beside the adapter, added in
+    float32 beside it, the adapter beside the base, the adapter's own. `answers` of `prompts` keep all their tokens.
     """
 
     off: float
+    unrounded: float
     moved: float
     size: float
     bound: float
@@ -75,6 +79,11 @@ class Agreement:
     @property
     def fault(self) -> str | None:
         """Why the merged weights are not the model that was trained; None where they are."""
+        if not self.unrounded <= FLOAT32 * self.size:
+            return (
+                f"its logits are off by {self.unrounded:.2g} of {self.size:.2g} before any weight is rounded, where "
+                f"{FLOAT32 * self.size:.2g} is what the order of adding may take"
+            )
         if not self.off <= self.bound:
             return (
                 f"its logits are off by {self.off:.2g} where the bound is {self.bound:.2g} (the adapter moves them by "
@@ -87,6 +96,11 @@ class Agreement:
                 f"likelier by {wide:.2g} nats, and {TIE} is what a near tie may have"
             )
         return None
+
+    @property
+    def lost(self) -> float:
+        """What rounding took, as a share of what the adapter moves the logits by."""
+        return self.off / self.moved if self.moved else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "flips": [asdict(flip) for flip in self.flips]}
@@ -154,15 +168,17 @@ def measure(
     adapter: Sequence[torch.Tensor],
     merged: Sequence[torch.Tensor],
     *,
+    added: Sequence[torch.Tensor],
     roundoff: float,
     layers: int,
 ) -> Agreement:
-    """Logits of the golden texts by each model; `layers` were rounded to a dtype of this unit `roundoff`."""
+    """Logits of the golden texts by each model, `added` before rounding; `layers` were rounded to a dtype of this unit `roundoff`."""
     off, moved, size = _apart(merged, adapter), _apart(adapter, base), _apart(adapter, None)
     rounding = ROUNDING * roundoff * layers**0.5 * size
     flips = [flip for at, one in enumerate(golden) for flip in _flips(at, one, adapter[at], merged[at])]
     return Agreement(
         off=off,
+        unrounded=_apart(added, adapter),
         moved=moved,
         size=size,
         bound=max(min(rounding, SHARE * moved), FLOAT32 * size),

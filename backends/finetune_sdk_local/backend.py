@@ -25,7 +25,7 @@ from finetune_sdk.errors import (
     RunError,
 )
 from finetune_sdk.estimate import Estimate, Price
-from finetune_sdk.job import KTO, SFT, Job, Pretraining
+from finetune_sdk.job import RFT, Job, Method
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
@@ -52,7 +52,7 @@ CAPABILITIES = Capabilities(
     },
     exports=frozenset({"adapter", "gguf", "merged"}),
     pushes=True,
-    guards=frozenset({"best_by", "forgetting", "memorisation"}),
+    guards=frozenset({"best_by", "forgetting", "forgetting_by", "memorisation"}),
 )
 
 
@@ -89,6 +89,7 @@ class LocalBackend:
         return {
             "threads": options.threads or max(1, cores() // options.processes),
             "processes": options.processes,
+            "sharding": options.sharding,
             "micro_tokens": options.micro_tokens or MICRO_TOKENS[self._device().kind],
             "checkpoint_every": options.checkpoint_every,
             "engine": options.engine,
@@ -108,72 +109,69 @@ class LocalBackend:
             from finetune_sdk_local import processes
 
             processes.require(device, self._options.processes)
+        if self._options.sharding:
+            from finetune_sdk_local import sharding
+
+            sharding.require(resolved, self._options)
         bases.causal(resolved.base)
         bases.safe(resolved.base)
         return resolved
 
-    def _tokens(self, resolved: Resolved, dataset: Dataset) -> Any:
-        """The dataset as token sequences; made once for a job, whoever asks."""
+    def _tokens(self, resolved: Resolved, dataset: Dataset, method: Method | None = None) -> Any:
+        """The dataset as token sequences, as the job's method or another sees it; made once for a job, whoever asks."""
         from finetune_sdk_local import bases, prepare
 
-        method = resolved.method
-        assert method.max_length is not None
-        mode = f"{method.kind} {getattr(method, 'loss_on', None)}"
-        key = (dataset.fingerprint, resolved.base, mode, method.max_length)
+        method, most = method or resolved.method, resolved.method.max_length
+        assert most is not None
+        mode = f"{method.kind} {getattr(method, 'loss_on', None)} {getattr(method, 'max_tokens', None)}"
+        key = (dataset.fingerprint, resolved.base, mode, most)
         if key not in self._sequences:
             while len(self._sequences) >= 4:
                 del self._sequences[next(iter(self._sequences))]
             tokenizer = bases.tokenizer(resolved.base)
-            self._sequences[key] = prepare.sequences(resolved.base, tokenizer, dataset, method, method.max_length)
+            self._sequences[key] = prepare.sequences(resolved.base, tokenizer, dataset, method, most)
         return self._sequences[key]
 
+    def _general(self, resolved: Resolved) -> Any:
+        """The general examples that the job's guards look at, as token sequences; None where there are none."""
+        from finetune_sdk_local import prepare
+
+        general = resolved.job.guards.forgetting if resolved.job.guards else None
+        return self._tokens(resolved, general, prepare.as_learnt(general)) if general is not None else None
+
     def check(self, resolved: Resolved) -> Sequence[Finding]:
-        from finetune_sdk_local import bases, estimates, prepare, ratings, trackers
-        from finetune_sdk_local.checks import endings, lengths, room, splits, turns, vocabulary
+        from finetune_sdk_local import findings, trackers
 
-        job, tokens = resolved.job, self._tokens(resolved, resolved.job.train)
-        width = prepare.width(job.method)
-        tokenizer = bases.tokenizer(resolved.base)
-        found = list(lengths(job.train, tokens, width, resolved.method.max_length or 0))
-        found += vocabulary(job.train, tokens, resolved.base, tokenizer)
-        if isinstance(job.method, SFT):
-            found += turns(job.train, tokens)
-            found += endings(job.train, tokens, bases.ends(resolved.base), tokenizer)
-        if isinstance(resolved.method, KTO):
-            found += ratings.findings(job.train, resolved.method)
-        if isinstance(job.method, Pretraining):
-            found += splits(job.train, tokens, resolved.method.max_length or 0)
-        if job.validation is not None:
-            made = self._tokens(resolved, job.validation)
-            found += lengths(job.validation, made, width, resolved.method.max_length or 0)
-            found += vocabulary(job.validation, made, resolved.base, tokenizer)
-        if job.guards is not None and job.validation is not None:
-            from finetune_sdk_local import watching
+        def tokens(dataset: Dataset) -> Any:
+            return self._tokens(resolved, dataset)
 
-            found += watching.findings(job.guards, job.validation, job.seed)
-        found += room(self._runs, estimates.disk(resolved, tokens))
-        found += trackers.missing(self._options.trackers)
-        return found
+        found = list(findings.of(resolved, tokens, self._general(resolved), self._runs))
+        return [*found, *trackers.missing(self._options.trackers)]
 
     def estimate(self, resolved: Resolved) -> Estimate:
-        from finetune_sdk_local import estimates
+        from finetune_sdk_local import answering_estimates, bases, estimates
         from finetune_sdk_local.probe import probe
 
-        job, device, machine = resolved.job, self._device(), self._machine()
-        made = estimates.estimate(
-            resolved,
-            self._tokens(resolved, job.train),
-            self._tokens(resolved, job.validation) if job.validation is not None else None,
-            estimates.Machine(
-                device,
-                machine["micro_tokens"],
-                probe(resolved.base, resolved.adapter, device, machine["threads"], self._place.home),
-                self._options.usd_per_hour,
-                self._options.engine,
-                self._options.activation_checkpointing,
-                self._options.offload,
-            ),
+        job, device, machine, method = resolved.job, self._device(), self._machine(), resolved.method
+        train = self._tokens(resolved, job.train)
+        validation = self._tokens(resolved, job.validation) if job.validation is not None else None
+        here = estimates.Machine(
+            device,
+            machine["micro_tokens"],
+            probe(resolved.base, resolved.adapter, device, machine["threads"], self._place.home),
+            self._options.usd_per_hour,
+            self._options.engine,
+            self._options.activation_checkpointing,
+            self._options.offload,
+            machine["processes"] if self._options.sharding else 1,
         )
+        if isinstance(method, RFT):
+            answers = answering_estimates.lengths(job.train, bases.tokenizer(resolved.base), method.max_tokens or 1)
+            made = answering_estimates.estimate(
+                resolved, method, train, validation, self._general(resolved), here, answers
+            )
+        else:
+            made = estimates.estimate(resolved, train, validation, self._general(resolved), here)
         return estimates.shared_by(made, machine["processes"], device)
 
     def _run(self, run: str) -> RunFolder:
@@ -182,9 +180,11 @@ class LocalBackend:
         return RunFolder(self._runs / run).require()
 
     def submit(self, resolved: Resolved, token: str) -> str:
+        from finetune_sdk_local.defaults import own_judges
+
         run = RunFolder(self._runs / token[:16])
         run.make(
-            {**resolved.to_dict(), "token": token, "machine": self._machine()},
+            {**resolved.to_dict(), "token": token, "machine": {**self._machine(), "homes": own_judges(resolved.job)}},
             train=resolved.job.train,
             validation=resolved.job.validation,
             forgetting=resolved.job.guards.forgetting if resolved.job.guards else None,
@@ -263,7 +263,7 @@ class LocalBackend:
         folder = self._run(run)
         curve = {event.data["step"]: event.data for event in folder.events() if event.kind == "metrics"}
         return [
-            Checkpoint(saved.folder.name, saved.step, curve.get(saved.step, {}))
+            Checkpoint(saved.folder.name, saved.step, curve.get(saved.step, {}), f"{run}@{saved.folder.name}")
             for saved in reversed(checkpoints.every(folder.checkpoints))
         ]
 
@@ -286,8 +286,11 @@ class LocalBackend:
     def model(self, name: str) -> Model:
         from finetune_sdk_local import models
 
-        folder = RunFolder(self._runs / name) if name.isalnum() else None
+        run, at, checkpoint = name.partition("@")
+        folder = RunFolder(self._runs / run) if run.isalnum() else None
         if folder is not None and folder.exists():
+            if at:
+                return models.checkpointed(folder, checkpoint, self._place.name, self._device(), self._loaded)
             return models.tuned(folder, self._place.name, self._device(), self._loaded)
         return models.base(name, self._place.name, self._device(), self._loaded)
 

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from finetune_sdk.errors import MissingDependencyError, NotFoundError, RunError, UnsupportedError
+from finetune_sdk.errors import BackendError, MissingDependencyError, NotFoundError, RunError, UnsupportedError
 from finetune_sdk.job import Adapter, Full, LoRA, PrefixTuning, PromptTuning, QLoRA
 from finetune_sdk_local import prompts
 from finetune_sdk_local.devices import Device
@@ -124,9 +124,14 @@ def identity(base: str) -> str:
         return str(getattr(config(base), "_commit_hash", None) or "unknown")
     if base in EMBEDDED:
         return sha256((where / "model.safetensors").read_bytes()).hexdigest()[:16]
-    files = sorted(file for pattern in ("*.safetensors", "*.json", "*.jinja") for file in where.glob(pattern))
-    listed = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return sha256(repr(listed).encode()).hexdigest()[:16]
+    return listed(where)
+
+
+def listed(folder: Path) -> str:
+    """Stands for a model's files: their names, sizes and times."""
+    files = sorted(file for pattern in ("*.safetensors", "*.json", "*.jinja") for file in folder.glob(pattern))
+    told = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return sha256(repr(told).encode()).hexdigest()[:16]
 
 
 def pinned(base: str, weights: str | None) -> str:
@@ -300,11 +305,17 @@ def adapt(model: Any, adapter: Adapter, seed: int, base: str | None = None) -> A
         return model
     model.requires_grad_(False)
     named = base or model.config._name_or_path
-    if isinstance(adapter, PromptTuning | PrefixTuning):
-        with peft_hints_off():
-            return _in_float32(prompts.adapt(model, adapter, named))
+    with peft_hints_off():
+        return _in_float32(beside(model, None, adapter, named))
+
+
+def beside(model: Any, adapted: Any, adapter: Adapter, base: str, name: str = "default") -> Any:
+    """The model with a new adapter of this name, in float32; `adapted` is the model with the adapters that it has already."""
     from peft import LoraConfig, get_peft_model
 
+    if isinstance(adapter, PromptTuning | PrefixTuning):
+        return prompts.adapt(model, adapter, base, name)
+    assert isinstance(adapter, LoRA | QLoRA)
     targets = adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets)
     settings = LoraConfig(
         r=adapter.rank,
@@ -314,17 +325,18 @@ def adapt(model: Any, adapter: Adapter, seed: int, base: str | None = None) -> A
         use_rslora=adapter.rslora,
         target_modules=targets,
         task_type="CAUSAL_LM",
-        base_model_name_or_path=named,
+        base_model_name_or_path=base,
     )
     try:
-        with peft_hints_off():
-            adapted = get_peft_model(model, settings, autocast_adapter_dtype=True)
+        if adapted is None:
+            return get_peft_model(model, settings, adapter_name=name, autocast_adapter_dtype=True)
+        adapted.add_adapter(name, settings)
     except ValueError as fault:
         raise UnsupportedError(
             f"the adapter's targets {targets} do not fit the base: {str(fault).splitlines()[0]}",
             cure='use targets="all-linear", or names of its linear layers',
         ) from None
-    return _in_float32(adapted)
+    return adapted
 
 
 def _in_float32(adapted: Any) -> Any:
@@ -348,6 +360,31 @@ def alpha(adapter: LoRA | QLoRA) -> float:
 def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     """The parameters that move, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def put_in(
+    own: Mapping[str, torch.nn.Parameter],
+    tensors: Mapping[str, torch.Tensor],
+    where: Path,
+    like: Callable[[Any, torch.Tensor], torch.Tensor] = lambda parameter, whole: whole,
+) -> None:
+    """Puts a checkpoint's weights into a model's own, each laid out `like` the parameter that it is for.
+
+    Raises BackendError when they are another model's.
+    """
+    import torch
+
+    why = "its weights have other names" if tensors.keys() != own.keys() else ""
+    if not why and any(tensors[name].shape != parameter.shape for name, parameter in own.items()):
+        why = "its weights have other shapes"
+    if why:
+        raise BackendError(
+            f"the checkpoint {where} belongs to another job: {why}.",
+            cure="remove it from there and resume, which goes on from the checkpoint before it, or from the start",
+        )
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(like(parameter, tensors[name]))
 
 
 def quiet() -> None:

@@ -139,6 +139,17 @@ def at(root: Path, step: int) -> Saved | None:
     return read(_folder(root, step))
 
 
+def required(root: Path, step: int) -> Saved:
+    """The checkpoint of a step. Raises BackendError when it is not whole."""
+    saved = at(root, step)
+    if saved is None:
+        raise BackendError(
+            f"the checkpoint of step {step} in {root} is not whole any more, and the model is made from it.",
+            cure="resume: all goes on from the checkpoint before it",
+        )
+    return saved
+
+
 def prune(root: Path, keep: int, best: int | None) -> None:
     """Removes all but the newest `keep` checkpoints and the best one."""
     folders = sorted(root.glob("step-*"), reverse=True)

@@ -11,12 +11,18 @@ import numpy as np
 
 from finetune_sdk.data.checks import Finding, Severity
 from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.errors import EvaluationError
 from finetune_sdk.estimate import Range, quantity
+from finetune_sdk.evaluation.rewards import case, worth
+from finetune_sdk.job import RFT
+from finetune_sdk.model import Answer
 from finetune_sdk_local.bases import config
 from finetune_sdk_local.prepare import untrained_rows
 from finetune_sdk_local.tokenising import Sequences
 
 SHOWN = 20
+TRIED = 200
+"""Tasks whose expected answers are graded before a run."""
 
 
 def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> Iterator[Finding]:
@@ -45,6 +51,46 @@ def lengths(dataset: Dataset, made: Sequences, width: int, max_length: int) -> I
             f"longer than {max_length} tokens and cut at the end; {dataset.unit} {dataset.line(worst)} loses {int(cut[worst])} tokens, "
             f"and {int((lost > 0).sum())} lose tokens of the answer.",
             "raise max_length if the base allows it, or shorten the rows",
+        )
+
+
+def answerable(dataset: Dataset, prompts: Sequences, method: RFT) -> Iterator[Finding]:
+    """Tasks whose prompt leaves no room for an answer, each by its line (an error)."""
+    rows = [int(row) for row in prompts.cut.nonzero()[0]]
+    if rows:
+        yield _found(
+            dataset,
+            rows,
+            "cut",
+            "error",
+            f"{dataset.where(rows[0])}: the prompt leaves no room for an answer of {method.max_tokens} tokens within "
+            f"{method.max_length} ({len(rows)} such {'row' if len(rows) == 1 else 'rows'}).",
+            "raise max_length if the base allows it, lower max_tokens, or remove the rows",
+        )
+
+
+def graded(dataset: Dataset, method: RFT) -> Iterator[Finding]:
+    """An error where a grader cannot judge, a warning where expected answers are worth less than any answer could be."""
+    poor = list[int]()
+    for index in range(min(len(dataset), TRIED)):
+        asked = case(dataset, index)
+        try:
+            found = worth(method.graders or (), asked, Answer(asked.expected.text if asked.expected else ""))
+        except EvaluationError as fault:
+            cure = fault.cure or "mend the grader or the row"
+            yield _found(dataset, [index], "job", "error", fault.message, cure)
+            return
+        if asked.expected is not None and found == 0:
+            poor.append(index)
+    if poor:
+        yield _found(
+            dataset,
+            poor,
+            "job",
+            "warning",
+            f"the expected answers of {len(poor)} of {min(len(dataset), TRIED)} tasks of {dataset.name} are worth nothing to the "
+            f"graders themselves ({dataset.where(poor[0])}).",
+            "mend the graders or the rows, unless what is expected is not an answer",
         )
 
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.errors import JobError
-from finetune_sdk.guards import evaluator_of, evaluator_table
-from finetune_sdk.job import DPO, KTO, ORPO, SFT, Adapter, Full, Job, LoRA, Method, PrefixTuning, PromptTuning, table
+from finetune_sdk.evaluation.evaluators import Evaluator
+from finetune_sdk.evaluation.evaluators.tables import evaluator_of, evaluator_table, homes
+from finetune_sdk.job import (
+    DPO,
+    KTO,
+    ORPO,
+    RFT,
+    SFT,
+    Adapter,
+    Full,
+    Job,
+    LoRA,
+    Method,
+    PrefixTuning,
+    PromptTuning,
+    table,
+)
 from finetune_sdk_local import bases, prompts
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.options import Options
@@ -21,6 +37,9 @@ WARMUP = 0.05
 BETA = 0.1
 MAX_GRADIENT_NORM = 1.0
 DPO_SHARE = 0.05
+RFT_SHARE = 0.2
+SAMPLES = 8
+ANSWER = 256
 PROMPT_SHARE = 10.0
 
 
@@ -32,8 +51,7 @@ def resolve(job: Job, options: Options, device: Device) -> Resolved:
             "no base is given: neither the job nor finetune.toml says what to start from.",
             cure='set it, as in Job(base="tiny") for a trial that needs no download, or `base` under [backends.local]',
         )
-    for evaluator in job.guards.best_by if job.guards else ():
-        evaluator_of(evaluator_table(evaluator))
+    _require_judges(job)
     base = bases.absolute(base)
     adapter = job.adapter or options.adapter_or_none() or LoRA()
     method, chosen = _method(job.method, getattr(options, job.method.kind), base, adapter)
@@ -58,6 +76,29 @@ def resolve(job: Job, options: Options, device: Device) -> Resolved:
     if options.optimizer != "adamw":  # what was learnt with the other is another model
         own["optimizer"] = options.optimizer
     return Resolved(whole, own, chosen)
+
+
+def _require_judges(job: Job) -> None:
+    """Raises JobError where there is none to reinforce by, or one that the process of a run could not make."""
+    if isinstance(job.method, RFT) and job.method.graders is None:
+        raise JobError(
+            "this RFT job has no graders, so no answer is worth more than another.",
+            cure="give evaluators, such as RFT(graders=(ExactMatch(),)), or a class of your own with a `judge`",
+        )
+    found = homes(_judges(job))
+    for evaluator in _judges(job):
+        evaluator_of(json.loads(json.dumps(evaluator_table(evaluator))), found)
+
+
+def own_judges(job: Job) -> dict[str, dict[str, str]]:
+    """The homes of the job's evaluators that are not the SDK's. Raises JobError for one that a run cannot import."""
+    return homes(_judges(job))
+
+
+def _judges(job: Job) -> list[Evaluator]:
+    graders = job.method.graders if isinstance(job.method, RFT) else None
+    watched = (*job.guards.best_by, *job.guards.forgetting_by) if job.guards else ()
+    return [*watched, *(graders or ())]
 
 
 def _method(
@@ -85,8 +126,22 @@ def _method(
         defaults["loss_on"] = "completions"
     if isinstance(method, ORPO):
         defaults["loss_on"] = "all"
+    if isinstance(method, RFT):
+        longest = method.max_length or set_here.get("max_length") or defaults["max_length"]
+        defaults |= {
+            "samples": SAMPLES,
+            "max_tokens": max(1, min(ANSWER, longest // 2)),
+            "temperature": 1.0,
+            "beta": 0.0,
+        }
     filled = {name: value for name, value in {**defaults, **set_here}.items() if getattr(method, name) is None}
-    return replace(method, **filled), tuple(sorted(filled))
+    whole = replace(method, **filled)
+    if isinstance(whole, RFT) and whole.beta and isinstance(adapter, Full):
+        raise JobError(
+            f"RFT(beta={whole.beta:g}) pulls towards the base, and with Full() all of its weights move.",
+            cure="take an adapter, which leaves the base beside it, or beta 0",
+        )
+    return whole, tuple(sorted(filled))
 
 
 def learning_rate(base: str, method: Method, adapter: Adapter) -> float:
@@ -94,7 +149,8 @@ def learning_rate(base: str, method: Method, adapter: Adapter) -> float:
     times it for virtual tokens (peft's examples take 1e-2 and more).
 
     The formula and its exponent are those that "LoRA Without Regret" (Schulman et al. 2025) fitted on Llama models, as
-    Tinker's cookbook has them. DPO and KTO take a twentieth, as their objective moves further for the same rate; most of ORPO's is SFT's.
+    Tinker's cookbook has them. DPO and KTO take a twentieth, as their objective moves further for the same rate; RFT, whose
+    gradients are noisy, takes a fifth; most of ORPO's is SFT's.
     """
     hidden = int(getattr(bases.config(base).get_text_config(), "hidden_size", 2000))
     rate = 5e-4 * (2000 / hidden) ** 0.781
@@ -104,4 +160,6 @@ def learning_rate(base: str, method: Method, adapter: Adapter) -> float:
         rate *= PROMPT_SHARE
     if isinstance(method, DPO | KTO):
         rate *= DPO_SHARE
+    if isinstance(method, RFT):
+        rate *= RFT_SHARE
     return float(f"{rate:.3g}")

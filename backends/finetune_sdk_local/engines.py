@@ -62,11 +62,15 @@ class Separate:
     logits: Logits
     setting: Setting
 
-    def each(self, sequences: Sequences, examples: Sequence[int], micro_tokens: int, visit: Visit) -> None:
+    def passes(self, sequences: Sequences, examples: Sequence[int], micro_tokens: int) -> list[list[int]]:
+        """The rows of each micro-batch."""
         width = self.setting.width
         longest = sequences.lengths.reshape(-1, width).max(1)[np.asarray(examples)]
-        for group in grouped(longest, micro_tokens // width):
-            rows = [int(examples[at]) * width + side for at in group for side in range(width)]
+        groups = grouped(longest, micro_tokens // width)
+        return [[int(examples[at]) * width + side for at in group for side in range(width)] for group in groups]
+
+    def each(self, sequences: Sequences, examples: Sequence[int], micro_tokens: int, visit: Visit) -> None:
+        for rows in self.passes(sequences, examples, micro_tokens):
             with self.setting.precision():
                 loss = visit(self.logits, batch(sequences, rows, self.setting.pad, self.setting.device.kind), rows)
             if loss is not None:
@@ -118,7 +122,7 @@ class Choice:
 def chosen(
     name: prefixes.Engine,
     setting: Setting,
-    plain: Separate,
+    plain: Engine,
     picks: bool,
     sequences: Sequences,
     steps: Sequence[Sequence[int]],
@@ -158,6 +162,8 @@ def _unfit(setting: Setting, picks: bool) -> str | None:
         return why
     if stands_before(model):
         return "its adapter stands before each sequence"
+    if objectives.is_spread(model):
+        return "its weights are spread over processes, and all have to take the same passes"
     if not picks:
         return "its logits are more than its head's"
     if any(isinstance(each, torch.nn.Dropout) and each.p for each in model.modules()):
@@ -167,7 +173,7 @@ def _unfit(setting: Setting, picks: bool) -> str | None:
     return None
 
 
-def _agree(engine: Shared, plain: Separate, sequences: Sequences, steps: Sequence[Sequence[int]]) -> bool:
+def _agree(engine: Shared, plain: Engine, sequences: Sequences, steps: Sequence[Sequence[int]]) -> bool:
     """Whether both find the same loss for the shortest examples of the first step."""
     model, found = engine.setting.model, list[float]()
     lengths = sequences.lengths.reshape(-1, engine.setting.width).max(1)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.estimate import Estimate, Range
-from finetune_sdk.job import DPO, KTO, ORPO, Full, LoRA, Method, PrefixTuning, PromptTuning, QLoRA
+from finetune_sdk.job import DPO, KTO, ORPO, RFT, Full, LoRA, Method, PrefixTuning, PromptTuning, QLoRA
 from finetune_sdk_local import bases, prefixes
 from finetune_sdk_local.batches import Plan, grouped
 from finetune_sdk_local.devices import Device
+from finetune_sdk_local.generation import BATCH_ROWS, batches
 from finetune_sdk_local.prepare import steps as planned
 from finetune_sdk_local.prepare import width as width_of
 from finetune_sdk_local.probe import Probe
@@ -29,12 +30,11 @@ SPREAD = (0.65, 1.6)
 MEMORY_SPREAD = (0.65, 1.8)
 FULL_ACTIVATIONS = 0.7  # an adapter keeps the inputs of its own two products beside each layer's
 KEPT_CHECKPOINTS = 3
-ANSWERED_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the estimate knows of where the job would run."""
+    """What the estimate knows of where the job would run. The weights are spread over so many `parts`."""
 
     device: Device
     micro_tokens: int
@@ -43,16 +43,23 @@ class Machine:
     engine: prefixes.Engine
     recomputed: bool = False
     offload: bool = False
+    parts: int = 1
 
 
-def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None, machine: Machine) -> Estimate:
-    """The whole estimate. `charge` is exactly $0: nobody bills for one's own hardware."""
+def estimate(
+    resolved: Resolved,
+    train: Sequences,
+    validation: Sequences | None,
+    general: Sequences | None,
+    machine: Machine,
+) -> Estimate:
+    """The whole estimate. `charge` is exactly $0: nobody bills for one's own hardware. `general` are what guards look at."""
     job, method, shape = resolved.job, resolved.method, Shape.of(resolved.base)
     width = width_of(method)
     steps = planned(method, job.seed, len(train) // width)
     tokens, trained = _tokens(train, steps, width)
-    least = _tokens(train, replace(steps, steps=_fewest(steps, method)), width)
-    time = _time(resolved, train, validation, steps, width, machine)
+    least = _tokens(train, replace(steps, steps=fewest(steps, method)), width)
+    time = _time(resolved, train, validation, general, steps, width, machine)
     price = machine.usd_per_hour
     early = ", fewer if it stops early" if method.early_stopping is not None else ""
     return Estimate(
@@ -64,17 +71,15 @@ def estimate(resolved: Resolved, train: Sequences, validation: Sequences | None,
         ),
         charge=Range.exactly(0.0, "USD", "own hardware: no provider charges for it"),
         time=time,
-        memory=_memory(resolved, train, steps, width, shape, machine),
+        memory=memory(resolved, train, steps, width, shape, machine, _asked(resolved, validation, general)),
         disk=disk(resolved, train),
-        machine=_times(time, price / 3600, f"${price:.2f} an hour, as finetune.toml says")
-        if price is not None
-        else Range.unknown("USD", "set usd_per_hour under the backend in finetune.toml to know it"),
+        machine=costing(time, price),
         resolved=resolved.to_dict(),
         notes=(*_notes(train, width, steps), *_of_memory(machine)),
     )
 
 
-def _fewest(steps: Plan, method: Method) -> int:
+def fewest(steps: Plan, method: Method) -> int:
     """The steps that a run takes at least: all, unless it may stop early."""
     if method.early_stopping is None:
         return steps.steps
@@ -94,7 +99,13 @@ def _tokens(train: Sequences, steps: Plan, width: int) -> tuple[int, int]:
 
 
 def _time(
-    resolved: Resolved, train: Sequences, validation: Sequences | None, steps: Plan, width: int, machine: Machine
+    resolved: Resolved,
+    train: Sequences,
+    validation: Sequences | None,
+    general: Sequences | None,
+    steps: Plan,
+    width: int,
+    machine: Machine,
 ) -> Range:
     """Start, tokenising, steps and validations. Micro-batches are laid out as the run will, and the probe times them."""
     longest, micro, watched = _longest(train, width), machine.micro_tokens, [0.0, 0.0, 0.0]
@@ -123,11 +134,13 @@ def _time(
         if isinstance(resolved.method, KTO):
             once *= 2
         training += once * (2 + steps.steps // every)
-        watched = [(2 + steps.steps // every) * each for each in _watched(resolved, validation, machine)]
+        watched = [
+            (2 + steps.steps // every) * each for each in watched_seconds(resolved, validation, general, machine)
+        ]
     reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
     low, expected, high = START_SECONDS
     return Range(
-        low + reading / 2 + watched[0] + training * SPREAD[0] * _fewest(steps, resolved.method) / steps.steps,
+        low + reading / 2 + watched[0] + training * SPREAD[0] * fewest(steps, resolved.method) / steps.steps,
         expected + reading + training + watched[1],
         high + reading * 2 + training * SPREAD[1] + watched[2],
         "s",
@@ -135,26 +148,40 @@ def _time(
     )
 
 
-def _watched(resolved: Resolved, validation: Sequences, machine: Machine) -> tuple[float, float, float]:
-    """Seconds of what guards look at in one validation: answers as long as the expected ones, or as long as they may be; general
-    examples as long as those of the validation data.
-    """
+def watched_seconds(
+    resolved: Resolved, validation: Sequences, general: Sequences | None, machine: Machine
+) -> tuple[float, float, float]:
+    """Seconds of what guards look at in one validation: answers as long as the expected ones, or as long as they may be."""
     guards, seconds, forward = resolved.job.guards, machine.probe.seconds, machine.probe.forward
     low, expected, high = 0.0, 0.0, 0.0
-    length = int(validation.lengths.mean())
-    if guards is not None and guards.answers:
-        rows = min(guards.cases, len(validation))
-        each = -(-rows // ANSWERED_AT_ONCE) * forward * seconds(min(rows, ANSWERED_AT_ONCE), 1, length)
-        usual = min(guards.max_tokens, float(validation.trained_counts.mean()) + 1)
+    if guards is None:
+        return low, expected, high
+    for made in _asked(resolved, validation, general):
+        rows, length = min(guards.cases, int(made.sources[-1]) + 1), int(made.lengths.mean())
+        each = -(-rows // BATCH_ROWS) * forward * seconds(min(rows, BATCH_ROWS), 1, length)
+        usual = min(guards.max_tokens, float(made.trained_counts.mean()) + 1)
         low, expected, high = (
             low + each * usual / 2,
             expected + each * usual,
             high + each * guards.max_tokens * SPREAD[1],
         )
-    if guards is not None and guards.forgetting is not None:
-        once = forward * seconds(len(guards.forgetting), length)
+    if general is not None:
+        once = forward * seconds(len(general), int(general.lengths.mean()))
         low, expected, high = low + once / 2, expected + once, high + 3 * once
     return low, expected, high
+
+
+def _asked(resolved: Resolved, validation: Sequences | None, general: Sequences | None) -> list[Sequences]:
+    """The examples whose prompts are answered at each validation."""
+    guards = resolved.job.guards
+    return [
+        made
+        for made, answered in (
+            (validation, guards is not None and guards.answers),
+            (general, guards is not None and bool(guards.forgetting_by)),
+        )
+        if made is not None and answered
+    ]
 
 
 def _longest(made: Sequences, width: int) -> NDArray[np.int64]:
@@ -165,9 +192,9 @@ def _longest(made: Sequences, width: int) -> NDArray[np.int64]:
 
 def _sharing(resolved: Resolved, train: Sequences, steps: Plan, width: int, machine: Machine) -> dict[str, Any] | None:
     """How the run will share prefixes, or None where it will not."""
-    config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | ORPO | KTO)
+    config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | ORPO | KTO | RFT)
     dropout = getattr(resolved.adapter, "dropout", 0.0)
-    asked = machine.engine == "separate" or machine.recomputed
+    asked = machine.engine == "separate" or machine.recomputed or machine.parts > 1
     if asked or prefixes.unfit(config) is not None or dropout or ahead(resolved.adapter):
         return None
     sample = [steps.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, steps.steps))]
@@ -187,8 +214,18 @@ def _laid(
     return [(len(group) * width, int(longest[group[0]]), 0) for group in grouped(longest, micro_tokens // width)]
 
 
-def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape: Shape, machine: Machine) -> Range:
-    """Weights, what moves (gradient and two moments, float32), activations and logits of the longest micro-batch."""
+def memory(
+    resolved: Resolved,
+    train: Sequences,
+    steps: Plan,
+    width: int,
+    shape: Shape,
+    machine: Machine,
+    asked: Sequence[Sequences] = (),
+) -> Range:
+    """Weights, what moves and its two moments (float32), and what is larger of the two that never stand beside each other:
+    the gradient, with activations and logits of the longest micro-batch; or the answers that guards want at once.
+    """
     adapter, device = resolved.adapter, machine.device
     bytes_each = 4 if device.dtype == "float32" else 2
     moving = _moving(resolved, shape)
@@ -211,9 +248,18 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
     if not isinstance(adapter, LoRA | QLoRA):
         per_token *= FULL_ACTIVATIONS
     process = PROCESS_BYTES if device.kind == "cpu" else 0.6e9
-    expected = process + weights + (4.0 + _moments(resolved)) * moving + biggest * per_token + logits
+    states, learning = _moments(resolved) * moving, 4.0 * moving
+    if machine.parts > 1:
+        gathered = (shape.parameters - shape.linear + 2 * shape.linear / shape.layers) / shape.parameters * weights
+        weights = weights / machine.parts + gathered  # two layers and the tables of tokens are whole at once
+        if isinstance(adapter, Full):
+            states, learning = states / machine.parts, learning / machine.parts
+    learning += biggest * per_token + logits
+    answers, answering = _answering(resolved, asked, shape, bytes_each, layer)
+    expected = process + weights + states + max(learning, answering)
     if not isinstance(adapter, Full):
         expected += 4.0 * moving
+    busiest = f"{answers:,} tokens of guards' answers" if answering > learning else f"{biggest:,} tokens"
     low, high = MEMORY_SPREAD
     return Range(
         expected * low,
@@ -221,8 +267,30 @@ def _memory(resolved: Resolved, train: Sequences, steps: Plan, width: int, shape
         expected * high,
         "bytes",
         f"{shape.parameters / 1e6:.1f} M parameters in {device.dtype}, {moving / 1e6:.2f} M of them or beside them "
-        f"trained, {biggest:,} tokens at once, on {device.kind}",
+        f"trained, {busiest} at once, on {device.kind}"
+        + (f", weights in {machine.parts} parts" if machine.parts > 1 else ""),
     )
+
+
+def _answering(
+    resolved: Resolved, asked: Sequence[Sequences], shape: Shape, bytes_each: int, layer: float
+) -> tuple[int, float]:
+    """Tokens of the largest batch of guards' answers, each as long as it may be, and the bytes that it holds: keys and values,
+    beside them one layer's activations of the prompts and the scores of one token a row.
+    """
+    guards, most, held = resolved.job.guards, 0, 0.0
+    if guards is None:
+        return most, held
+    context = bases.context(resolved.base) - ahead(resolved.adapter)
+    for made in asked:
+        longest = np.minimum(np.sort(made.lengths)[-guards.cases :], context - 1).tolist()
+        for rows in batches(longest, guards.max_tokens, context):
+            prompt = longest[rows[-1]]
+            tokens = len(rows) * (ahead(resolved.adapter) + min(prompt + guards.max_tokens, context))
+            cache = 2 * shape.layers * shape.keys * bytes_each * tokens
+            batch = cache + layer * len(rows) * prompt + 2 * 4 * shape.vocabulary * len(rows)
+            most, held = (tokens, batch) if batch > held else (most, held)
+    return most, held
 
 
 def _at_once(resolved: Resolved, train: Sequences, steps: Plan, width: int, machine: Machine) -> int:
@@ -270,11 +338,24 @@ def disk(resolved: Resolved, train: Sequences) -> Range:
     )
 
 
-def _times(time: Range, factor: float, basis: str) -> Range:
+def costing(time: Range, price: float | None) -> Range:
+    """What the machine costs for that time, at a price an hour."""
+    if price is None:
+        return Range.unknown("USD", "set usd_per_hour under the backend in finetune.toml to know it")
     assert time.low is not None
     assert time.expected is not None
     assert time.high is not None
-    return Range(time.low * factor, time.expected * factor, time.high * factor, "USD", basis)
+    each = price / 3600
+    basis = f"${price:.2f} an hour, as finetune.toml says"
+    return Range(time.low * each, time.expected * each, time.high * each, "USD", basis)
+
+
+def seconds(resolved: Resolved, made: Sequences, examples: Sequence[int], width: int, machine: Machine) -> float:
+    """Of the examples through the model, forward and backward, as the run would lay them out."""
+    whole = Plan(len(made) // width, max(1, len(examples)), 1, 0)
+    sharing = _sharing(resolved, made, whole, width, machine)
+    laid = _laid(made, examples, width, machine.micro_tokens, sharing)
+    return sum(machine.probe.seconds(rows, length + ahead(resolved.adapter), past) for rows, length, past in laid)
 
 
 def _of_memory(machine: Machine) -> tuple[str, ...]:
@@ -295,7 +376,7 @@ def _notes(train: Sequences, width: int, steps: Plan) -> tuple[str, ...]:
 
 
 def shared_by(made: Estimate, processes: int, device: Device) -> Estimate:
-    """The estimate for several processes: at best each step takes that much less, and each process holds all weights."""
+    """The estimate for several processes, of what one of them holds: at best each step takes that much less."""
     if processes == 1:
         return made
     time, memory = made.time, made.memory

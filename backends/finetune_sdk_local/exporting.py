@@ -1,8 +1,9 @@
 """What leaves this machine: a run's adapter as it is, merged into the weights of its base, or that as GGUF; whole or not at all.
 
 Merged are the base's own weights as they are stored: 16 bits for most, never what QLoRA held in 4. Each changed weight is added
-to in float32 and rounded once; all others stay bit for bit. The folder takes its place only once the stored weights have
-been read again and agree with the adapter (`agreement`).
+to in float32 and rounded once; all others stay bit for bit. Rounding to the nearest goes first, and where that loses too much of
+what the adapter does, rounding by chance (`rounding`). The folder takes its place only once the stored weights have been read
+again and agree with the adapter (`agreement`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from finetune_sdk_local import agreement, bases, gguf, ollama, prompts, serving
 from finetune_sdk_local.agreement import Agreement, Golden
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.rendering import Renderer
+from finetune_sdk_local.rounding import ROUNDINGS, Rounding
 from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.tables import adapter_of
 
@@ -140,19 +142,37 @@ def _merged(
     renderer = Renderer(str(about["base"]), tokenizer)
     ends = bases.ends(where)
     asked = agreement.prompts(renderer, [run.dataset("validation"), run.dataset("train")], bases.context(where))
-    merged, layers = _added(where, run.model)
-    size = sum(tensor.numel() * tensor.element_size() for tensor in merged.parameters())
+    files = list(Path(where).glob("model*.safetensors")) or list(Path(where).glob("*.safetensors"))
+    size = sum(file.stat().st_size for file in files)
     _room(to, size)
-    dtype = next(merged.parameters()).dtype
-    _write(merged, tokenizer, ends, folder)
-    del merged
-    golden, base, adapter = _spoken(where, run.model, asked, ends, _float32(device, 4 * size))
-    model = bases.load(str(folder), _float32(device, 4 * size)).eval()
-    found = agreement.measure(
-        golden, base, adapter, agreement.logits(model, golden), roundoff=torch.finfo(dtype).eps / 2, layers=layers
-    )
-    del model
-    _require(found, run)
+    float32 = _float32(device, 4 * size)
+    golden, base, adapter, added = _spoken(where, run.model, asked, ends, float32)
+    tried = list[tuple[str, Agreement]]()
+    for name, rounding in ROUNDINGS.items():
+        merged, layers = _added(where, run.model, rounding())
+        dtype = next(merged.parameters()).dtype
+        _write(merged, tokenizer, ends, folder)
+        del merged
+        model = bases.load(str(folder), float32).eval()
+        found = agreement.measure(
+            golden,
+            base,
+            adapter,
+            agreement.logits(model, golden),
+            added=added,
+            roundoff=torch.finfo(dtype).eps / 2,
+            layers=layers,
+        )
+        del model
+        tried.append((name, found))
+        if found.fault is None or dtype == torch.float32:
+            break
+    _require(tried, run)
+    if len(tried) > 1:
+        notes.append(
+            f"weights are rounded up or down by chance: to the nearest, {tried[0][1].lost:.0%} of what the adapter does would be "
+            f"lost, and {found.lost:.0%} is"
+        )
     if found.flips:
         notes.append(
             f"{len(found.flips)} of {found.prompts} greedy answers change a token, where the adapter held both nearly as likely "
@@ -162,6 +182,7 @@ def _merged(
     said = {
         "merged_into": into,
         "dtype": _name(dtype),
+        "rounding": tried[-1][0],
         "agreement": found.to_dict(),
     }
     if about["adapter"]["kind"] == "qlora":
@@ -191,11 +212,11 @@ def _beside_four_bits(
     with bases.peft_hints_off():
         model = PeftModel.from_pretrained(bases.load(where, device, adapter_of(about["adapter"])), adapter).eval()
     held = agreement.logits(model, golden)
-    beside = agreement.measure(golden, held, held, logits, roundoff=0.0, layers=found.layers)
+    beside = agreement.measure(golden, held, held, logits, added=held, roundoff=0.0, layers=found.layers)
     return {name: getattr(beside, name) for name in ("off", "size", "prompts", "answers", "positions")}
 
 
-def _added(where: str, adapter: Path) -> tuple[Any, int]:
+def _added(where: str, adapter: Path, rounding: Rounding) -> tuple[Any, int]:
     """The base in the dtypes that it is stored in, with the adapter added to its layers; and how many those are."""
     from peft import PeftModel
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -207,9 +228,14 @@ def _added(where: str, adapter: Path) -> tuple[Any, int]:
         where, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
     )
     with bases.peft_hints_off():
-        adapted = PeftModel.from_pretrained(model, adapter)  # the adapter in float32, so each sum is rounded once
-        layers = sum(isinstance(module, BaseTunerLayer) for module in adapted.modules())
-        return adapted.merge_and_unload(), layers
+        adapted = PeftModel.from_pretrained(model, adapter)
+        layers = [module for module in adapted.modules() if isinstance(module, BaseTunerLayer)]
+        for layer in layers:
+            weight = layer.get_base_layer().weight
+            stored, weight.data = weight.dtype, weight.data.float()
+            layer.merge()
+            weight.data = rounding(weight.data, stored)
+        return adapted.unload(), len(layers)
 
 
 def _write(merged: Any, tokenizer: Any, ends: list[int], folder: Path) -> None:
@@ -221,8 +247,8 @@ def _write(merged: Any, tokenizer: Any, ends: list[int], folder: Path) -> None:
 
 def _spoken(
     where: str, adapter: Path, asked: list[tuple[int, ...]], ends: list[int], device: Device
-) -> tuple[list[Golden], list[Any], list[Any]]:
-    """The golden texts, and their logits by the base and by the adapter on it."""
+) -> tuple[list[Golden], list[Any], list[Any], list[Any]]:
+    """The golden texts, and their logits by the base, by the adapter on it, and by both added in float32, before any rounding."""
     from peft import PeftModel
 
     with bases.peft_hints_off():
@@ -230,7 +256,8 @@ def _spoken(
     golden = agreement.answered(model, asked, ends)
     with model.disable_adapter():
         base = agreement.logits(model, golden)
-    return golden, base, agreement.logits(model, golden)
+    adapted = agreement.logits(model, golden)
+    return golden, base, adapted, agreement.logits(model.merge_and_unload(), golden)
 
 
 def _float32(device: Device, needed: int) -> Device:
@@ -239,12 +266,16 @@ def _float32(device: Device, needed: int) -> Device:
     return Device(kind, device.name, "float32", device.memory, device.free)
 
 
-def _require(found: Agreement, run: RunFolder) -> None:
-    if found.fault is not None:
-        raise RunError(
-            f"merged, {run.id} would answer otherwise than its adapter: {found.fault}. Nothing was exported.",
-            cure='export kind="adapter", which is exact',
-        )
+def _require(tried: Sequence[tuple[str, Agreement]], run: RunFolder) -> None:
+    if tried[-1][1].fault is None:
+        return
+    faults = [
+        f"rounded {'to the nearest' if name == 'nearest' else 'by chance'}, {found.fault}" for name, found in tried
+    ]
+    raise RunError(
+        f"merged, {run.id} would answer otherwise than its adapter: {'; '.join(faults)}. Nothing was exported.",
+        cure='export kind="adapter", which is exact',
+    )
 
 
 def _room(to: Path, needed: int) -> None:

@@ -6,13 +6,16 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from finetune_sdk.errors import BackendError
+from finetune_sdk.estimate import Price
 from finetune_sdk.messages import Asked, Conversation, ToolCall
-from finetune_sdk.model import Answer, Origin, Sampling, Token
+from finetune_sdk.model import Answer, Identity, Origin, Sampling, Token
 from finetune_sdk_local import prompts as prompting
 from finetune_sdk_local.loaded import Voice
 from finetune_sdk_local.rendering import Renderer, TemplateError
@@ -30,9 +33,17 @@ class LocalModel:
     """
 
     def __init__(
-        self, name: str, origin: Origin, find: Callable[[], Voice], *, context: int, frozen: bool = True
+        self,
+        name: str,
+        origin: Origin,
+        find: Callable[[], Voice],
+        *,
+        context: int,
+        frozen: bool = True,
+        identity: Identity | None = None,
     ) -> None:
         self.name = name
+        self.identity = identity
         self.origin = origin
         self._find = find
         self._context = context
@@ -42,6 +53,13 @@ class LocalModel:
 
     def __repr__(self) -> str:
         return f"LocalModel({self.name!r})"
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        """Nothing is charged: it is this machine's own time."""
+        return tuple(
+            Price(self.name, kind, 0.0, "1M tokens", date.today(), "this machine") for kind in ("input", "output")
+        )
 
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         return self.answers([asked], sampling)[0]
@@ -89,11 +107,11 @@ class LocalModel:
                 cure="shorten the prompt, show fewer examples, or use a base with a longer context",
             )
         found: dict[int, Answer] = {}
-        for rows in _batches([len(prompt) for prompt in prompts], sampling.max_tokens, self._context):
+        for rows in batches([len(prompt) for prompt in prompts], sampling.max_tokens, self._context):
             heard = {at: hear[row] for at, row in enumerate(rows) if row in hear}
             answers = self._batch(model, renderer, [prompts[row] for row in rows], sampling, heard)
             for row, answer in zip(rows, answers, strict=True):
-                found[row] = _with_calls(answer) if conversations[row].tools else answer
+                found[row] = with_calls(answer) if conversations[row].tools else answer
         return [found[row] for row in range(len(conversations))]
 
     def _batch(
@@ -136,7 +154,7 @@ class LocalModel:
         seconds = time.perf_counter() - started
         out = out if "input_ids" in given else torch.cat((ids, out), dim=1)
         answers = [
-            _answer(tokenizer, new[: speeches[row].wanted] if row in speeches else new, ends, len(prompt), seconds)
+            answer_of(tokenizer, new[: speeches[row].wanted] if row in speeches else new, ends, len(prompt), seconds)
             for row, (new, prompt) in enumerate(zip(out[:, width:].tolist(), prompts, strict=True))
         ]
         return answers if scribe is None else scribe.beside(answers, out)
@@ -234,7 +252,20 @@ def _listening(speeches: Mapping[int, Speech], width: int) -> Any:
     return StoppingCriteriaList([done])
 
 
-def _batches(lengths: list[int], new: int, context: int) -> Iterable[list[int]]:
+@contextmanager
+def answering(model: Any) -> Iterator[Any]:
+    """The generation config of a model in training. It is put back after, however the model was asked: it is published with that."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    kept = inner.generation_config
+    try:
+        yield kept
+    finally:
+        if model is not inner:
+            vars(model).pop("generation_config", None)
+        inner.generation_config = kept
+
+
+def batches(lengths: list[int], new: int, context: int) -> Iterable[list[int]]:
     """Row numbers in batches of like length, in each of which all have room for as many new tokens."""
     batch, room = list[int](), new
     for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
@@ -248,7 +279,7 @@ def _batches(lengths: list[int], new: int, context: int) -> Iterable[list[int]]:
         yield batch
 
 
-def _answer(tokenizer: Any, ids: list[int], ends: list[int], asked: int, seconds: float) -> Answer:
+def answer_of(tokenizer: Any, ids: list[int], ends: list[int], asked: int, seconds: float) -> Answer:
     end = next((at for at, token in enumerate(ids) if token in ends), None)
     text = tokenizer.decode(ids[:end], skip_special_tokens=True)
     return Answer(
@@ -260,7 +291,7 @@ def _answer(tokenizer: Any, ids: list[int], ends: list[int], asked: int, seconds
     )
 
 
-def _with_calls(answer: Answer) -> Answer:
+def with_calls(answer: Answer) -> Answer:
     """The answer with its tool calls as data, where the text holds calls in a form that is known."""
     calls, rest = list[ToolCall](), answer.text
     for found in _CALL.finditer(answer.text):

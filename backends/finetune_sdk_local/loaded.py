@@ -11,44 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from finetune_sdk.errors import RunError
 from finetune_sdk_local import bases
+from finetune_sdk_local.standing import Checkpointed, Standing
 
 if TYPE_CHECKING:
     from finetune_sdk_local.rendering import Renderer
 
 KEPT = 8
-FILES = ("adapter_config.json", "adapter_model.safetensors")
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """An adapter in a folder, as its files were when it was first asked for."""
-
-    folder: Path
-    seal: tuple[tuple[int, int], ...]
-
-    @classmethod
-    def of(cls, folder: Path) -> Standing:
-        """Raises OSError where there is none."""
-        stats = [(folder / name).stat() for name in FILES]
-        return cls(folder, tuple((stat.st_size, stat.st_mtime_ns) for stat in stats))
-
-    def require(self) -> None:
-        """Raises RunError when the files are other ones now: what answered is not what would be loaded."""
-        try:
-            same = Standing.of(self.folder) == self
-        except OSError:
-            same = False
-        if not same:
-            raise RunError(
-                f"the adapter in {self.folder} is not the one that was asked before: its files have changed.",
-                cure="open the model again, to ask the one that is there now",
-            )
+Adapted = Standing | Checkpointed
 
 
 class Turns:
@@ -94,11 +68,11 @@ class LoadedBase:
         self._model: Any = None
         self._adapted: Any = None  # the same model, once adapters stand on it
         self._own: Any = None  # its generation config
-        self._names = OrderedDict[Standing, str]()
+        self._names = OrderedDict[Adapted, str]()
         self._numbers = count(1)
 
     @property
-    def adapters(self) -> tuple[Standing, ...]:
+    def adapters(self) -> tuple[Adapted, ...]:
         """Those in memory, the last one asked at the end."""
         return tuple(self._names)
 
@@ -108,7 +82,7 @@ class LoadedBase:
         return 0 if self._model is None else sum(each.numel() for each in self._model.parameters())
 
     @contextmanager
-    def speaking(self, tokenizer: Any, adapter: Standing | None = None) -> Iterator[Any]:
+    def speaking(self, tokenizer: Any, adapter: Adapted | None = None) -> Iterator[Any]:
         """The model with that adapter alone, or with none, for as long as the block takes."""
         with self._turns:
             if self._model is None:
@@ -126,7 +100,7 @@ class LoadedBase:
                 with self._adapted.disable_adapter():
                     yield self._model
 
-    def _switch_to(self, adapter: Standing) -> None:
+    def _switch_to(self, adapter: Adapted) -> None:
         if adapter not in self._names:
             adapter.require()
             try:
@@ -141,16 +115,11 @@ class LoadedBase:
         while len(self._names) > self._kept:
             self._adapted.delete_adapter(self._names.popitem(last=False)[1])
 
-    def _put(self, adapter: Standing) -> str:
-        from peft import PeftModel
-
+    def _put(self, adapter: Adapted) -> str:
         name = f"stands_{next(self._numbers)}"
         try:
             with bases.one_at_a_time, bases.peft_hints_off():
-                if self._adapted is None:
-                    self._adapted = PeftModel.from_pretrained(self._model, adapter.folder, adapter_name=name)
-                else:
-                    self._adapted.load_adapter(adapter.folder, adapter_name=name)
+                self._adapted = adapter.put(self._model, self._adapted, name)
         except (RuntimeError, ValueError) as fault:
             if "size mismatch" not in str(fault) and "target modules" not in str(fault).lower():
                 raise
@@ -171,7 +140,7 @@ class Voice:
 
     base: LoadedBase
     renderer: Renderer
-    adapter: Standing | None = None
+    adapter: Adapted | None = None
 
     def speaking(self) -> AbstractContextManager[Any]:
         return self.base.speaking(self.renderer.tokenizer, self.adapter)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.functional import cross_entropy, logsigmoid
 
 from finetune_sdk_local.batches import Batch, Past
@@ -103,6 +104,30 @@ def picked_logits(model: Any) -> Logits:
     return lambda batch: parts.logits(parts.hidden(batch), batch)
 
 
+def picked_within(model: Any) -> Logits:
+    """As `picked_logits`, but through the whole model's own pass, with which weights that are spread are gathered."""
+    Parts.of(model)
+    head = (model.get_base_model() if hasattr(model, "get_base_model") else model).get_output_embeddings()
+
+    def logits(batch: Batch) -> Tensor:
+        def pick(module: Any, hidden: tuple[Tensor]) -> tuple[Tensor]:
+            return (hidden[0][:, :-1][batch.trained[:, 1:]],)
+
+        asked = head.register_forward_pre_hook(pick)
+        try:
+            made: Tensor = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits
+        finally:
+            asked.remove()
+        return made
+
+    return logits
+
+
+def is_spread(model: Any) -> bool:
+    """Whether the model's weights are spread over processes, each of which has to take part in each of its passes."""
+    return isinstance(model, FSDPModule)
+
+
 def exact_logits(model: Any, batch: Batch) -> tuple[Logits, bool]:
     """The head at trained positions only, where that is proven on `batch` to be the model's own answer.
 
@@ -110,7 +135,7 @@ def exact_logits(model: Any, batch: Batch) -> tuple[Logits, bool]:
     """
     whole = all_logits(model)
     try:
-        picked = picked_logits(model)
+        picked = picked_within(model) if is_spread(model) else picked_logits(model)
         with torch.no_grad():
             training = model.training
             model.eval()
@@ -207,6 +232,27 @@ def kto(
     gains = torch.where(good, ratios - moved, moved - ratios)
     each = torch.where(good, *weights) * (1 - torch.sigmoid(beta * gains))
     return Sums(each.sum(), len(gains), {"accuracy": float((gains > 0).sum()), "kl": moved * len(gains)})
+
+
+def rft(logits: Logits, batch: Batch, advantages: Tensor, reference: Tensor | None, beta: float) -> Sums:
+    """Group relative policy optimisation (Shao et al. 2024, eq. 3) of answers that this very model has just given.
+
+    Summed over their tokens, as DAPO does (Yu et al. 2025, eq. 8). `advantages` (rows,) say how much better an answer is than
+    the others to its task. With `reference` (tokens,), the log-probabilities of the tokens under the base, `beta` times an
+    estimate of the divergence from it that is never negative (eq. 4 of the former) is added.
+    """
+    losses, rows = token_losses(logits, batch), batch.trained.nonzero()[:, 0]
+    each = -torch.exp(losses.detach() - losses) * advantages[rows].to(losses.dtype)
+    if reference is None:
+        return Sums(each.sum(), batch.tokens, {})
+    away = reference + losses
+    divergence = torch.exp(away) - away - 1
+    return Sums((each + beta * divergence).sum(), batch.tokens, {"kl": float(divergence.detach().sum())})
+
+
+def tempered(logits: Logits, temperature: float) -> Logits:
+    """The logits that answers are drawn by."""
+    return logits if temperature == 1 else lambda batch: logits(batch) / temperature
 
 
 def precision(device: str, dtype: torch.dtype) -> Any:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from finetune_sdk.errors import MissingDependencyError
-from finetune_sdk_local import bases
+from finetune_sdk_local import bases, sharding
 from finetune_sdk_local.options import Optimizer
 
 BETAS, EPS = (0.9, 0.999), 1e-8
@@ -63,7 +63,7 @@ def restore(
     for name, parameter in weights.items():
         own = {key.rpartition(".")[2]: value for key, value in tensors.items() if key.rpartition(".")[0] == name}
         if "exp_avg" in own:
-            moved = {key: value.to(parameter.device) for key, value in own.items() if key != "step"}
+            moved = {key: sharding.like(parameter, value) for key, value in own.items() if key != "step"}
             optimizer.state[parameter] = {"step": own["step"], **moved}
         elif own:
             _restore_8bit(optimizer, parameter, own)

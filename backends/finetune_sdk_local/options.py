@@ -21,7 +21,7 @@ class Options(BaseModel):
     """`base` and `adapter` for jobs that name none; the table of a method, as `sft`, holds hyperparameters that
     jobs leave open.
 
-    `processes` share each step among them. `micro_tokens` go through the model at once; a checkpoint is written every
+    `processes` share each step among them, and with `sharding` the weights too. `micro_tokens` go through the model at once; a checkpoint is written every
     `checkpoint_every` steps; `usd_per_hour` is what the machine costs. `engine`: whether prefixes that examples share pass
     through the model once. `optimizer`, `activation_checkpointing` (layers pass again on the way back) and `offload`
     (activations wait in the machine's memory) spare a card's memory. `trackers` follow each run. At most `keep_adapters` stay
@@ -37,6 +37,7 @@ class Options(BaseModel):
     dtype: Literal["float32", "bfloat16"] | None = None
     threads: PositiveInt | None = None
     processes: PositiveInt = 1
+    sharding: bool = False
     micro_tokens: PositiveInt | None = None
     checkpoint_every: PositiveInt | None = None
     engine: Literal["auto", "shared", "separate"] = "auto"
@@ -52,11 +53,17 @@ class Options(BaseModel):
     dpo: dict[str, Any] = {}
     orpo: dict[str, Any] = {}
     kto: dict[str, Any] = {}
+    rft: dict[str, Any] = {}
 
     @classmethod
     def read(cls, place: Place) -> Options:
         """The options of a place. Raises SettingsError for a name that nothing reads, and for a value of no sense."""
         table = f"[backends.{place.name}]"
+        if place.options.get("engine") == "trl":
+            raise SettingsError(
+                f"{table}: there is no engine that drives trl's trainers: they load pickles to resume, and forget what a run here must not.",
+                cure='take engine = "separate", which takes the same losses and gradients in the plain way: the tests compare them',
+            )
         try:
             options = cls.model_validate(dict(place.options))
         except ValidationError as faults:
@@ -72,7 +79,25 @@ class Options(BaseModel):
                 f'{table}: engine = "shared" keeps the keys and values of prefixes, and activation_checkpointing keeps none.',
                 cure="take one of them out",
             )
+        if options.sharding:
+            options._shard(table)
         return options
+
+    def _shard(self, table: str) -> None:
+        if self.processes == 1:
+            raise SettingsError(
+                f"{table}: sharding spreads the weights over processes, and there is one.",
+                cure="set processes to the number of cards, or take sharding out",
+            )
+        refused = {
+            'engine = "shared"': "all processes have to take the same passes, and prefixes differ from one to the other"
+            if self.engine == "shared"
+            else "",
+            "offload": "it would move gathered weights away too" if self.offload else "",
+        }
+        for name, why in refused.items():
+            if why:
+                raise SettingsError(f"{table}: {name} does not go with sharding: {why}.", cure="take one of them out")
 
     def fit(self, place: str, device: str) -> None:
         """Raises SettingsError for what makes no sense on this device."""

@@ -54,17 +54,13 @@ def tree(sequences: Sequences, examples: Sequence[int], width: int, *, answers: 
     With `answers` a node may hold all tokens that are trained, as is right for a loss that is a sum over tokens. Without, it
     ends before the first of those that count in a row's score: the sides of a pair are looked at together.
     """
-    shared = [_shared(sequences, int(example), width, answers) for example in examples]
-    order = sorted(range(len(shared)), key=lambda at: shared[at].tobytes())
-    ordered = [shared[at] for at in order]
-    common = np.array([0, *map(_common, ordered, ordered[1:])], dtype=np.int64)
-    rows = [tuple(int(examples[at]) * width + side for side in range(width)) for at in order]
-    nodes, leaves = _grown(_Sorted(rows, common, [len(each) for each in ordered]), 0, 0)
-    return Node(_joined(rows), 0, 0, nodes, leaves)
+    ordered = in_order(sequences, examples, width, answers=answers)
+    nodes, leaves = _grown(ordered, 0, 0)
+    return Node(_joined(ordered.rows), 0, 0, nodes, leaves)
 
 
 @dataclass(frozen=True, slots=True)
-class _Sorted:
+class Sorted:
     """Examples in the order of their tokens; each shares `common` tokens with the one before, and its sides share `own`."""
 
     rows: Sequence[tuple[int, ...]]
@@ -74,8 +70,8 @@ class _Sorted:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, part: slice) -> _Sorted:
-        return _Sorted(self.rows[part], self.common[part], self.own[part])
+    def __getitem__(self, part: slice) -> Sorted:
+        return Sorted(self.rows[part], self.common[part], self.own[part])
 
     @property
     def shared(self) -> int:
@@ -83,10 +79,20 @@ class _Sorted:
         return int(self.common[1:].min()) if len(self) > 1 else self.own[0]
 
 
+def in_order(sequences: Sequences, examples: Sequence[int], width: int, *, answers: bool) -> Sorted:
+    """The examples of `width` sequences each, so that those which begin alike are beside each other."""
+    shared = [_shared(sequences, int(example), width, answers) for example in examples]
+    order = sorted(range(len(shared)), key=lambda at: shared[at].tobytes())
+    ordered = [shared[at] for at in order]
+    common = np.array([0, *map(_common, ordered, ordered[1:])], dtype=np.int64)
+    rows = [tuple(int(examples[at]) * width + side for side in range(width)) for at in order]
+    return Sorted(rows, common, [len(each) for each in ordered])
+
+
 Below = tuple[tuple[Node, ...], tuple[Leaf, ...]]
 
 
-def _grown(examples: _Sorted, start: int, depth: int) -> Below:
+def _grown(examples: Sorted, start: int, depth: int) -> Below:
     """What stands below `start`."""
     end, rows = examples.shared, _joined(examples.rows)
     if depth == DEEPEST:
@@ -96,7 +102,7 @@ def _grown(examples: _Sorted, start: int, depth: int) -> Below:
     return _branches(examples, end, start, depth + 1)
 
 
-def _branches(examples: _Sorted, end: int, start: int, depth: int) -> Below:
+def _branches(examples: Sorted, end: int, start: int, depth: int) -> Below:
     """Examples that share no more than `end` tokens go apart; each group of those that share more grows on."""
     if len(examples) == 1:
         return (), (Leaf(examples.rows[0], start),)

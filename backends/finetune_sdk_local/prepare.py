@@ -10,7 +10,7 @@ import numpy as np
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError
-from finetune_sdk.job import KTO, ORPO, SFT, Adapter, Method, Pretraining
+from finetune_sdk.job import KTO, ORPO, RFT, SFT, Adapter, Method, Pretraining
 from finetune_sdk_local import activations, bases, ratings, texts
 from finetune_sdk_local.batches import Plan, plan
 from finetune_sdk_local.devices import Device, pick
@@ -18,6 +18,7 @@ from finetune_sdk_local.options import Optimizer
 from finetune_sdk_local.prefixes import Engine
 from finetune_sdk_local.processes import Processes
 from finetune_sdk_local.ratings import Rated
+from finetune_sdk_local.reinforcement import Reinforcement
 from finetune_sdk_local.rendering import Renderer
 from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.tables import adapter_of, method_of
@@ -40,6 +41,7 @@ class RunJob:
     checkpoint_every: int | None
     engine: Engine
     processes: int
+    sharding: bool
     optimizer: Optimizer
     activation_checkpointing: bool
     offload: bool
@@ -52,7 +54,7 @@ class RunJob:
         return cls(
             base=table["base"],
             where=bases.pinned(table["base"], own["weights"]),
-            method=method_of(table["method"]),
+            method=method_of(table["method"], machine.get("homes")),
             adapter=adapter_of(table["adapter"]),
             seed=table["seed"],
             device=pick(own["device"], own["dtype"]),
@@ -61,6 +63,7 @@ class RunJob:
             checkpoint_every=machine["checkpoint_every"],
             engine=machine.get("engine", "separate"),
             processes=machine.get("processes", 1),
+            sharding=machine.get("sharding", False),
             optimizer=own.get("optimizer", "adamw"),
             activation_checkpointing=machine.get("activation_checkpointing", False),
             offload=machine.get("offload", False),
@@ -83,12 +86,21 @@ def width(method: Method) -> int:
 
 
 def sequences(base: str, tokenizer: Any, dataset: Dataset, method: Method, max_length: int) -> Sequences:
-    """A dataset as this method sees it. Texts need no chat template, all else does."""
+    """A dataset as this method sees it: of RFT's tasks, the prompts. Texts need no chat template, all else does."""
     if isinstance(method, Pretraining):
         return texts.tokenise(tokenizer, dataset, max_length)
+    if isinstance(method, RFT):
+        return tokenise(
+            Renderer(base, tokenizer), dataset, max(1, max_length - (method.max_tokens or 0)), dataset.where
+        )
     everything = isinstance(method, SFT) and method.loss_on == "all"
     made = tokenise(Renderer(base, tokenizer), dataset, max_length, dataset.where, everything=everything)
     return _chosen_learnt(made) if isinstance(method, ORPO) and method.loss_on == "all" else made
+
+
+def as_learnt(general: Dataset) -> Method:
+    """How examples that are only looked at would be learnt: answers of chats, all of texts."""
+    return Pretraining() if general.kind == "text" else SFT()
 
 
 def _chosen_learnt(pairs: Sequences) -> Sequences:
@@ -106,6 +118,10 @@ def data(run: RunFolder, job: RunJob) -> Data:
         if dataset is None:
             continue
         made = sequences(job.base, tokenizer, dataset, job.method, job.max_length)
+        if isinstance(job.method, RFT):
+            _with_room(dataset, made, job.method)
+            sides[side] = made
+            continue
         untrained = untrained_rows(made, job.width)
         if untrained:
             raise DatasetError(
@@ -116,7 +132,18 @@ def data(run: RunFolder, job: RunJob) -> Data:
         sides[side] = made
         if isinstance(job.method, KTO):
             rated[side] = _rated(dataset, made, job, side)
-    return Data(sides["train"], sides.get("validation"), job.width, rated)
+    answers = job.method.max_tokens or 0 if isinstance(job.method, RFT) else 0
+    return Data(sides["train"], sides.get("validation"), job.width, rated, answers)
+
+
+def _with_room(dataset: Dataset, made: Sequences, method: RFT) -> None:
+    cramped = made.cut.nonzero()[0]
+    if len(cramped):
+        raise DatasetError(
+            f"{dataset.where(int(cramped[0]))}: the prompt leaves no room for an answer of {method.max_tokens} tokens "
+            f"within {method.max_length} ({len(cramped)} such rows).",
+            cure="raise max_length, lower max_tokens, or remove the row",
+        )
 
 
 def _rated(dataset: Dataset, made: Sequences, job: RunJob, side: str) -> Rated:
@@ -156,7 +183,17 @@ def training(
         pad = 0  # it is masked, so any token that the base knows will do
     if job.activation_checkpointing:
         activations.recompute(model)
-    return Training(
+    kind: type[Training] = Training
+    more = dict[str, Any]()
+    if isinstance(method, RFT):
+        given = {side: run.dataset(side) for side in ("train", "validation")}
+        kind = Reinforcement
+        more = {
+            "tasks": {side: dataset for side, dataset in given.items() if dataset is not None},
+            "tokenizer": tokenizer,
+            "ends": bases.ends(job.where),
+        }
+    return kind(
         model=model,
         data=data,
         plan=taken,
@@ -176,4 +213,5 @@ def training(
         report=run.append if processes.first else lambda kind, message, figures: None,
         stop=stop,
         processes=processes,
+        **more,
     )

@@ -23,14 +23,15 @@ class Progress:
     seconds: float = 0.0
     best_step: int | None = None
     best_loss: float = math.inf
-    best_score: float = 0.0
+    best_score: float = -math.inf
     start_loss: float = math.inf
     diverging: int = 0
     waited: int = 0
 
     def best(self, figures: Mapping[str, float]) -> bool:
-        """Takes a validation: whether it is the best so far, by its score where it has one, then by its loss."""
-        score, loss = figures.get("validation_score", 0.0), figures["validation_loss"]
+        """Takes a validation: whether it is the best so far, by its score or reward where it has one, then by its loss."""
+        score = figures.get("validation_score", figures.get("validation_reward", 0.0))
+        loss = figures.get("validation_loss", 0.0)
         if (score, -loss) > (self.best_score, -self.best_loss):
             self.best_score, self.best_loss = score, loss
             self.best_step, self.waited = self.step, 0

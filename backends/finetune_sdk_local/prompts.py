@@ -28,8 +28,14 @@ def without(model: Any) -> AbstractContextManager[Any]:
     return context
 
 
-def adapt(model: Any, adapter: PromptTuning | PrefixTuning, base: str) -> Any:
-    """The frozen model with tokens before it, drawn by torch's own random state."""
+def bare(model: Any) -> AbstractContextManager[Any]:
+    """The base, as it is without the adapter that stands on it."""
+    context: AbstractContextManager[Any] = model.disable_adapter()
+    return context
+
+
+def adapt(model: Any, adapter: PromptTuning | PrefixTuning, base: str, name: str) -> Any:
+    """The frozen model with tokens before it, an adapter of this name, drawn by torch's own random state."""
     from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
     common: dict[str, Any] = {
@@ -38,8 +44,8 @@ def adapt(model: Any, adapter: PromptTuning | PrefixTuning, base: str) -> Any:
         "base_model_name_or_path": base,
     }
     if isinstance(adapter, PromptTuning):
-        return get_peft_model(model, PromptTuningConfig(prompt_tuning_init="SAMPLE_VOCAB", **common))
-    adapted = get_peft_model(model, PrefixTuningConfig(**common))
+        return get_peft_model(model, PromptTuningConfig(prompt_tuning_init="SAMPLE_VOCAB", **common), name)
+    adapted = get_peft_model(model, PrefixTuningConfig(**common), name)
     _begin_with_words(adapted, adapter.tokens)
     return adapted
 

@@ -6,6 +6,7 @@ import json
 import platform
 import shutil
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -61,11 +62,11 @@ def write_manifest(run: RunFolder, job: RunJob) -> None:
         file.write(json.dumps(manifest, indent=1).encode())
 
 
-def model(run: RunFolder, job: RunJob, trained: Any) -> None:
-    """Writes the model's folder, whole or not at all."""
+def model(run: RunFolder, job: RunJob, trained: Any, weights: Mapping[str, Any] | None = None) -> None:
+    """Writes the model's folder, whole or not at all: with `weights` in place of the model's own."""
     part = run.path / ".model.part"
     shutil.rmtree(part, ignore_errors=True)
-    trained.save_pretrained(part)
+    trained.save_pretrained(part, state_dict=weights)
     (part / "README.md").unlink(missing_ok=True)  # peft's unfilled model card
     bases.tokenizer(job.where).save_pretrained(part)
     (part / "finetune.json").write_text(

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from finetune_sdk.errors import JobError
+from finetune_sdk.evaluation.evaluators.tables import evaluator_of
 from finetune_sdk.job import (
     DPO,
     KTO,
     ORPO,
+    RFT,
     SFT,
     Adapter,
     Full,
@@ -22,15 +24,23 @@ from finetune_sdk.job import (
 )
 
 T = TypeVar("T")
-METHODS: Mapping[str, type[Method]] = {"sft": SFT, "pretraining": Pretraining, "dpo": DPO, "orpo": ORPO, "kto": KTO}
+METHODS: Mapping[str, type[Method]] = {
+    "sft": SFT, "pretraining": Pretraining, "dpo": DPO, "orpo": ORPO, "kto": KTO, "rft": RFT
+}  # fmt: skip
 ADAPTERS: Mapping[str, type[Adapter]] = {
     "lora": LoRA, "qlora": QLoRA, "full": Full, "prompt_tuning": PromptTuning, "prefix_tuning": PrefixTuning
 }  # fmt: skip
 
 
-def method_of(table: Mapping[str, Any]) -> Method:
-    """The method that a plain table describes. Raises JobError for a word that it does not have."""
-    return _read(METHODS, table, "method")
+def method_of(table: Mapping[str, Any], homes: Mapping[str, Mapping[str, str]] | None = None) -> Method:
+    """The method that a plain table describes; `homes` has those of graders that are not the SDK's.
+
+    Raises JobError for a word that it does not have.
+    """
+    graders = table.get("graders")
+    if graders is None:
+        return _read(METHODS, table, "method")
+    return _read(METHODS, {**table, "graders": tuple(evaluator_of(each, homes) for each in graders)}, "method")
 
 
 def adapter_of(table: Mapping[str, Any]) -> Adapter:

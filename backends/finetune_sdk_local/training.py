@@ -19,17 +19,19 @@ import torch
 from torch import Tensor
 
 from finetune_sdk.errors import BackendError
-from finetune_sdk.job import DPO, KTO, ORPO, Method
+from finetune_sdk.job import DPO, KTO, ORPO, RFT, Method
 from finetune_sdk_local import (
     activations,
     bases,
     checkpoints,
+    dealing,
     engines,
     objectives,
     optimizers,
     prefixes,
     prompts,
     randomness,
+    sharding,
 )
 from finetune_sdk_local.batches import Batch, Plan, batch
 from finetune_sdk_local.checkpoints import Saved
@@ -55,19 +57,21 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
 class Data:
     """Sequences to learn from and, if there are any, to validate on; `width` of them make one example (a pair has 2).
 
-    `rated` has the ratings of a side where the method learns from them.
+    `rated` has the ratings of a side where the method learns from them. Where sequences are prompts to be answered, answers
+    have room for `answers` tokens.
     """
 
     train: Sequences
     validation: Sequences | None
     width: int
     rated: Mapping[str, Rated] = field(default_factory=dict)
+    answers: int = 0
 
     @property
     def longest(self) -> int:
         """Tokens of the longest sequence that passes through the model."""
         made = (self.train, *(rated.mismatched for rated in self.rated.values()))
-        return max(int(sequences.lengths.max()) for sequences in made)
+        return max(int(sequences.lengths.max()) for sequences in made) + self.answers
 
     def of(self, sequences: Sequences, examples: Sequence[int]) -> list[int]:
         return [example * self.width + side for example in examples for side in range(self.width)]
@@ -147,7 +151,8 @@ class Training:
         before = randomness.state(self.device)
         longest = self.data.train.lengths.reshape(-1, self.data.width).max(1)
         by_length = np.argsort(-longest, kind="stable")
-        self._choose_engine(int(by_length[-1]))
+        steps = [self.plan.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, self.plan.steps))]
+        self._choose_engine(self.data.train, int(by_length[-1]), steps)
         if isinstance(self.method, DPO | KTO):
             self._within_memory(self._score_reference)
         self._within_memory(lambda: self._backward(by_length[: self.plan.batch_size].tolist()))
@@ -160,8 +165,8 @@ class Training:
         while True:
             with suppress(torch.cuda.OutOfMemoryError):
                 return attempt()
-            if self.processes.count > 1:
-                raise _too_big_together(self.micro_tokens)
+            if self.processes.sharding:
+                raise _too_big_in_one(self.micro_tokens)
             self.optimizer.zero_grad(set_to_none=True)
             if self.micro_tokens <= longest * self.data.width:
                 raise _too_big(longest)
@@ -170,16 +175,19 @@ class Training:
             torch.cuda.empty_cache()
 
     def _setting(self) -> engines.Setting:
-        answers = not isinstance(self.method, DPO | ORPO | KTO)
+        answers = not isinstance(self.method, DPO | ORPO | KTO | RFT)
         return engines.Setting(self.model, self.data.width, self.pad, self.device, answers)
 
-    def _choose_engine(self, shortest: int) -> None:
-        train = self.data.train
-        block = batch(train, self.data.of(train, [shortest]), self.pad, self.device.kind)
+    def _choose_engine(self, sequences: Sequences, shortest: int, steps: Sequence[Sequence[int]]) -> None:
+        """Takes the engine for steps like these, tried on the shortest example."""
+        block = batch(sequences, self.data.of(sequences, [shortest]), self.pad, self.device.kind)
         logits, picks = objectives.exact_logits(self.model, block)
         separate = engines.Separate(logits, self._setting())
-        steps = [self.plan.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, self.plan.steps))]
-        choice = engines.chosen(self.options.engine, self._setting(), separate, picks, train, steps)
+        plain = sharding.InStep(separate, self.processes) if self.processes.sharding else separate
+        choice = engines.chosen(self.options.engine, self._setting(), plain, picks, sequences, steps)
+        apart = self.processes.any(choice.engine is plain)  # how examples are dealt hangs on it
+        if apart and choice.engine is not plain:
+            choice = engines.Choice(plain, "each sequence by itself: another process cannot share prefixes")
         self.engine = choice.engine
         self.report("message", f"engine: {choice.why}", {})
 
@@ -228,10 +236,22 @@ class Training:
 
     def _each(self, sequences: Sequences, examples: Sequence[int], visit: engines.Visit) -> None:
         """This process's share of the examples through the model."""
-        longest = sequences.lengths.reshape(-1, self.data.width).max(1)
-        mine = self.processes.share(longest, examples)
-        if mine:
-            self.engine.each(sequences, mine, self.micro_tokens, visit)
+        width, count = self.data.width, self.processes.count
+        if count > 1 and isinstance(self.engine, engines.Shared):
+            answers = self.engine.setting.answers
+            mine = dealing.by_prefix(sequences, examples, width, count, answers=answers)[self.processes.rank]
+        else:
+            mine = self.processes.share(sequences.lengths.reshape(-1, width).max(1), examples)
+        self._through(sequences, mine, visit)
+
+    def _through(self, sequences: Sequences, mine: Sequence[int], visit: engines.Visit) -> None:
+        """What is this process's own through the model; a process that has nothing waits for the others."""
+
+        def work() -> None:
+            if mine or self.processes.sharding:
+                self.engine.each(sequences, mine, self.micro_tokens, visit)
+
+        self.processes.try_alone(work)
 
     def _count(self, sequences: Sequences, examples: Sequence[int]) -> int:
         """What a loss is divided by: trained tokens, or pairs, or rated answers."""
@@ -262,16 +282,20 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         figures = self._within_memory(lambda: self._backward(examples))
-        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.options.max_gradient_norm))
+        norm = sharding.norm(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.options.max_gradient_norm))
         if not math.isfinite(figures["loss"]) or not math.isfinite(norm):
             raise diverged(f"the loss of step {step + 1} is {figures['loss']} (gradient norm {norm})")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        rows = self.data.of(self.data.train, examples)
-        tokens = int(self.data.train.lengths[rows].sum())
+        tokens, trained = self._learnt(examples)
         self.progress.tokens += tokens
-        self.progress.trained_tokens += int(self.data.train.trained_counts[rows].sum())
+        self.progress.trained_tokens += trained
         return {**figures, "learning_rate": rate, "gradient_norm": norm, "step_tokens": tokens}
+
+    def _learnt(self, examples: Sequence[int]) -> tuple[int, int]:
+        """How many tokens the step's sequences have, and how many of them it learnt."""
+        rows = self.data.of(self.data.train, examples)
+        return int(self.data.train.lengths[rows].sum()), int(self.data.train.trained_counts[rows].sum())
 
     def _report_step(self, figures: dict[str, float], seconds: float) -> None:
         tokens = figures.pop("step_tokens")
@@ -296,38 +320,42 @@ class Training:
         return self.progress.step % every == 0 or self.progress.step == self.plan.steps
 
     def _validate(self) -> bool:
-        """Takes the validation loss; whether it is the best so far. The base's own (step 0) never counts as best."""
+        """Looks at held-out examples; whether the model is the best so far. The base itself (step 0) never counts as best."""
+        self.model.eval()
+        with torch.no_grad():
+            figures = self._held_out()
+        before = randomness.state(self.device)
+        figures |= self.processes.all(self.processes.try_alone(lambda: dict(self.watch(self.micro_tokens))))[0]
+        randomness.restore(before, self.device)
+        self.model.train()
+        loss = figures.get("validation_loss")
+        if loss is not None and not math.isfinite(loss):
+            raise diverged(f"the validation loss after step {self.progress.step} is {loss}")
+        self.report("metrics", "", {"step": self.progress.step, "steps": self.plan.steps, **figures})
+        if self.progress.step == 0:
+            self.progress.start_loss = math.inf if loss is None else loss
+            return False
+        if loss is not None and "validation_score" not in figures:
+            astray = self.progress.astray(loss)
+            if astray is not None:
+                self.report("message", f"warning: {astray}", {})
+        return self.progress.best(figures)
+
+    def _held_out(self) -> dict[str, float]:
+        """The loss on the validation data, and the method's other figures there."""
         sequences = self.data.validation
         assert sequences is not None
         examples = list(range(len(sequences) // self.data.width))
         totals, count = dict[str, float](), self._count(sequences, examples)
         size = (self.method.batch_size if isinstance(self.method, KTO) else None) or len(examples)
-        self.model.eval()
-        with torch.no_grad():
-            for part in in_order(len(examples), size):
-                whole = self._of_all("validation", part.tolist())
+        for part in in_order(len(examples), size):
+            whole = self._of_all("validation", part.tolist())
 
-                def look(logits: Logits, block: Batch, rows: Sequence[int], whole: float = whole) -> None:
-                    _add(totals, self._sums(logits, block, rows, "validation", whole))
+            def look(logits: Logits, block: Batch, rows: Sequence[int], whole: float = whole) -> None:
+                _add(totals, self._sums(logits, block, rows, "validation", whole))
 
-                self._each(sequences, part.tolist(), look)
-        summed = self.processes.totals(totals)
-        before = randomness.state(self.device)
-        seen = self.processes.all(dict(self.watch(self.micro_tokens)))[0]
-        randomness.restore(before, self.device)
-        self.model.train()
-        figures = {**{f"validation_{name}": total / count for name, total in summed.items()}, **seen}
-        if not math.isfinite(figures["validation_loss"]):
-            raise diverged(f"the validation loss after step {self.progress.step} is {figures['validation_loss']}")
-        self.report("metrics", "", {"step": self.progress.step, "steps": self.plan.steps, **figures})
-        if self.progress.step == 0:
-            self.progress.start_loss = figures["validation_loss"]
-            return False
-        if "validation_score" not in figures:
-            astray = self.progress.astray(figures["validation_loss"])
-            if astray is not None:
-                self.report("message", f"warning: {astray}", {})
-        return self.progress.best(figures)
+            self._each(sequences, part.tolist(), look)
+        return {f"validation_{name}": total / count for name, total in self.processes.totals(totals).items()}
 
     def _should_stop_early(self) -> bool:
         patience = self.method.early_stopping
@@ -354,13 +382,14 @@ class Training:
 
     def _save(self) -> None:
         random = randomness.joined(self.processes.all(randomness.state(self.device)))
+        weights = sharding.gathered(self.weights, self.processes)
+        moments = sharding.gathered(optimizers.state(self.optimizer, self.weights), self.processes)
         if not self.processes.first:
             return
-        moments = optimizers.state(self.optimizer, self.weights)
         saved = checkpoints.save(
             self.folder / "checkpoints",
             self.progress.step,
-            {"weights": self.weights, "optimizer": moments, "random": random},
+            {"weights": weights, "optimizer": moments, "random": random},
             {"progress": vars(self.progress), "micro_tokens": self.micro_tokens, "token": self.token},
         )
         checkpoints.prune(saved.folder.parent, self.options.keep_checkpoints, self.progress.best_step)
@@ -383,14 +412,7 @@ def _add(totals: dict[str, float], sums: Sums) -> None:
 
 def load_weights(weights: Mapping[str, torch.nn.Parameter], saved: Saved) -> None:
     """Puts a checkpoint's weights into the model. Raises BackendError when they are another model's."""
-    tensors = saved.tensors("weights")
-    if tensors.keys() != weights.keys():
-        raise _anothers(saved, "its weights have other names")
-    if any(tensors[name].shape != parameter.shape for name, parameter in weights.items()):
-        raise _anothers(saved, "its weights have other shapes")
-    with torch.no_grad():
-        for name, parameter in weights.items():
-            parameter.copy_(tensors[name])
+    bases.put_in(weights, saved.tensors("weights"), saved.folder, sharding.like)
 
 
 def _anothers(saved: Saved, why: str) -> BackendError:
@@ -400,10 +422,10 @@ def _anothers(saved: Saved, why: str) -> BackendError:
     )
 
 
-def _too_big_together(tokens: int) -> BackendError:
+def _too_big_in_one(tokens: int) -> BackendError:
     return BackendError(
         f"a process of the run ran out of memory on {tokens} tokens at once.",
-        cure="set a smaller micro_tokens under [backends.local]: several processes do not try by themselves what fits",
+        cure="set a smaller micro_tokens under [backends.local]: with sharding, processes do not try by themselves what fits",
     )
 
 

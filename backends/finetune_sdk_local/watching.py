@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.evaluation.evaluators import Case, Evaluator
-from finetune_sdk.guards import Guards, evaluator_of
-from finetune_sdk.job import SFT, Method, Pretraining
-from finetune_sdk.messages import ChatExample
-from finetune_sdk.model import Answer, Origin, Sampling
-from finetune_sdk_local import bases, engines, objectives
+from finetune_sdk.evaluation.evaluators.tables import evaluator_of
+from finetune_sdk.evaluation.statistics import mcnemar_exact
+from finetune_sdk.guards import Guards
+from finetune_sdk.job import Job
+from finetune_sdk.messages import ChatExample, Example, PreferenceExample, RatedExample
+from finetune_sdk_local import bases, engines, objectives, questions
 from finetune_sdk_local.batches import Batch, batch
-from finetune_sdk_local.generation import LocalModel
-from finetune_sdk_local.loaded import LoadedBase, Voice
 from finetune_sdk_local.memorised import Known
 from finetune_sdk_local.objectives import Logits
-from finetune_sdk_local.prepare import RunJob, sequences
-from finetune_sdk_local.rendering import Renderer
+from finetune_sdk_local.prepare import RunJob, as_learnt, sequences, untrained_rows
+from finetune_sdk_local.questions import Questions, passes
 from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.tokenising import Sequences
 
 FORGOTTEN = 0.1
 """Nats a token: a tenth more perplexity on general examples than before."""
+CHANCE = 0.01
+"""How likely chance alone may be to take as many general answers as were lost: less than 5%, since each validation asks anew."""
+FEWEST = next(lost for lost in range(1, 100) if mcnemar_exact(lost, 0) < CHANCE)
+"""General answers that must be lost, and none won, before that is said."""
 BY_HEART = 0.05
 """Share of answers to prompts that were not trained on."""
 
@@ -35,41 +37,48 @@ Look = Callable[[int], Mapping[str, float]]
 """What is seen of the model as it stands, with so many tokens passing at once."""
 
 
-def cases(validation: Dataset, most: int, seed: int) -> list[Case]:
-    """At most so many held-out prompts with their expected answers, drawn by the seed."""
-    found = list[Case]()
-    for index in np.random.default_rng([seed, len(validation)]).permutation(len(validation)).tolist():
-        example = validation[index]
-        if isinstance(example, ChatExample) and example.prompt.messages:
-            found.append(Case(index, example.prompt, example.answer, validation.where(index), ""))
-        if len(found) == most:
-            break
-    return sorted(found, key=lambda case: case.index)
-
-
-def findings(guards: Guards, validation: Dataset, seed: int) -> Iterator[Finding]:
-    """An error where nothing can be asked, a warning where expected answers do not pass the evaluators themselves.
+def findings(guards: Guards, job: Job, general: Sequences | None) -> Iterator[Finding]:
+    """What is wrong with what the guards of a job would look at. `general` are its general examples as they are seen.
 
     Raises EvaluationError for a case that an evaluator cannot judge.
     """
-    asked = cases(validation, guards.cases, seed) if guards.answers else []
-    if guards.answers and not asked:
+    if guards.answers and job.validation is not None:
+        asked = questions.cases(job.validation, guards.cases, job.seed)
+        yield from questions.findings("best_by", guards.best_by, job.validation, asked)
+    if guards.forgetting is None or general is None:
+        return
+    yield from _of_general(guards.forgetting, job.train, general)
+    if guards.forgetting_by:
+        asked = questions.cases(guards.forgetting, guards.cases, job.seed)
+        yield from questions.findings("forgetting_by", guards.forgetting_by, guards.forgetting, asked)
+        if 0 < len(asked) < FEWEST:
+            yield Finding(
+                "job",
+                "warning",
+                f"of {len(asked)} general cases too few can be lost to tell that from chance: `forgetting_by` will never warn.",
+                f"give at least {FEWEST}; 100 tell more",
+            )
+
+
+def _of_general(general: Dataset, train: Dataset, seen: Sequences) -> Iterator[Finding]:
+    nothing = untrained_rows(seen, 1)
+    if nothing:
         yield Finding(
-            "job", "error", f"{validation.name} has no prompts to ask.", "give chats whose last turn answers one"
+            "job",
+            "error",
+            f"{general.where(nothing[0])}: nothing of this general example is left within max_length to look at "
+            f"({len(nothing)} such {'row' if len(nothing) == 1 else 'rows'}).",
+            "raise max_length, or remove the rows",
         )
-    expected = [(case, Answer(case.expected.text, case.expected.tool_calls)) for case in asked if case.expected]
-    failed = [case for case, answer in expected if not _passes(guards.best_by, case, answer)]
-    if failed:
+    learnt = set(train.hashes())
+    both = sum(content in learnt for content in general.hashes())
+    if both:
         yield Finding(
             "job",
             "warning",
-            f"{len(failed)} of {len(asked)} expected answers do not pass best_by themselves ({failed[0].where}).",
-            "mend the evaluators or the rows: no model can score there",
+            f"{both} of {len(general)} general examples are also trained: what is seen of forgetting would flatter.",
+            "keep general examples back for the guard: Dataset.split one file of them before you mix the rest in",
         )
-
-
-def _passes(evaluators: Sequence[Evaluator], case: Case, answer: Answer) -> bool:
-    return all(evaluator.judge(case, answer).passed for evaluator in evaluators)
 
 
 class Watch:
@@ -82,35 +91,36 @@ class Watch:
         tokenizer = bases.tokenizer(job.where)
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self._looks = list[Look]()
-        if "cases" in self._table:
-            self._prepare_asking(tokenizer)
+        if "best_by" in self._table or "memorisation" in self._table:
+            self._prepare_asking()
         general = run.dataset("forgetting")
         if general is not None:
-            how: Method = Pretraining() if general.kind == "text" else SFT()
-            self._general = sequences(job.base, tokenizer, general, how, job.max_length)
-            if self._general.trained_counts.any():  # else there is nothing to take a loss of within max_length
-                self._looks.append(self._forgetting)
+            self._general = sequences(job.base, tokenizer, general, as_learnt(general), job.max_length)
+            self._looks.append(self._forgetting)
+            if "forgetting_by" in self._table:
+                self._general_questions = self._questions(general)
+                self._general_evaluators = self._made("forgetting_by")
+                self._looks.append(self._general_answers)
 
-    def _prepare_asking(self, tokenizer: Any) -> None:
+    def _prepare_asking(self) -> None:
         validation = self._run.dataset("validation")
         assert validation is not None
-        self._cases = cases(validation, self._table["cases"], self._job.seed)
-        self._evaluators = [evaluator_of(table) for table in self._table.get("best_by", ())]
+        self._validation_questions = self._questions(validation)
+        self._evaluators = self._made("best_by")
         self._known: Known | None = None
         if self._table.get("memorisation"):
             train = self._run.dataset("train")
             assert train is not None
             self._known = Known(_said(example) for example in train)
-        renderer = Renderer(self._job.base, tokenizer)
-        self._asked = LocalModel(
-            "the model in training",
-            Origin("local", self._job.base),
-            lambda: Voice(LoadedBase(lambda: self._model), renderer),
-            context=bases.context(self._job.where),
-            frozen=False,
-        )
-        self._at_once = len(self._cases)
         self._looks.append(self._answers)
+
+    def _questions(self, dataset: Dataset) -> Questions:
+        asked = questions.cases(dataset, self._table["cases"], self._job.seed)
+        return Questions(asked, self._job, self._model, self._table["max_tokens"])
+
+    def _made(self, name: str) -> list[Evaluator]:
+        homes = self._job.table["machine"].get("homes")
+        return [evaluator_of(table, homes) for table in self._table.get(name, ())]
 
     def __call__(self, micro_tokens: int) -> dict[str, float]:
         seen = dict[str, float]()
@@ -119,11 +129,10 @@ class Watch:
         return seen
 
     def _answers(self, micro_tokens: int) -> dict[str, float]:
-        answers = self._ask()
-        pairs = list(zip(self._cases, answers, strict=True))
+        pairs = self._validation_questions.ask()
         seen = dict[str, float]()
         if self._evaluators:
-            passed = sum(_passes(self._evaluators, case, answer) for case, answer in pairs)
+            passed = sum(passes(self._evaluators, case, answer) for case, answer in pairs)
             seen["validation_score"] = passed / len(pairs)
         if self._known is not None:
             again = sum(self._known.by_heart(answer.text, _besides(case)) for case, answer in pairs)
@@ -135,24 +144,6 @@ class Watch:
                     f"for word (more than {BY_HEART:.0%}): train fewer epochs, or remove rows that repeat",
                 )
         return seen
-
-    def _ask(self) -> list[Answer]:
-        """Fewer at once when memory runs out; an answer does not hang on the others."""
-        sampling, prompts = Sampling(max_tokens=self._table["max_tokens"]), [case.prompt for case in self._cases]
-        device = self._job.device
-        with (
-            _answering(self._model),
-            objectives.precision(device.kind, device.torch_dtype),
-        ):
-            while True:
-                try:
-                    starts = range(0, len(prompts), self._at_once)
-                    return [a for at in starts for a in self._asked.answers(prompts[at : at + self._at_once], sampling)]
-                except torch.cuda.OutOfMemoryError:
-                    if self._at_once == 1:
-                        raise
-                    self._at_once = (self._at_once + 1) // 2
-                    torch.cuda.empty_cache()
 
     def _forgetting(self, micro_tokens: int) -> dict[str, float]:
         total, device, pad = 0.0, self._job.device, self._pad
@@ -177,6 +168,31 @@ class Watch:
             )
         return {"forgetting_loss": loss}
 
+    def _general_answers(self, micro_tokens: int) -> dict[str, float]:
+        pairs = self._general_questions.ask()
+        passed = {case.index for case, answer in pairs if passes(self._general_evaluators, case, answer)}
+        before = self._passed_before(passed, len(pairs))
+        lost, won = len(before - passed), len(passed - before)
+        chance = mcnemar_exact(lost, won)
+        if lost > won and chance < CHANCE:
+            self._warn(
+                "forgetting_score",
+                f"{len(passed)} of {len(pairs)} answers to general examples pass, and {len(before)} did before: {lost} are lost and "
+                f"{won} won, which chance alone would do with p = {chance:.1g} (McNemar's exact test). The model forgets. Lower the "
+                "learning rate, train fewer epochs, or mix general rows in with Dataset.mix",
+            )
+        return {"forgetting_score": len(passed) / len(pairs)}
+
+    def _passed_before(self, passed: set[int], asked: int) -> set[int]:
+        """The general cases that passed at the first validation, in this session or an earlier one."""
+        for event in self._run.events():
+            if "forgetting_passed" in event.data:
+                return set(event.data["forgetting_passed"])
+        few = f"; a fall could not be told from chance, for which {FEWEST} must pass" if len(passed) < FEWEST else ""
+        said = f"{len(passed)} of {asked} answers to general examples pass before the first step{few}"
+        self._run.append("message", said, {"forgetting_passed": sorted(passed)})
+        return passed
+
     def _before(self, name: str, otherwise: float = 0.0) -> float:
         """The figure of the base, which the first validation took, in this session or an earlier one."""
         for event in self._run.events():
@@ -190,24 +206,16 @@ class Watch:
             self._run.append("message", f"warning: {message}", {"warning": what})
 
 
-def _said(example: Any) -> str:
-    return (
-        "\n".join(m.text for m in example.messages if m.role == "assistant") if isinstance(example, ChatExample) else ""
-    )
+def _said(example: Example) -> str:
+    """What an example teaches to say."""
+    if isinstance(example, ChatExample):
+        taught = example.messages
+    elif isinstance(example, PreferenceExample):
+        taught = example.chosen
+    else:
+        taught = example.answer if isinstance(example, RatedExample) and example.good else ()
+    return "\n".join(message.text for message in taught if message.role == "assistant")
 
 
 def _besides(case: Case) -> str:
     return "\n".join([*(m.text for m in case.prompt.messages), case.expected.text if case.expected else ""])
-
-
-@contextmanager
-def _answering(model: Any) -> Iterator[None]:
-    """Puts back how the model ended its answers before: it is published with that."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    kept = inner.generation_config
-    try:
-        yield
-    finally:
-        if model is not inner:
-            vars(model).pop("generation_config", None)
-        inner.generation_config = kept

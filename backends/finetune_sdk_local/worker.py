@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,9 +89,9 @@ class _Cancelled(Exception):  # noqa: N818 - nothing went wrong
 def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     import torch
 
+    from finetune_sdk.job import Full
     from finetune_sdk_local import bases, checkpoints, prepare, publish, watching
     from finetune_sdk_local.memory import full_card_told, peak_bytes
-    from finetune_sdk_local.processes import together
     from finetune_sdk_local.training import Stopped, load_weights
 
     bases.quiet()
@@ -99,7 +99,7 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     torch.set_num_threads(job.threads)
     publish.write_manifest(run, job)
     run.append("message", f"loading {job.base} on {job.device.kind} ({job.device.name}), {job.device.dtype}")
-    with full_card_told(job.device), together(run.path, 0, job.processes, job.device) as processes:
+    with full_card_told(job.device), _together(run, job, 0) as processes:
         training = _training(run, job, stop, processes)
         if "guards" in job.table:
             training.watch = watching.Watch(run, job, training.model)
@@ -123,9 +123,14 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
             f"the model is that of step {progress.step}",
         )
     elif best is not None and best.step != progress.step:
-        load_weights(training.weights, best)
         run.append("message", f"the model is that of step {best.step}, which has the best {by}")
-    publish.model(run, job, training.model)
+    if job.sharding and isinstance(job.adapter, Full):  # whole weights are in checkpoints alone
+        whole = checkpoints.required(run.checkpoints, best.step if best else progress.step).tensors("weights")
+        publish.model(run, job, training.model, whole)
+    else:
+        if best is not None and best.step != progress.step:
+            load_weights(training.weights, best)
+        publish.model(run, job, training.model)
     return {
         "time": run.worked_seconds(time.time() - started),
         "memory": peak_bytes(job.device),
@@ -136,14 +141,24 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
     }
 
 
+def _together(run: RunFolder, job: RunJob, rank: int) -> AbstractContextManager[Processes]:
+    from finetune_sdk_local.processes import together
+
+    return together(run.path, rank, job.processes, job.device, sharding=job.sharding)
+
+
 def _training(run: RunFolder, job: RunJob, stop: Callable[[], bool], processes: Processes) -> Training:
     import torch
 
-    from finetune_sdk_local import bases, prepare
+    from finetune_sdk_local import bases, prepare, sharding
 
     data = prepare.data(run, job)
-    model = bases.load(job.where, job.device, job.adapter, train=True)
-    model = bases.adapt(model, job.adapter, job.seed, bases.locate(job.base))
+    name = bases.locate(job.base)
+    if job.sharding:
+        model = sharding.load(job.where, job.device, job.adapter, job.seed, processes, name)
+    else:
+        model = bases.load(job.where, job.device, job.adapter, train=True)
+        model = bases.adapt(model, job.adapter, job.seed, name)
     if not processes.first:
         torch.manual_seed(job.seed + processes.rank)  # the adapter is the same everywhere, dropout is not
     return prepare.training(run, job, data, model, stop, processes)
@@ -154,7 +169,6 @@ def join(folder: Path, rank: int) -> int:
     import torch
 
     from finetune_sdk_local import bases, checkpoints, prepare
-    from finetune_sdk_local.processes import together
     from finetune_sdk_local.training import Stopped
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -163,7 +177,7 @@ def join(folder: Path, rank: int) -> int:
     run = RunFolder(folder)
     job = prepare.RunJob.read(run)
     torch.set_num_threads(job.threads)
-    with together(run.path, rank, job.processes, job.device) as processes:
+    with _together(run, job, rank) as processes:
         training = _training(run, job, lambda: False, processes)
         with suppress(Stopped):
             training.run(checkpoints.latest(run.checkpoints)[0])

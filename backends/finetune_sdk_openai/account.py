@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from finetune_sdk.backend import PastFile, PastJob
 from finetune_sdk.errors import BackendError
-from finetune_sdk.estimate import Price
 from finetune_sdk_openai import known, wire
 from finetune_sdk_openai.connecting import Connection
 from finetune_sdk_openai.errors import GarbledError
+from finetune_sdk_openai.estimates import asking
 from finetune_sdk_openai.graders import evaluators
 from finetune_sdk_openai.jobs import Jobs
 from finetune_sdk_openai.options import Options
@@ -64,7 +64,7 @@ class Account:
             own={**{name: value for name, value in words.items() if name not in _PORTABLE and value != "auto"}, **more},
             seed=job.seed,
             tokens=job.trained_tokens,
-            prices=tuple(self._prices(job.model)),
+            prices=asking(job.model, self._connection.address, self._options, self._today()),
             whole=job.model_dump(mode="json", warnings=False),
         )
 
@@ -97,17 +97,6 @@ class Account:
         family = known.family(job.model) if self._connection.address.official else None
         said = (models.get(job.fine_tuned_model or ""), models.get(job.model), family.shutdown if family else None)
         return min((day for day in said if day is not None), default=None)
-
-    def _prices(self, base: str) -> list[Price]:
-        """What asking costs: what the settings say, or OpenAI's prices of tuned models at OpenAI."""
-        options = self._options
-        given = {"input": options.input_usd_per_million, "output": options.output_usd_per_million}
-        if None not in given.values() or options.usd_per_million == 0:
-            dated = options.priced or self._today()
-            return [Price(base, kind, usd or 0.0, "1M tokens", dated, "finetune.toml") for kind, usd in given.items()]
-        if not self._connection.address.official:
-            return []
-        return [price for kind in given if (price := known.price(base, kind)) is not None]
 
     def fetch(self, file: str, into: BinaryIO) -> None:
         import httpx2

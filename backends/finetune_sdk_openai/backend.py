@@ -188,7 +188,8 @@ class OpenAIBackend:
     def model(self, name: str) -> Model:
         self._there(name)
         origin = Origin(backend=self._place.name, base=known.plain(name))
-        return ProtocolModel(name, origin, self._address, self._options, self._called(name))
+        prices = estimates.asking(name, self._address, self._options, self._today())
+        return ProtocolModel(name, origin, self._address, self._options, self._called(name), prices)
 
     def _called(self, model: str) -> str:
         """What a model is asked by: at Azure its deployment, elsewhere its name."""

@@ -114,6 +114,17 @@ def price(base: str, address: Address, options: Options, kind: str = "training")
     return known.price(base, kind) if address.official else None
 
 
+def asking(base: str, address: Address, options: Options, today: date) -> tuple[Price, ...]:
+    """What asking a base or a model tuned from it costs: what the settings say, or OpenAI's prices at OpenAI."""
+    given = {"input": options.input_usd_per_million, "output": options.output_usd_per_million}
+    if None not in given.values() or options.usd_per_million == 0:
+        dated = options.priced or today
+        return tuple(Price(base, kind, usd or 0.0, "1M tokens", dated, "finetune.toml") for kind, usd in given.items())
+    if not address.official:
+        return ()
+    return tuple(found for kind in given if (found := known.price(base, kind)) is not None)
+
+
 def _charge(
     resolved: Resolved, address: Address, options: Options, tokens: Range, today: date
 ) -> tuple[Range, list[str]]:

@@ -20,7 +20,7 @@ _USUAL = ("expected", "answer", "reference", "label")
 
 
 def grader(evaluators: Sequence[Any], train: Dataset) -> dict[str, Any]:
-    """One grader for evaluators that must all pass. Raises UnsupportedError for one that cannot be mapped exactly.
+    """One grader for evaluators: the share of them that an answer passes. Raises UnsupportedError for one that cannot be mapped exactly.
 
     An evaluator that has a `grader`, which is itself in the protocol's shape, stands alone and is handed on as it is.
     """
@@ -48,11 +48,14 @@ def grader(evaluators: Sequence[Any], train: Dataset) -> dict[str, Any]:
         "type": "python",
         "name": " and ".join(evaluator.name for evaluator in evaluators),
         "source": (
-            "def grade(sample, item):\n"
-            '    said = sample.get("output_text") or ""\n'
-            f"    return 1.0 if {' and '.join(conditions)} else 0.0\n"
+            f'def grade(sample, item):\n    said = sample.get("output_text") or ""\n    return {_share(conditions)}\n'
         ),
     }
+
+
+def _share(conditions: Sequence[str]) -> str:
+    passed = " + ".join(f"({condition})" for condition in conditions)
+    return f"float({passed})" if len(conditions) == 1 else f"({passed}) / {len(conditions)}"
 
 
 def _counts_tokens(evaluator: Length) -> bool:

@@ -5,6 +5,7 @@ The figures are dated data in known.toml. They hold at OpenAI's own address; of 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ ELSEWHERE = (
     "Azure OpenAI ([backends.azure]) and Amazon Bedrock ([backends.bedrock]) speak the same protocol and still train, "
     'and so does your own machine (backend = "local")'
 )
+_DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$|-\d{4}$")
 STALE_DAYS = 90
 SOON_DAYS = 180
 _UNITS = {"training": "1M tokens", "input": "1M tokens", "cached": "1M tokens", "output": "1M tokens", "hour": "hour"}
@@ -76,6 +78,11 @@ def family(base: str) -> Family | None:
     name = plain(base)
     known = [one for one in families() if name == one.name or name.startswith(f"{one.name}-")]
     return max(known, key=lambda one: len(one.name), default=None)
+
+
+def snapshot(name: str) -> bool:
+    """Whether a name at OpenAI always means the same weights: a tuned model's does, and that of a dated base."""
+    return name.startswith("ft:") or _DATED.search(name) is not None
 
 
 def is_snapshot(base: str) -> bool:

@@ -8,37 +8,50 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
+from queue import SimpleQueue
+from random import uniform
 from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.data.formats.openai import write_messages
 from finetune_sdk.errors import AnswersError, BackendError, UnsupportedError
+from finetune_sdk.estimate import Price
 from finetune_sdk.messages import Asked, Conversation
-from finetune_sdk.model import Answer, Origin, Sampling
+from finetune_sdk.model import Answer, Identity, Origin, Question, Sampling
 from finetune_sdk_openai import looping
 from finetune_sdk_openai.addresses import Address
 from finetune_sdk_openai.completions import answer as read
 from finetune_sdk_openai.completions import spoken, whole
 from finetune_sdk_openai.ears import Ears, Hear
 from finetune_sdk_openai.errors import GarbledError, passing, retry_after, translated
-from finetune_sdk_openai.known import family
+from finetune_sdk_openai.known import family, snapshot
 from finetune_sdk_openai.options import Options
 from finetune_sdk_openai.pools import Pools
-from finetune_sdk_openai.retrying import limit, pause
+from finetune_sdk_openai.retrying import LONGEST, MOST, pause
 
 if TYPE_CHECKING:
     import openai
+    from tenacity import RetryCallState
+
+_TOO_FAST = frozenset({429, 503, 529})  # that it is asked too much, and that it has too much to do
+_SHORTEST, _LOOK_EVERY = 0.1, 1.0  # seconds
+Hand = Callable[[int, Answer | BackendError], Awaitable[None]]
 
 
 class Gate:
     """How many questions may be under way: as many as asked for, half as many after a refusal for haste, then one more each time.
 
-    While the place wants to be left alone, nobody goes through.
+    While the place wants to be left alone, nobody goes through; where it does not say how long, ever longer until it answers.
+    Once it has refused everybody for `patience` seconds, those who wait get what it said last.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, patience: float) -> None:
         self._most = most
+        self._patience = patience
+        self._refused = 0
+        self._refusing_since: float | None = None
+        self._said: Exception | None = None
         self._allowed = float(most)
         self._inside = 0
         self._closed_until = 0.0
@@ -47,7 +60,9 @@ class Gate:
     async def __aenter__(self) -> None:
         async with self._changed:
             while self._inside >= int(self._allowed) or self._closed():
-                wait = self._closed_until - time.monotonic() if self._closed() else None
+                if self._said is not None and self.given_up(0.0):
+                    raise self._said
+                wait = self._closed_until - time.monotonic() if self._closed() else _LOOK_EVERY
                 try:
                     await asyncio.wait_for(self._changed.wait(), wait)
                 except TimeoutError:
@@ -62,13 +77,27 @@ class Gate:
     def _closed(self) -> bool:
         return time.monotonic() < self._closed_until
 
+    def given_up(self, ahead: float) -> bool:
+        """Whether in so many seconds the place will have refused everybody for too long."""
+        return self._refusing_since is not None and time.monotonic() + ahead - self._refusing_since > self._patience
+
+    def begin(self) -> None:
+        """Somebody asks who was not here before: a place that nobody is asking now may have changed its mind."""
+        if not self._inside:
+            self._refusing_since = None
+
     def went_well(self) -> None:
+        self._refused, self._refusing_since = 0, None
         self._allowed = min(float(self._most), self._allowed + 1 / max(1.0, self._allowed))
 
-    def too_fast(self, wait: float | None) -> None:
+    def too_fast(self, said: Exception, wait: float | None) -> None:
         now = time.monotonic()
+        self._said, self._refusing_since = said, self._refusing_since or now
         if not self._closed():  # those that were under way are refused together, and count once
             self._allowed = max(1.0, self._allowed / 2)
+            self._refused += 1
+            if wait is None:
+                wait = min(LONGEST, _SHORTEST * 2**self._refused)
         self._closed_until = max(self._closed_until, now + (wait or 0.0))
 
 
@@ -80,8 +109,17 @@ class ProtocolModel:
 
     alone = True
 
-    def __init__(self, name: str, origin: Origin, address: Address, options: Options, asks_for: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        origin: Origin,
+        address: Address,
+        options: Options,
+        asks_for: str,
+        prices: Iterable[Price] = (),
+    ) -> None:
         self.name = name
+        self.prices = tuple(prices)
         self.origin = origin
         self._address = address
         self._options = options
@@ -96,6 +134,16 @@ class ProtocolModel:
     def at_once(self) -> int:
         """As many conversations as keep all that may be under way busy."""
         return 16 * self._options.at_once
+
+    @property
+    def identity(self) -> Identity:
+        """The address, the account and the name there. Only OpenAI's own snapshots and tuned models stay what they are."""
+        known = family(self.name)
+        lasting = self._options.lasting
+        if lasting is None:
+            lasting = self._address.official and snapshot(self._asks_for)
+        draws_always = known is not None and known.reasons
+        return Identity(f"{self._address} {self._asks_for}", lasting and not draws_always)
 
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         outcome = self._outcomes([asked], sampling)[0]
@@ -125,6 +173,27 @@ class ProtocolModel:
             future.cancel()
             raise
         return _together([ears.kept(row, outcome) for row, outcome in enumerate(outcomes)])
+
+    def outcomes(self, questions: Iterable[Question]) -> Iterator[tuple[int, Answer | BackendError]]:
+        """Each answer as it comes. For each that was taken in, and not before, another question is taken, in our loop's thread."""
+        loop = looping.loop()
+        came: SimpleQueue[tuple[int, Answer | BackendError, asyncio.Event] | None] = SimpleQueue()
+        requests = (self._request(Conversation.of(asked), sampling) for asked, sampling in questions)
+
+        async def hand(number: int, outcome: Answer | BackendError) -> None:
+            taken_in = asyncio.Event()
+            came.put((number, outcome, taken_in))
+            await taken_in.wait()
+
+        future = asyncio.run_coroutine_threadsafe(self._each(requests, self._options.at_once, hand), loop)
+        future.add_done_callback(lambda _: came.put(None))
+        try:
+            while (one := came.get()) is not None:
+                yield one[0], one[1]
+                loop.call_soon_threadsafe(one[2].set)
+            future.result()
+        finally:
+            future.cancel()
 
     def _outcomes(self, asked: list[Asked], sampling: Sampling | None) -> list[Answer | BackendError]:
         requests = [self._request(Conversation.of(one), sampling) for one in asked]
@@ -163,24 +232,38 @@ class ProtocolModel:
         return request
 
     async def _all(self, requests: list[dict[str, Any]], ears: Ears | None = None) -> list[Answer | BackendError]:
-        gate, clients = self._entrance(), self._pools.clients()
         outcomes: dict[int, Answer | BackendError] = {}
-        waiting = iter(enumerate(requests))
+
+        async def hand(number: int, outcome: Answer | BackendError) -> None:
+            outcomes[number] = outcome
+
+        await self._each(requests, min(self._options.at_once, len(requests)), hand, ears)
+        return [outcomes[number] for number in range(len(requests))]
+
+    async def _each(
+        self, requests: Iterable[dict[str, Any]], at_once: int, hand: Hand, ears: Ears | None = None
+    ) -> None:
+        gate, clients = self._entrance(), self._pools.clients()
+        gate.begin()
+        waiting = enumerate(requests)
 
         async def work(client: openai.AsyncOpenAI) -> None:
             for number, request in waiting:
                 tell = partial(ears.tell, number) if ears is not None and number in ears else None
-                outcomes[number] = await self._one(client, gate, request, tell)
+                await hand(number, await self._one(client, gate, request, tell))
 
-        workers = min(self._options.at_once, len(requests))
-        await asyncio.gather(*(work(clients[n % len(clients)]) for n in range(workers)))
-        return [outcomes[number] for number in range(len(requests))]
+        workers = [asyncio.ensure_future(work(clients[n % len(clients)])) for n in range(at_once)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
 
     def _entrance(self) -> Gate:
         """Called in the loop; after a fork that is another one."""
         loop = looping.loop()
         if self._gate is None or self._gate[0] is not loop:
-            self._gate = (loop, Gate(self._options.at_once))
+            self._gate = (loop, Gate(self._options.at_once, self._options.patience))
         return self._gate[1]
 
     async def _one(
@@ -190,7 +273,7 @@ class ProtocolModel:
         import openai
         from tenacity import AsyncRetrying, retry_if_exception
 
-        begun = False
+        begun, faults, started = False, 0, time.monotonic()
 
         def told(piece: str) -> bool:
             nonlocal begun
@@ -200,24 +283,43 @@ class ProtocolModel:
 
         async def ask() -> Answer:
             async with gate:
-                started = time.perf_counter()
+                sent = time.perf_counter()
                 try:
                     said = await (whole(client, request) if tell is None else spoken(client, request, told))
-                    answer = read(said, time.perf_counter() - started)
-                except openai.RateLimitError as fault:
-                    gate.too_fast(retry_after(fault))
+                    answer = read(said, time.perf_counter() - sent)
+                except openai.APIStatusError as fault:
+                    if fault.status_code in _TOO_FAST:
+                        gate.too_fast(fault, retry_after(fault))
                     raise
                 except (ValueError, httpx2.TransportError) as fault:
                     raise GarbledError(str(fault)) from None
                 gate.went_well()
                 return answer
 
-        waiting: dict[str, Any] = {"wait": pause, "stop": limit(self._options.patience)}
+        def enough(state: RetryCallState) -> bool:
+            # A place that answers others is not given up for having too much to do.
+            nonlocal faults
+            if _too_fast(state.outcome.exception() if state.outcome else None):
+                return gate.given_up(state.upcoming_sleep)
+            faults += 1
+            return faults >= MOST or time.monotonic() - started + state.upcoming_sleep > self._options.patience
+
+        waiting: dict[str, Any] = {"wait": _pause, "stop": enough}
         again = retry_if_exception(lambda fault: not begun and _may_pass(fault))
         try:
             return await AsyncRetrying(**waiting, retry=again, reraise=True)(ask)
         except (openai.OpenAIError, GarbledError) as fault:
             return translated(fault, f"ask {self.name}", self._address)
+
+
+def _too_fast(fault: BaseException | None) -> bool:
+    return getattr(fault, "status_code", None) in _TOO_FAST
+
+
+def _pause(state: RetryCallState) -> float:
+    """Of what was refused for haste the gate decides when it goes on; all else waits by itself."""
+    fault = state.outcome.exception() if state.outcome else None
+    return uniform(0.05, 0.5) if _too_fast(fault) and retry_after(fault) is None else pause(state)
 
 
 def _may_pass(fault: BaseException) -> bool:

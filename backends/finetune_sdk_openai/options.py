@@ -59,7 +59,8 @@ class Options(BaseModel):
 
     The key is read from the variable that `api_key_env` names, and from nowhere else. A run shows up in the place's list
     within `visible_within` seconds; one request may take `timeout`, and one call with its repetitions `patience`.
-    `at_once` conversations are asked together. `usd_per_million` trained tokens, `priced` on a day, goes before any price
+    `at_once` conversations are asked together. `lasting` says that a name there always means the same weights, or that it does
+    not; left out, that is known of OpenAI's own names, and of others it is not. `usd_per_million` trained tokens, `priced` on a day, goes before any price
     that is known, and so do `input_usd_per_million` and `output_usd_per_million` for what asking a model costs.
     """
 
@@ -79,6 +80,7 @@ class Options(BaseModel):
     timeout: PositiveFloat = 120.0
     patience: PositiveFloat = 300.0
     at_once: Annotated[int, Field(ge=1, le=1024)] = 64
+    lasting: bool | None = None
     usd_per_million: NonNegativeFloat | None = None
     input_usd_per_million: NonNegativeFloat | None = None
     output_usd_per_million: NonNegativeFloat | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MOST = 8
-_FIRST, _LONGEST = 0.5, 20.0
+_FIRST, LONGEST = 0.5, 20.0
 
 
 def pause(state: RetryCallState) -> float:
@@ -27,7 +27,7 @@ def pause(state: RetryCallState) -> float:
     wished = retry_after(fault)
     if wished is not None:
         return wished + uniform(0, min(1.0, 0.25 * wished + 0.05))
-    return uniform(0.05, min(_LONGEST, _FIRST * 2**state.attempt_number))
+    return uniform(0.05, min(LONGEST, _FIRST * 2**state.attempt_number))
 
 
 def limit(patience: float) -> stop_base:

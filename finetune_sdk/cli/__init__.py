@@ -22,6 +22,7 @@ from finetune_sdk.cli.gate import gate
 from finetune_sdk.cli.migrate import migrate
 from finetune_sdk.cli.report import report
 from finetune_sdk.cli.resume import resume
+from finetune_sdk.cli.review import review
 from finetune_sdk.cli.run import run
 from finetune_sdk.cli.runs import runs
 from finetune_sdk.cli.schema import schema
@@ -32,7 +33,7 @@ _DEFINE, _FOLLOW, _LOOK = "A job", "Runs", "This machine"
 
 app = typer.Typer(name="finetune", pretty_exceptions_enable=False)
 for _panel, _commands in (
-    (_DEFINE, (check, estimate, run, evaluate, gate, report, schema)),
+    (_DEFINE, (check, estimate, run, evaluate, gate, report, review, schema)),
     (_FOLLOW, (runs, attach, cancel, resume, export)),
     (_LOOK, (doctor, demo)),
 ):

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, FailuresPath, JobPath, ReportPath
+from finetune_sdk.cli.options import (
+    AsJson,
+    BackendName,
+    ConfigPath,
+    FailuresPath,
+    JobPath,
+    MaxSpent,
+    NoCache,
+    ReportPath,
+    Timeout,
+)
 from finetune_sdk.cli.screen import screen
 from finetune_sdk.cli.waiting import waiting
 
@@ -21,11 +31,17 @@ def evaluate(
     config: ConfigPath = None,
     report: ReportPath = None,
     failures: FailuresPath = None,
+    max_cost: MaxSpent = None,
+    timeout: Timeout = None,
+    no_cache: NoCache = False,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate the base, the prompted base and the model of the job's run, and write the report. Trains nothing."""
+    """Evaluate the base, the prompted base and the model of the job's run, and write the report. Trains nothing.
+
+    Answers are kept as they come: after ctrl-C, or a cap, the same command goes on where it was.
+    """
     with screen(as_json) as out:
-        from finetune_sdk.cli.judging import failures_path, judge, report_path
+        from finetune_sdk.cli.judging import failures_path, judge, models, report_path
         from finetune_sdk.client import Client
         from finetune_sdk.errors import JobError, RunError
         from finetune_sdk.jobfile import JobFile
@@ -33,7 +49,7 @@ def evaluate(
         started = time.monotonic()
         job_file = JobFile.load(file)
         with waiting(f"reading the data of {file.name}"):
-            evaluation = job_file.evaluation()
+            evaluation = job_file.evaluation(models(backend, config))
         if evaluation is None:
             raise JobError(
                 f"{file} has no `evaluation`.", cure="add one: `evaluation: {evaluators: [{kind: exact_match}]}`"
@@ -45,7 +61,9 @@ def evaluate(
             raise RunError(
                 f"{file} has not run at {client.name}.", cure=f"run it with `finetune run {file}`, or name a --run"
             )
-        value = judge(job_file, evaluation, judged, judged.wait(), path, out, todo)
+        kept_in = False if no_cache or not client.settings.answers_kept_mb else client.settings.home
+        terms = {"max_cost": max_cost, "timeout": timeout, "cache": kept_in}
+        value = judge(job_file, evaluation, judged, judged.wait(), path, out, todo, terms)
         out.answer(
             {"run": judged.id, "job": job_file.table.name, **value, "seconds": round(time.monotonic() - started, 3)}
         )

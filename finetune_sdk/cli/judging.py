@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from finetune_sdk.errors import InputError
@@ -13,13 +14,14 @@ from finetune_sdk.errors import InputError
 if TYPE_CHECKING:
     from finetune_sdk.cli.screen import Screen
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
-    from finetune_sdk.jobfile import JobFile
+    from finetune_sdk.jobfile import JobFile, OpenModel
     from finetune_sdk.model import Model
     from finetune_sdk.run import Run
 
 _FIGURES = ("passed", "cases", "rate", "low", "high")
 _PAGES = (".html", ".htm")
 _STEM = 40
+_USUAL: Mapping[str, Any] = MappingProxyType({})
 
 
 def report_path(job_file: JobFile, asked: Path | None) -> Path:
@@ -37,6 +39,13 @@ def report_path(job_file: JobFile, asked: Path | None) -> Path:
     return path
 
 
+def models(backend: str | None, config: Path | None) -> OpenModel:
+    """Opens the model that a judge of a job file names, at its own place or at that of the command."""
+    from finetune_sdk.client import Client
+
+    return lambda name, place: Client(place or backend, config=config).model(name)
+
+
 def failures_path(asked: Path | None) -> Path | None:
     """The path itself. Raises InputError, before any work, where nothing can be written there."""
     if asked is not None and (asked.is_dir() or not os.access(asked.absolute().parent, os.W_OK)):
@@ -52,20 +61,29 @@ def judge(
     path: Path,
     out: Screen,
     failures: Path | None = None,
+    terms: Mapping[str, Any] = _USUAL,
 ) -> dict[str, Any]:
-    """Evaluates what the job file asks for, writes the report and shows it; returns it as plain data."""
+    """Evaluates what the job file asks for, writes the report and shows it; returns it as plain data.
+
+    `terms` are those of `Evaluation.run`: what it may cost, how long it may take, whether answers are kept.
+    """
     base = run.base()
     prompted = job_file.prompted(base, job_file.datasets().train)
     models = {"base": base, **({"prompted": prompted} if prompted is not None else {}), "tuned": tuned}
-    return evaluate_and_write(evaluation, models, path, out, failures)
+    return evaluate_and_write(evaluation, models, path, out, failures, terms)
 
 
 def evaluate_and_write(
-    evaluation: Evaluation, models: Mapping[str, Model], path: Path, out: Screen, failures: Path | None = None
+    evaluation: Evaluation,
+    models: Mapping[str, Any],
+    path: Path,
+    out: Screen,
+    failures: Path | None = None,
+    terms: Mapping[str, Any] = _USUAL,
 ) -> dict[str, Any]:
     """Writes the page at `path`, and beside it the same as JSON, which `finetune report` reads."""
     out.say(f"evaluating {', '.join(models)} on {len(evaluation.cases):,} cases")
-    report = evaluation.run(None, **models)
+    report = evaluation.run(None, **terms, **models)
     report.save(path.with_suffix(".json"))
     report.save(path)
     if not out.for_a_program:

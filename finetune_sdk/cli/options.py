@@ -79,6 +79,17 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before submit
 MaxCost = Annotated[
     float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Refuse a job whose estimate may cost more.")
 ]
+MaxSpent = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cost", metavar="USD", min=0, help="Stop asking before the answers would cost more; keeps what is done."
+    ),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Ask everything anew, and keep no answer.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", help="How long a model may take for what it is asked at once."),
+]
 Again = Annotated[
     bool, typer.Option("--again", help="A new attempt after a run that failed, was cancelled or is gone.")
 ]

@@ -39,7 +39,7 @@ def run(
     """
     with screen(as_json) as out:
         from finetune_sdk.cli.estimate import beside
-        from finetune_sdk.cli.judging import judge, report_path
+        from finetune_sdk.cli.judging import judge, models, report_path
         from finetune_sdk.cli.submission import Terms, submit
         from finetune_sdk.client import Client
         from finetune_sdk.errors import InputError
@@ -49,7 +49,7 @@ def run(
         job_file = JobFile.load(file)
         with waiting(f"reading the data of {file.name}"):
             job = job_file.job()
-            evaluation = job_file.evaluation()
+            evaluation = job_file.evaluation(models(backend, config))
         if report is not None and (detach or evaluation is None):
             why = "with --detach nothing is evaluated" if detach else f"{file} has no `evaluation`"
             raise InputError(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 from finetune_sdk.data.dataset import SKETCH, Dataset
 from finetune_sdk.data.index import content_hash
-from finetune_sdk.errors import AnswersError, BackendError, EvaluationError
+from finetune_sdk.errors import BudgetError, EvaluationError
+from finetune_sdk.evaluation.asking import Asked, Asking, bar
 from finetune_sdk.evaluation.comparison import CONFIDENCE, Clusters, Metric, measured, values_measured, verdict
 from finetune_sdk.evaluation.costs import costs
 from finetune_sdk.evaluation.evaluators import Case, Evaluator, Length, Score
+from finetune_sdk.evaluation.judging import judged
+from finetune_sdk.evaluation.kept import digest, sitting_of
+from finetune_sdk.evaluation.known import known_as
 from finetune_sdk.evaluation.report import (
     VERSION,
     Report,
@@ -24,15 +30,19 @@ from finetune_sdk.evaluation.report import (
     outcomes,
     scores,
 )
+from finetune_sdk.evaluation.samples import samplings
 from finetune_sdk.evaluation.slices import Column, clusters_of, sliced, told
+from finetune_sdk.evaluation.spending import Budget, Tariff, cost_row
 from finetune_sdk.evaluation.statistics import clopper_pearson, rule_of_three
+from finetune_sdk.evaluation.together import judge_rows, judged_together, spent_by
 from finetune_sdk.evaluation.transcript import Reply, example_row, model_row, origin_row
 from finetune_sdk.messages import ChatExample
-from finetune_sdk.model import Answer, Model, Prompted, Sampling, at_once
+from finetune_sdk.model import Answer, Model, Prompted, Sampling
 
 __all__ = ["Evaluation", "Report"]
 
 _FEW = 20
+_log = logging.getLogger("finetune_sdk")
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,9 @@ class Evaluation:
     trained on, or that stand in its prompt, are an EvaluationError unless `allow_leakage`. `slices` are told apart in
     the report: "label", "length", "language", "source", columns of the cases' file, or {name: function of a case}. Cases
     that are of one `group` (a column, a function) are not independent, and intervals and tests know it.
+
+    With `samples`, each case is asked so many times, with seeds from the sampling's own (or 0) upwards; its answers are one
+    outcome, that of most of them, for answers to one case are no independent cases.
     """
 
     cases: Dataset
@@ -51,6 +64,7 @@ class Evaluation:
     name: str = "Evaluation"
     sampling: Sampling | None = None
     allow_leakage: bool = False
+    samples: int = 1
     slices: Sequence[str] | Mapping[str, Column] = ("label", "length", "source")
     group: Column | None = None
 
@@ -67,24 +81,65 @@ class Evaluation:
         if not len(self.cases):
             raise EvaluationError(f"{self.cases.name}: there are no cases.", cure="give at least one; 100 tell more")
         object.__setattr__(self, "evaluators", _usable(self.evaluators))
+        samplings(self.sampling, self.samples)
 
-    def run(self, progress: bool | None = None, **models: Model) -> Report:
+    def run(
+        self,
+        progress: bool | None = None,
+        *,
+        cache: bool | str | os.PathLike[str] = True,
+        max_cost: float | None = None,
+        timeout: float | None = None,
+        **models: Model,
+    ) -> Report:
         """Asks every model every case and judges the answers: `run(base=…, prompted=…, tuned=…)`.
 
         The names become the models' keys; the last one is compared with each of the others. Where a place fails,
         its cases are errors: counted and shown, never scored. `progress` shows a bar on standard error; None, only
         where a person looks on.
+
+        Answers are kept on this disk as they come (docs/evaluation-runs.md): an evaluation that was killed or interrupted
+        goes on where it was when it is run again. `cache=False` keeps and reads none, a path names another folder.
+        `max_cost` in USD counts all that this evaluation has spent on answers until it is complete: before it would be
+        exceeded a BudgetError says so, as it does at once where a price is unknown. `timeout` is how many seconds a
+        model may take for what it was handed; what it has not answered by then is an error.
         """
         _comparable(models)
+        drawn = samplings(self.sampling, self.samples)
         cases = tuple(self._cases())
         leaked, beside = self._leaked(cases, models), told(cases, self.cases, self.slices, self.group)
+        budget = _budget(max_cost, {**models, **_asked_by(self.evaluators)})
         notes = [*self._notes(cases, leaked), *self._rehearsed(cases)]
-        with _bar(self.name, models, len(cases), progress) as advance:
-            replies = {
-                key: self._replies(model, cases, lambda done, key=key: advance(key, done))  # type: ignore[misc]
-                for key, model in models.items()
-            }
-        return Report(self._found(cases, models, replies, notes, len(leaked), beside))
+        spent = spent_by(self.evaluators)
+        with sitting_of(cache, self._definition(cases, models)) as (sitting, trouble):
+            budget.spent = sitting.spent if sitting else 0.0
+            asking = Asking(sitting, budget, _seconds(timeout))
+            with _told_how_to_go_on(asking):
+                with bar(self.name, models, len(cases) * len(drawn), progress) as advance:
+                    asked = {
+                        key: asking.ask(key, model, cases, drawn, partial(advance, key))
+                        for key, model in models.items()
+                    }
+                judges = [asking.kept_for(evaluator) for evaluator in self.evaluators]
+                replies = {key: judged(cases, one.outcomes, judges) for key, one in asked.items()}
+                shown = [case for case in cases for _ in drawn]
+                replies = {key: judged_together(judges, shown, found) for key, found in replies.items()}
+                if asking.over is not None:
+                    raise asking.over
+            if sitting is not None:
+                sitting.end()
+                trouble = sitting.trouble
+        notes += _provenance(asked, trouble)
+        rows = judge_rows(self.evaluators, spent)
+        found = self._found(cases, models, replies, notes, len(leaked), asked, beside)
+        return Report(found | ({"judges": rows} if rows else {}))
+
+    def _definition(self, cases: Sequence[Case], models: Mapping[str, Model]) -> bytes:
+        """Stands for all that is asked: the same evaluation, run again, goes on with what was not finished."""
+        known = ((key, known_as(model)) for key, model in models.items())
+        drawn = asdict(self.sampling) if self.sampling else None
+        asked = [case.prompt.canonical() for case in cases]
+        return digest("sitting", asked, drawn, self.samples, [(key, one.name if one else None) for key, one in known])
 
     def _cases(self) -> Iterator[Case]:
         for index, (example, content) in enumerate(zip(self.cases, self.cases.hashes(), strict=True)):
@@ -131,6 +186,11 @@ class Evaluation:
                 )
 
     def _notes(self, cases: Sequence[Case], leaked: set[int]) -> Iterator[str]:
+        if self.samples > 1:
+            yield (
+                f"Each case was asked {self.samples} times, with seeds of its own; it passes where more than half of its "
+                "scored answers pass, and counts as one case in every interval and test."
+            )
         if len(cases) < _FEW:
             low, _ = clopper_pearson(len(cases), len(cases), CONFIDENCE)
             yield (
@@ -149,43 +209,6 @@ class Evaluation:
                 "allow_leakage): its figures are too good."
             )
 
-    def _replies(self, model: Model, cases: Sequence[Case], advance: Callable[[int], None]) -> list[Reply]:
-        replies: list[Reply] = []
-        size = max(1, at_once(model))
-        for start in range(0, len(cases), size):
-            chunk = cases[start : start + size]
-            replies += self._asked(model, chunk)
-            advance(len(chunk))
-        return replies
-
-    def _asked(self, model: Model, cases: Sequence[Case]) -> list[Reply]:
-        """One reply a case. A case that the place cannot answer does not take the others with it."""
-        try:
-            answers = model.answers([case.prompt for case in cases], self.sampling)
-        except AnswersError as fault:
-            return [self._reply(case, outcome) for case, outcome in zip(cases, fault.outcomes, strict=True)]
-        except BackendError as fault:
-            if fault.retryable or len(cases) == 1:
-                return [Reply(None, fault.message) for _ in cases]
-            return [self._asked(model, [case])[0] for case in cases]
-        if len(answers) != len(cases):
-            raise EvaluationError(
-                f"{model.name} gave {len(answers)} answers to {len(cases)} cases.",
-                cure="Model.answers must return one answer for each conversation, in their order",
-            )
-        for answer in answers:
-            if not isinstance(answer, Answer) or not isinstance(answer.text, str):
-                raise EvaluationError(
-                    f"{model.name} answered with {type(answer).__name__}, not with an Answer that has a text.",
-                    cure="Model.answers must return Answer(text) for each conversation",
-                )
-        return [Reply.judged(case, answer, self.evaluators) for case, answer in zip(cases, answers, strict=True)]
-
-    def _reply(self, case: Case, outcome: object) -> Reply:
-        if isinstance(outcome, Answer):
-            return Reply.judged(case, outcome, self.evaluators)
-        return Reply(None, outcome.message if isinstance(outcome, BackendError) else str(outcome))
-
     def _found(
         self,
         cases: Sequence[Case],
@@ -193,15 +216,26 @@ class Evaluation:
         replies: Mapping[str, Sequence[Reply]],
         notes: list[str],
         leaked: int,
+        asked: Mapping[str, Asked],
         beside: Sequence[Mapping[str, Any]],
     ) -> dict[str, Any]:
         names = [evaluator.name for evaluator in self.evaluators]
         deciding = ([e.name for e in self.evaluators if not isinstance(e, Length)] or names)[-1]
         last = list(models)[-1]
-        examples = [example_row(case, {key: replies[key][case.index] for key in models}) for case in cases]
-        examples = [{**row, **beside[row["index"]]} for row in examples]
+        examples = [
+            {
+                **example_row(case, {key: replies[key][case.index * self.samples + sample] for key in models}),
+                **({"sample": sample} if self.samples > 1 else {}),
+                **beside[case.index],
+            }
+            for case in cases
+            for sample in range(self.samples)
+        ]
+        rows = [
+            {**model_row(key, model, replies[key]), "kept": asked[key].kept, "cost": _cost(model, replies[key])}
+            for key, model in models.items()
+        ]
         groups = clusters_of(examples)
-        rows = [model_row(key, model, replies[key]) for key, model in models.items()]
         by = {name: {key: outcomes(examples, name, key) for key in models} for name in names}
         final, found = measured(by[deciding][last], groups), verdict(deciding, by[deciding], groups)
         return {
@@ -211,6 +245,7 @@ class Evaluation:
             "confidence": CONFIDENCE,
             "cases": len(cases),
             "case_source": self.cases.name,
+            **({"samples": self.samples} if self.samples > 1 else {}),
             "groups": None if groups is None else len(set(groups)),
             "verdict": found,
             "models": rows,
@@ -220,7 +255,7 @@ class Evaluation:
             "costs": costs(rows, origin_row(model.origin for model in models.values())),
             "notes": [
                 *notes,
-                *_closing(rows, replies, deciding, last, final),
+                *_closing(rows, replies, deciding, last, final, "cases" if self.samples == 1 else "questions"),
                 *cases_note(by[deciding], found, groups),
             ],
             "leakage": {
@@ -290,6 +325,60 @@ def _told(cases: Sequence[Case], seen: frozenset[str]) -> int:
     return sum(case.hash <= highest for case in cases)
 
 
+def _budget(most: float | None, models: Mapping[str, Model]) -> Budget:
+    budget = Budget(most)
+    unknown = next((key for key, model in models.items() if not Tariff.of(model).known), None)
+    if most is not None and unknown is not None:
+        raise BudgetError(
+            f"nobody here knows what asking {unknown} costs, so max_cost={most:g} cannot be kept.",
+            cure="set input_usd_per_million and output_usd_per_million of its place in finetune.toml, or leave max_cost out",
+        )
+    return budget
+
+
+def _asked_by(evaluators: Sequence[Evaluator]) -> dict[str, Model]:
+    """The models that evaluators ask."""
+    found = ((evaluator.name, getattr(evaluator, "model", None)) for evaluator in evaluators)
+    return {name: model for name, model in found if isinstance(model, Model) and not isinstance(model, type)}
+
+
+def _seconds(timeout: float | None) -> float | None:
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0):
+        raise EvaluationError(f"timeout={timeout!r} makes no sense.", cure="give seconds, more than 0")
+    return timeout
+
+
+@contextmanager
+def _told_how_to_go_on(asking: Asking) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _log.warning("%s", asking.interrupted())
+        raise
+
+
+def _provenance(asked: Mapping[str, Asked], trouble: str | None) -> Iterator[str]:
+    """Where the answers come from, and which of them say nothing."""
+    for key, one in asked.items():
+        if one.kept:
+            yield (
+                f"{one.kept:,} of {len(one.outcomes):,} answers of {key} were kept from an earlier run, with the latency of "
+                "then; cache=False asks anew."
+            )
+        said = [outcome for outcome in one.outcomes if isinstance(outcome, Answer)]
+        if not said:
+            yield f"{key} has answered nothing at all, so nothing can be said of it."
+        if empty := sum(not answer.text.strip() and not answer.tool_calls for answer in said):
+            yield f"{empty:,} of {len(said):,} answers of {key} are empty; they are judged like any other."
+    if trouble:
+        yield trouble
+
+
+def _cost(model: Model, replies: Sequence[Reply]) -> dict[str, Any]:
+    answers = [reply.answer for reply in replies if reply.answer is not None]
+    return cost_row(Tariff.of(model), answers, date.today())
+
+
 def _score_of_expected(evaluator: Evaluator, case: Case) -> Score | None:
     if case.expected is None:
         return None
@@ -330,12 +419,13 @@ def _closing(
     deciding: str,
     last: str,
     final: Metric,
+    asked: str,
 ) -> Iterator[str]:
     for row in rows:
         errors = [reply.error for reply in replies[row["key"]] if reply.error]
         if errors:
             yield (
-                f"{row['key']} did not answer {len(errors)} of {len(replies[row['key']])} cases ({errors[0]}); "
+                f"{row['key']} did not answer {len(errors)} of {len(replies[row['key']])} {asked} ({errors[0]}); "
                 "they are counted as errors and not scored."
             )
         faults = [fault for reply in replies[row["key"]] for fault in reply.faults.items()]
@@ -347,19 +437,3 @@ def _closing(
             f"{last} passes {deciding} in every case; still, up to {rule_of_three(final.cases, CONFIDENCE):.1%} of "
             f"such cases may fail (rule of three for {final.cases} cases, 95%)."
         )
-
-
-@contextmanager
-def _bar(
-    title: str, models: Mapping[str, Model], cases: int, shown: bool | None
-) -> Iterator[Callable[[str, int], None]]:
-    if shown is False or (shown is None and not sys.stderr.isatty()):
-        yield lambda key, done: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks = {key: bar.add_task(f"{title}: {key}", total=cases) for key in models}
-        yield lambda key, done: bar.advance(tasks[key], done)

@@ -4,18 +4,22 @@ The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
 
     version, title, created (UTC), confidence, cases, case_source
     verdict      sentence, outcome ("better", "worse", "no difference shown", "single"), better, than, on
-    models       key, name, backend, base, run, errors, latency {p50, p95}, tokens {input_mean, output_mean}
+    models       key, name, backend, base, run, errors, latency {p50, p95}, tokens {input_mean, output_mean}, kept (answers
+                 that were there already), cost {usd, per_1000, basis}: of all answers, None where it is unknown
     metrics      evaluator, model, passed, cases, errors, rate, low, high, fields {field: the same}, score {mean, low, high,
                  cases, why: of what the evaluator measured; or None}
     comparisons  a `Comparison` each: the last model against each other one; score: the same of the differences
     slices       by, value, evaluator, model, the same as a metric, difference, apart_low, apart_high, p, adjusted
     costs        model, than, saving (USD per 1,000 answers), training (USD), answers (until it is paid back), sentence
     counterfactual  (where pairs were asked) name, model, on, pairs, changed, rate, low, high, only_first, only_second, p, sentence
-    votes        (where people or judges compared answers) kind, better, than, wins, losses, ties, rate, low, high, votes
     groups       in how many groups the cases come; None where each stands for itself
     notes        sentences; leakage {cases, allowed, checked: whether any model says what it was trained on}
     origin       of the last model that has a run: job, estimate, actual, curves, manifest; or None
-    examples     index, where, slices {by: value}, group (where there is one), prompt, tools (where there are any), expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
+    judges       (where models judge) evaluator, model, answers, input_tokens, output_tokens, uncounted, usd
+    votes        (where there are any) a `Vote` each; preferences  what follows from them, a `Preference` each: kind ("human", "judge"),
+                 better, than, wins, losses, ties, rate, low, high, p, votes, reviewers, agreements (kappa), sentence, …
+    samples      (where each case is asked several times) how often: an outcome is that of most answers to a case
+    examples     index, sample (then), where, slices {by: value}, group (where there is one), prompt, tools (where there are any), expected, answers {model: text, tool_calls, error, scores {evaluator: …}, …}
 
 An answer without a score for an evaluator is an error there, and says so under `error`.
 """
@@ -24,7 +28,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from html import escape
@@ -44,7 +48,10 @@ from finetune_sdk.evaluation.comparison import (
 from finetune_sdk.evaluation.evaluators.reading import mended
 from finetune_sdk.evaluation.gate import ALPHA, MARGIN, Asked, Gate, gate
 from finetune_sdk.evaluation.power import cases_needed
+from finetune_sdk.evaluation.preferences import Preference, preferences
+from finetune_sdk.evaluation.samples import by_case
 from finetune_sdk.evaluation.slices import clusters_of
+from finetune_sdk.evaluation.votes import Vote, last_of_each
 from finetune_sdk.files import whole
 from finetune_sdk.todo import FailedCase, write_todo
 
@@ -214,6 +221,29 @@ class Report:
         self._known(names[0], model)
         return model, names
 
+    @property
+    def votes(self) -> tuple[Vote, ...]:
+        """What people and judges chose, in the order of their votes."""
+        return tuple(map(Vote.from_dict, self._data.get("votes", ())))
+
+    @property
+    def preferences(self) -> tuple[Preference, ...]:
+        """What follows from the votes: one for the people and one for each judge, of each two models."""
+        return tuple(map(Preference.from_dict, self._data.get("preferences", ())))
+
+    def with_votes(self, votes: Iterable[Vote], instead_of: Iterable[str] = ()) -> Report:
+        """The same report with these votes added; of one reviewer on the same two answers the last vote counts.
+
+        Votes that the report has of the people in `instead_of` go out first. Raises EvaluationError for votes on models that the
+        report does not have.
+        """
+        gone = frozenset(instead_of)
+        before = (vote for vote in self.votes if vote.kind != "human" or vote.reviewer not in gone)
+        kept = last_of_each([*before, *votes])
+        found = preferences(self._data, kept)
+        told = {"votes": [vote.to_dict() for vote in kept], "preferences": [one.to_dict() for one in found]}
+        return Report({**self._data, **told})
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report, whole or not at all: a page for `.html`, the plain data for `.json`, a row for each case and
         model for `.csv`, and the findings without the answers for `.md`."""
@@ -304,22 +334,35 @@ def _failed_case(row: Mapping[str, Any], model: str, names: tuple[str, ...]) -> 
 
 
 def outcomes(examples: list[dict[str, Any]], evaluator: str, model: str) -> list[bool | None]:
-    """Of each case: whether the model passed, or None where it has no score."""
+    """Of each case: whether the model passed, or None where it has no score. Several samples of a case are one outcome."""
     scores = (row["answers"][model]["scores"].get(evaluator) for row in examples)
-    return [None if score is None else bool(score["passed"]) for score in scores]
+    return _by_case(examples, [None if score is None else bool(score["passed"]) for score in scores])
 
 
 def field_outcomes(examples: list[dict[str, Any]], evaluator: str, model: str) -> dict[str, list[bool | None]]:
     """The same of each field that the evaluator compared."""
     scores = [row["answers"][model]["scores"].get(evaluator) or {"fields": {}} for row in examples]
     names = dict.fromkeys(name for score in scores for name in score["fields"])
-    return {name: [score["fields"].get(name) for score in scores] for name in names}
+    return {name: _by_case(examples, [score["fields"].get(name) for score in scores]) for name in names}
+
+
+def _by_case(examples: list[dict[str, Any]], found: list[bool | None]) -> list[bool | None]:
+    return by_case(found, clusters(examples)) if any("sample" in row for row in examples[:1]) else found
+
+
+def clusters(examples: list[dict[str, Any]]) -> list[int]:
+    """Of each row the case that it belongs to: rows of one case are answers to the same question."""
+    return [int(row["index"]) for row in examples]
 
 
 def scores(examples: list[dict[str, Any]], evaluator: str, model: str) -> list[float | None]:
-    """Of each case: what the evaluator measured, or None where it measured nothing."""
-    found = (row["answers"][model]["scores"].get(evaluator) or {} for row in examples)
-    return [None if score.get("value") is None else float(score["value"]) for score in found]
+    """Of each case: what the evaluator measured, or None where it measured nothing; of several samples the mean."""
+    found: dict[int, list[float]] = {row["index"]: [] for row in examples}
+    for row in examples:
+        value = (row["answers"][model]["scores"].get(evaluator) or {}).get("value")
+        if value is not None:
+            found[row["index"]].append(float(value))
+    return [sum(values) / len(values) if values else None for values in found.values()]
 
 
 def comparison_rows(

@@ -33,6 +33,8 @@ class Reply:
     def judged(cls, case: Case, answer: Answer, evaluators: Iterable[Evaluator]) -> Reply:
         scores, faults = dict[str, Score](), dict[str, str]()
         for evaluator in evaluators:
+            if hasattr(evaluator, "judge_all"):  # it judges all answers at once, when they are there
+                continue
             try:
                 score: Any = evaluator.judge(case, answer)
                 kept = _score(score) if isinstance(score, Score) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,20 +13,21 @@ from pydantic import ValidationError
 
 from finetune_sdk.data.checks.near import near_leaks_if_looked_for
 from finetune_sdk.data.dataset import Dataset
-from finetune_sdk.errors import JobError
+from finetune_sdk.errors import EvaluationError, JobError
 from finetune_sdk.guards import Guards
 from finetune_sdk.job import RFT, Job, Method
 from finetune_sdk.jobfile import tables, yaml12
 from finetune_sdk.jobfile.faults import dotted, job_error
 from finetune_sdk.jobfile.tables import DataFile, JobTable
 from finetune_sdk.jobfile.yaml12 import Where
-from finetune_sdk.messages import ChatExample
-from finetune_sdk.model import Model, Prompted, Sampling
+from finetune_sdk.messages import Asked, ChatExample
+from finetune_sdk.model import Answer, Model, Origin, Prompted, Sampling
 
 if TYPE_CHECKING:
     from finetune_sdk.evaluation.evaluation import Evaluation
     from finetune_sdk.evaluation.evaluators import Evaluator
 
+OpenModel = Callable[[str, str | None], Model]
 SIDES = ("data", "train", "validation", "test")
 
 
@@ -109,8 +110,12 @@ class JobFile:
             guards=self._guards(),
         )
 
-    def evaluation(self) -> Evaluation | None:
-        """None where the file has none. Raises EvaluationError for a schema that is none."""
+    def evaluation(self, opened: OpenModel | None = None) -> Evaluation | None:
+        """None where the file has none. Raises EvaluationError for a schema that is none.
+
+        `opened` gives the model that a judge names, from its name and its backend (None: the job's own); without it, judges can
+        be made and not asked.
+        """
         asked, (train, _, test) = self.table.evaluation, self.datasets()
         if asked is None or test is None:
             return None
@@ -119,9 +124,13 @@ class JobFile:
 
         return Evaluation(
             test,
-            [self._evaluator(table) for table in asked.evaluators],
+            [
+                _judge(table, opened or _Unopened) if isinstance(table, tables.JudgeTable) else self._evaluator(table)
+                for table in asked.evaluators
+            ],
             name=self.table.name,
-            sampling=Sampling(max_tokens=asked.max_tokens) if asked.max_tokens else None,
+            sampling=_sampling(asked),
+            samples=asked.samples,
             allow_leakage=asked.allow_leakage,
             slices=asked.slices,
             group=asked.group,
@@ -167,7 +176,8 @@ class JobFile:
         return Guards(
             best_by=tuple(map(self._evaluator, given.best_by or ())),
             forgetting=Dataset.load(general.path, general.format, columns=general.columns) if general else None,
-            **given.model_dump(exclude={"best_by", "forgetting"}),
+            forgetting_by=tuple(map(self._evaluator, given.forgetting_by or ())),
+            **given.model_dump(exclude={"best_by", "forgetting", "forgetting_by"}),
         )
 
     def _file(self, held: str | DataFile) -> DataFile:
@@ -263,13 +273,13 @@ class JobFile:
                 ("guards", "forgetting") if isinstance(guards.forgetting, str) else ("guards", "forgetting", "path")
             )
             yield at, Path(self._file(guards.forgetting).path)
-        lists: list[tuple[Where, tuple[tables.EvaluatorTable, ...]]] = []
+        lists: list[tuple[Where, tuple[tables.EvaluatorTable | tables.JudgeTable, ...]]] = []
         if self.table.evaluation is not None:
             lists.append((("evaluation", "evaluators"), self.table.evaluation.evaluators))
         if isinstance(self.table.method, tables.RFTTable) and self.table.method.graders:
             lists.append((("method", "graders"), self.table.method.graders))
-        if guards is not None and guards.best_by:
-            lists.append((("guards", "best_by"), guards.best_by))
+        names = ("best_by", "forgetting_by") if guards is not None else ()
+        lists += [(("guards", name), getattr(guards, name) or ()) for name in names]
         for at, evaluators in lists:
             for number, table in enumerate(evaluators):
                 if isinstance(table, tables.JSONSchemaTable) and isinstance(table.schema_, str):
@@ -277,3 +287,35 @@ class JobFile:
 
     def _fault(self, lines: Mapping[Where, int], at: Where, message: str, cure: str) -> JobError:
         return JobError(f"{self.path} line {lines.get(at, 1)}: {message}", cure=cure)
+
+
+def _judge(table: tables.JudgeTable, opened: OpenModel) -> Evaluator:
+    from finetune_sdk.evaluation.judges import RUBRIC, Judge
+
+    return Judge(
+        opened(table.model, table.backend), table.rubric or RUBRIC, table.passing, table.votes, table.expected,
+        name=table.name,
+    )  # fmt: skip
+
+
+class _Unopened:
+    """A judge's model where nobody opens models: enough to check the file with."""
+
+    def __init__(self, name: str, backend: str | None) -> None:
+        self.name = name
+        self.origin = Origin(backend or "", name)
+
+    def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
+        raise EvaluationError(
+            f"the judge {self.name} was not opened.",
+            cure="open it: evaluation(lambda name, backend: Client(backend).model(name))",
+        )
+
+    def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        return [self.answer(one, sampling) for one in asked]
+
+
+def _sampling(asked: tables.EvaluationTable) -> Sampling | None:
+    drawn = {"max_tokens": asked.max_tokens, "temperature": asked.temperature}
+    given: dict[str, Any] = {name: value for name, value in drawn.items() if value is not None}
+    return Sampling(**given) if given else None

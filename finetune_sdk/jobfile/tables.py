@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, PrefixTuning, Pretraining, PromptTuning, QLoRA
+from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, PrefixTuning, Pretraining, PromptTuning, QLoRA, Schedule
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -105,6 +105,26 @@ class LengthTable(Table):
 EvaluatorTable = JSONSchemaTable | ExactMatchTable | FieldMatchTable | LengthTable
 
 
+class JudgeTable(Table):
+    """A model scores the answer by a rubric."""
+
+    kind: Literal["judge"]
+    model: Name
+    """The model that judges: a base of the place, or a run's id."""
+    backend: Name | None = None
+    """The place of that model; the job's own when left out."""
+    rubric: Annotated[dict[Name, Name], Field(min_length=1)] | None = None
+    """Criteria and what each means; accuracy, relevance, style and usefulness when left out."""
+    passing: Annotated[float, Field(ge=1, le=5)] = 4
+    """Each criterion must reach so much, of 5."""
+    votes: Annotated[int, Field(gt=0, le=99)] = 1
+    """How often the model is asked; a criterion's score is the mean."""
+    expected: bool = True
+    """Show the judge the expected answer."""
+    name: Name = "Judge"
+    """What the report calls it."""
+
+
 class RFTTable(Table):
     """Reinforcement fine-tuning: answers to tasks are graded, and the better ones reinforced."""
 
@@ -112,11 +132,25 @@ class RFTTable(Table):
     graders: (
         Annotated[tuple[Annotated[EvaluatorTable, Field(discriminator="kind")], ...], Field(min_length=1)] | None
     ) = None
-    """Evaluators that an answer must pass; the settings' own grader when left out."""
+    """Evaluators: an answer is worth the mean of what they find; the settings' own grader when left out."""
+    samples: Annotated[int, Field(gt=1)] | None = None
+    """So many answers to each task of a step, which are compared with each other."""
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    """The longest of these answers, in tokens."""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    """How freely they are drawn."""
+    beta: Annotated[float, Field(ge=0)] | None = None
+    """The strength of a pull towards the base."""
     epochs: Annotated[float, Field(gt=0)] | None = None
     steps: Annotated[int, Field(gt=0)] | None = None
     batch_size: Annotated[int, Field(gt=0)] | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
+    schedule: Schedule | None = None
+    warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    max_length: Annotated[int, Field(gt=0)] | None = None
+    validate_every: Annotated[int, Field(gt=0)] | None = None
+    early_stopping: Annotated[int, Field(gt=0)] | None = None
 
 
 class GuardsTable(Table):
@@ -127,13 +161,17 @@ class GuardsTable(Table):
     ) = None
     """Evaluators: the model is that of the validation whose answers pass them most often; by the loss when left out."""
     cases: Annotated[int, Field(gt=0)] = 32
-    """At most so many prompts of the validation data are answered."""
+    """At most so many prompts of the validation data are answered; and so many of the general examples."""
     max_tokens: Annotated[int, Field(gt=0)] = 256
     """The longest of these answers, in tokens."""
     memorisation: bool = False
     """Search these answers for training answers, word for word."""
     forgetting: str | DataFile | None = None
     """A file of general examples on which the loss is taken, and never trained."""
+    forgetting_by: (
+        Annotated[tuple[Annotated[EvaluatorTable, Field(discriminator="kind")], ...], Field(min_length=1)] | None
+    ) = None
+    """Evaluators of the answers to general examples, which are chats then; at most `cases` of them are answered."""
 
 
 class GateTable(Table):
@@ -156,12 +194,18 @@ class GateTable(Table):
 class EvaluationTable(Table):
     """How the tuned model is judged, beside its base, on the test rows."""
 
-    evaluators: Annotated[tuple[Annotated[EvaluatorTable, Field(discriminator="kind")], ...], Field(min_length=1)]
+    evaluators: Annotated[
+        tuple[Annotated[EvaluatorTable | JudgeTable, Field(discriminator="kind")], ...], Field(min_length=1)
+    ]
     """Each judges every answer; from the least to the most demanding: the verdict is spoken on the last but `length`."""
     prompted: PromptedBase | None = None
     """Judge also the base behind a prompt."""
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     """The longest answer that a model may give, in tokens."""
+    temperature: Annotated[float, Field(ge=0, le=100)] | None = None
+    """How freely answers are drawn; 0, as when left out, is always the likeliest token."""
+    samples: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How often each case is asked, with seeds of its own; what most of its answers come to counts. Needs a temperature."""
     allow_leakage: bool = False
     """Judge also on cases that a model was trained on; the report says so."""
     slices: tuple[Name, ...] = ("label", "length", "source")

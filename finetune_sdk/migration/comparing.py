@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import InputError, JobError
 from finetune_sdk.evaluation.evaluation import Evaluation, Report
 from finetune_sdk.jobfile import JobFile
-from finetune_sdk.messages import Asked, ChatExample, Conversation, Message
-from finetune_sdk.migration.cases import key_of
+from finetune_sdk.messages import ChatExample
 from finetune_sdk.migration.folder import Folder
 from finetune_sdk.migration.recording import recorded
-from finetune_sdk.model import Answer, Model, Origin, Sampling, at_once
+from finetune_sdk.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,32 +24,6 @@ class Compared:
     cases: int
     without: int
     same: int
-
-
-class _Heard:
-    """A model whose answers are kept in passing."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self.at_once = at_once(model)
-        self.said: dict[str, Answer] = {}
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    @property
-    def origin(self) -> Origin:
-        return self._model.origin
-
-    def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
-        return self.answers([asked], sampling)[0]
-
-    def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
-        questions = list(asked)
-        answers = self._model.answers(questions, sampling)
-        self.said |= {key_of(Conversation.of(one)): answer for one, answer in zip(questions, answers, strict=False)}
-        return answers
 
 
 def compare(folder: Folder, replacement: Model, progress: bool | None = None) -> Compared:
@@ -75,12 +49,11 @@ def compare(folder: Folder, replacement: Model, progress: bool | None = None) ->
     cases = evaluation.cases if len(fit) == len(rows) else Dataset.of(fit, name=evaluation.cases.name)
     marked = bool(folder.known.get("cases", {}).get("trained"))
     asked = replace(evaluation, cases=cases, allow_leakage=evaluation.allow_leakage or marked)
-    base, heard = recorded(folder, "base"), _Heard(replacement)
+    base = recorded(folder, "base")
     whole = base is not None and all(row.prompt in base for row in fit)
-    models: dict[str, Model] = {**({"recorded_base": base} if base is not None and whole else {}), "recorded": kept}
-    report = asked.run(progress, **models, replacement=heard)
-    said = [(kept.answer(row.prompt), heard.said.get(key_of(row.prompt))) for row in fit]
-    same = sum(other is not None and _same(one.message, other.message) for one, other in said)
+    models: dict[str, Any] = {**({"recorded_base": base} if base is not None and whole else {}), "recorded": kept}
+    report = asked.run(progress, **models, replacement=replacement)
+    same = sum(_same(row["answers"]) for row in report.to_dict()["examples"])
     return Compared(report, len(fit), len(rows) - len(fit), same)
 
 
@@ -93,6 +66,8 @@ def _evaluation(folder: Folder) -> Evaluation:
     return replace(evaluation, name=f"{evaluation.name}: the replacement beside what was recorded")
 
 
-def _same(one: Message, other: Message) -> bool:
-    calls = [[(call.name, call.arguments) for call in message.tool_calls] for message in (one, other)]
-    return one.text.strip() == other.text.strip() and calls[0] == calls[1]
+def _same(answers: Mapping[str, Mapping[str, Any]]) -> bool:
+    one, other = answers["recorded"], answers["replacement"]
+    calls = [[(call["name"], call["arguments"]) for call in each["tool_calls"]] for each in (one, other)]
+    answered = one["finish"] != "error" and other["finish"] != "error"
+    return answered and one["text"].strip() == other["text"].strip() and calls[0] == calls[1]

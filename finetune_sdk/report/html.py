@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from finetune_sdk.report import figures, plots
+from finetune_sdk.report import figures, plots, preferences
 from finetune_sdk.report.cases import choose, evaluators, focus, rival
 from finetune_sdk.report.island import island
 from finetune_sdk.report.slices import by_slice, telling
@@ -59,7 +59,6 @@ def render(data: Mapping[str, Any], *, searchable: bool = True) -> str:
         island=held,
         searched=shown,
         scores=[metric for metric in data.get("metrics") or [] if _varies(metric)],
-        votes=(data.get("votes") or [])[:MOST_LINES],
         costs=(data.get("costs") or [])[:MOST_LINES],
         priced=any((model.get("cost") or {}).get("per_1000") is not None for model in data.get("models") or []),
         slices=by_slice(data),
@@ -71,6 +70,11 @@ def render(data: Mapping[str, Any], *, searchable: bool = True) -> str:
         groups=_groups(data.get("metrics") or []),
         axis=plots.percent_axis(),
         comparisons=(data.get("comparisons") or [])[:MOST_LINES],
+        preferred={
+            "title": preferences.title(data),
+            "rows": preferences.rows(data),
+            "sentences": preferences.sentences(data),
+        },
         curve=_losses(origin.get("curves") or {}),
         small=_others(origin.get("curves") or {}),
         figures=_figures(origin),
@@ -101,7 +105,7 @@ def _varies(metric: Mapping[str, Any]) -> bool:
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=DictLoader({"report": _own("report.html.jinja")}),
+        loader=DictLoader({name: _own(f"{name}.html.jinja") for name in ("report", "preferences")}),
         autoescape=True,
         finalize=_seen,
         undefined=StrictUndefined,

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from finetune_sdk.report import figures
+from finetune_sdk.report import figures, preferences
 from finetune_sdk.report.cases import Case, Said, choose
 from finetune_sdk.report.html import leakage
 from finetune_sdk.report.slices import telling
@@ -41,6 +41,7 @@ def show(data: Mapping[str, Any], console: Console | None = None) -> None:
     _metrics(data, console)
     _comparisons(data, console)
     _beside(data, console)
+    _bullets(preferences.sentences(data), console)
     _estimate(data, console)
     _notes(data, console)
     _examples(data, console)
@@ -101,17 +102,11 @@ def _comparisons(data: Mapping[str, Any], console: Console) -> None:
 
 
 def _beside(data: Mapping[str, Any], console: Console) -> None:
-    """What the slices tell, which answers were preferred or changed, and what an answer costs, a sentence each."""
+    """What the slices tell, which answers changed with a word, and what an answer costs, a sentence each."""
     pairs = [visible(pair["sentence"]) for pair in data.get("counterfactual") or []]
     costs = [visible(row["sentence"]) for row in (data.get("costs") or [])[:6]]
     slices = [telling(data)] if telling(data) else []
-    votes = [
-        f"{short(written(vote['better']), 40)} was preferred to {short(written(vote['than']), 40)} in {vote['wins']} of "
-        f"{figures.counted(vote['wins'] + vote['losses'] + vote['ties'], 'case')} ({short(written(vote['kind']), 40)}), "
-        f"the other in {vote['losses']}; rate of wins {figures.percent(vote['rate'])} ({figures.between(vote['low'], vote['high'])})."
-        for vote in (data.get("votes") or [])[:6]
-    ]
-    _bullets([*slices, *votes, *pairs, *costs], console)
+    _bullets([*slices, *pairs, *costs], console)
 
 
 def _estimate(data: Mapping[str, Any], console: Console) -> None:

@@ -168,13 +168,14 @@ class BeforeARun:
         with _nothing_made(client), pytest.raises(UnsupportedError, match=sorted(declared)[0]):
             client.submit(_of_method(job, kind))
 
-    @pytest.mark.parametrize("name", ["best_by", "forgetting", "memorisation"])
+    @pytest.mark.parametrize("name", ["best_by", "forgetting", "forgetting_by", "memorisation"])
     def test_a_guard_that_is_not_declared_is_refused(self, client: Client, job: Job, name: str) -> None:
         if name in client.backend.capabilities.guards or not isinstance(job.method, SFT):
             pytest.skip(f"{name} is declared, or {type(job.method).__name__} is not what it looks at")
         guards = {
             "best_by": Guards(best_by=(ExactMatch(),)),
             "forgetting": Guards(forgetting=job.train),
+            "forgetting_by": Guards(forgetting=job.train, forgetting_by=(ExactMatch(),)),
             "memorisation": Guards(memorisation=True),
         }
         with _nothing_made(client), pytest.raises(UnsupportedError, match=name):
@@ -234,7 +235,7 @@ class BeforeARun:
         count = counter.count(job.train[0])
         assert isinstance(counter.exact, bool)
         assert counter.basis
-        assert 0 < count.trained <= count.total
+        assert (0 if job.train.kind == "task" else 1) <= count.trained <= count.total
 
 
 def hyperparameters(method: Method) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from finetune_sdk.client import Client
 from finetune_sdk.errors import BackendError, NotFoundError, RunError
 from finetune_sdk.estimate import Estimate
 from finetune_sdk.job import Job
-from finetune_sdk.model import Sampling
+from finetune_sdk.model import Sampling, Speaking, outcomes
 from finetune_sdk.run import Run
 from finetune_sdk.testing.promises_before import NO_SUCH, UNITS, VALUES, Opened, setting
 
@@ -216,6 +216,17 @@ class OfRuns:
         assert answer.output_tokens is None or answer.output_tokens <= 8
         assert model.origin.run == finished.id
 
+    def test_what_is_heard_of_an_answer_is_the_answer(self, finished: Run) -> None:
+        model, pieces = finished.model(), list[str]()
+        assert isinstance(model, Speaking)
+
+        def hear(piece: str) -> bool:
+            pieces.append(piece)
+            return True
+
+        (answer,) = model.speak(["hello"], {0: hear}, Sampling(max_tokens=8))
+        assert "".join(pieces) == answer.text
+
     def test_answers_keep_their_order(self, backend: Backend, resolved: Resolved) -> None:
         model, sampling = backend.model(resolved.base), Sampling(max_tokens=8)
         asked = ["a longer question, with many more words than the next one has", "short", "two words"]
@@ -223,6 +234,8 @@ class OfRuns:
         assert [answer.text for answer in forwards] == [answer.text for answer in backwards[::-1]]
         read = [answer.input_tokens for answer in forwards]
         assert None in read or read.index(max(filter(None, read))) == 0
+        came = dict(outcomes(model, iter([(one, sampling) for one in asked])))
+        assert [getattr(came[number], "text", None) for number in range(3)] == [answer.text for answer in forwards]
 
     def test_no_question_has_no_answer(self, backend: Backend, resolved: Resolved) -> None:
         assert backend.model(resolved.base).answers([]) == []

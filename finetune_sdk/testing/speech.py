@@ -6,9 +6,11 @@ import json
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from finetune_sdk.data.tokens import TokenCount
+from finetune_sdk.estimate import Price
 from finetune_sdk.messages import (
     Asked,
     ChatExample,
@@ -90,6 +92,10 @@ class Echo:
     name: str
     origin: Origin
 
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        return _nothing(self.name)
+
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         conversation = Conversation.of(asked)
         words = _last_words(conversation)
@@ -109,6 +115,10 @@ class Learnt:
     known: Mapping[str, Any]
     otherwise: Mapping[str, Any]
 
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        return _nothing(self.name)
+
     def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
         conversation = Conversation.of(asked)
         said = self.known.get(_last_words(conversation), self.otherwise)
@@ -116,6 +126,11 @@ class Learnt:
 
     def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
         return [self.answer(one, sampling) for one in asked]
+
+
+def _nothing(model: str) -> tuple[Price, ...]:
+    """What asking costs at a fake place."""
+    return tuple(Price(model, kind, 0.0, "1M tokens", date.today(), "a fake place") for kind in ("input", "output"))
 
 
 def _answer(asked: Conversation, said: Message, sampling: Sampling) -> Answer:

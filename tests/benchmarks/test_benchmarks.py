@@ -126,6 +126,16 @@ def test_training(kind: str, precompute: bool, one_thread: None) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+def test_reinforcement(one_thread: None) -> None:
+    pytest.importorskip("trl")
+    from benchmarks import reinforcement
+
+    found = reinforcement.side_by_side("toy", pairs=1)
+    assert {name: len(times) for name, times in found["seconds"].items()} == {"ours": 1, "trl": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["sft", "dpo"])
 def test_preparation(kind: str, one_thread: None) -> None:
     pytest.importorskip("trl")

@@ -253,6 +253,7 @@ def test_guards_are_read_with_their_evaluators_and_their_general_examples(folder
         "name: a\ntrain: rows.jsonl\nvalidation: rows.jsonl\nguards:\n"
         "  best_by: [{kind: json_schema, schema: own.json}, {kind: exact_match}]\n"
         "  cases: 8\n  memorisation: true\n  forgetting: more.jsonl\n"
+        "  forgetting_by: [{kind: json_schema, schema: own.json}]\n"
     )
     guards = load(folder, text).job().guards
     assert guards is not None
@@ -260,6 +261,7 @@ def test_guards_are_read_with_their_evaluators_and_their_general_examples(folder
     assert (guards.cases, guards.max_tokens, guards.memorisation) == (8, 256, True)
     assert guards.forgetting is not None
     assert len(guards.forgetting) == 20
+    assert guards.forgetting_by == (JSONSchema({"type": "object"}),)
 
 
 def test_a_file_that_guards_name_and_that_is_not_there_is_named_with_its_line(folder: Path) -> None:

@@ -90,6 +90,16 @@ BEGINS_AGAIN = """
     def resume(self, run):
         self._records.change(run, lambda record, legs: Leg(time.time(), 0))
 """
+PROMISES_MODELS = """
+    def checkpoints(self, run):
+        return [replace(one, model=f"{one.model}-to-be") for one in super().checkpoints(run)]
+"""
+ANSWERS_UNDECLARED = """
+    def checkpoints(self, run):
+        return [replace(one, model=None) for one in super().checkpoints(run)]
+    def model(self, name):
+        return super().model("echo" if name.startswith("step-") else name)
+"""
 TRAINS_ALL = """
     def render(self, dataset, index, base):
         shown = super().render(dataset, index, base)
@@ -182,6 +192,10 @@ FAULTS = {
         "    def runs(self): return super().runs()[::-1]", "list_has_the_newest_first", "seconds=1"
     ),
     "a resume that begins again": Fault(BEGINS_AGAIN, "a_cancelled_run_goes_on_after_resume", "seconds=2"),
+    "a checkpoint that does not answer": Fault(PROMISES_MODELS, "a_checkpoint_answers_by_the_name_that_it_declares"),
+    "a checkpoint that answers and does not say so": Fault(
+        ANSWERS_UNDECLARED, "a_checkpoint_that_declares_no_model_is_none"
+    ),
     "a question that is trained": Fault(TRAINS_ALL, "render_marks_the_answer_and_not_the_question"),
     "an answer that is not shown as trained": Fault(SHOWS_NO_SPANS, "render_marks_the_answer_and_not_the_question"),
     "more tokens trained than counted": Fault(TRAINS_ALL_TOKENS, "render_trains_as_many_tokens_as_are_counted"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import finetune_sdk as ft
-from finetune_sdk.guards import evaluator_of, evaluator_table
+from finetune_sdk.evaluation.evaluators.tables import evaluator_of, evaluator_table
 
 EVALUATORS = (
     ft.ExactMatch(strip=False), ft.FieldMatch(("a.b", "c"), name="two"), ft.FieldMatch(), ft.Length(max_characters=3),
@@ -32,7 +32,9 @@ def test_a_table_of_another_version_is_refused() -> None:
     "given",
     [
         {"best_by": "exact"}, {"best_by": [ft.ExactMatch]}, {"cases": 0}, {"cases": 2.5}, {"cases": True}, {"max_tokens": -1},
-        {"memorisation": "yes"}, {"forgetting": "general.jsonl"},
+        {"memorisation": "yes"}, {"forgetting": "general.jsonl"}, {"forgetting_by": ft.ExactMatch()},
+        {"forgetting": ft.Dataset.of([{"text": "a b"}]), "forgetting_by": ft.ExactMatch()},
+        {"forgetting": ft.Dataset.of([{"prompt": "a", "completion": "b"}]), "forgetting_by": "exact"},
     ],
     ids=str,
 )  # fmt: skip
@@ -42,12 +44,19 @@ def test_nonsense_is_refused(given: dict[str, Any]) -> None:
     assert caught.value.cure
 
 
-def test_guards_need_validation_data_and_questions_need_chats(train: ft.Dataset, pairs: Path) -> None:
+def test_guards_need_validation_data_and_questions_need_answers(train: ft.Dataset, pairs: Path) -> None:
     with pytest.raises(ft.JobError, match="nothing to validate on"):
         ft.Job(name="a", train=train, guards=ft.Guards(memorisation=True))
     both = ft.Dataset.load(pairs)
-    with pytest.raises(ft.JobError, match="DPO has none"):
-        ft.Job(name="a", train=both[:20], validation=both[20:], method=ft.DPO(), guards=ft.Guards(memorisation=True))
+    texts = ft.Dataset.of([{"text": f"case {n}"} for n in range(4)])
+    with pytest.raises(ft.JobError, match="the data of Pretraining has none"):
+        ft.Job(
+            name="a",
+            train=texts[:2],
+            validation=texts[2:],
+            method=ft.Pretraining(),
+            guards=ft.Guards(memorisation=True),
+        )
     with pytest.raises(ft.JobError, match=r"Guards\(forgetting=…\) is preference"):
         ft.Guards(forgetting=both)
     with pytest.raises(ft.JobError, match=r"Job\(guards=…\)"):

@@ -11,10 +11,10 @@ NAMES = [
     "DPO", "KTO", "ORPO", "RFT", "SFT", "Answer", "AnswersError", "Backend", "BackendError", "BudgetError", "Capabilities", "Case", "ChatExample",
     "Checkpoint", "Client", "Conversation", "Counterfactual", "Dataset", "DatasetError", "Draft", "Drafts", "Estimate", "Evaluation", "EvaluationError",
     "Event", "ExactMatch", "Export", "FieldMatch", "Finding", "FinetuneError", "Full", "Gate", "Guards", "InputError", "JSONSchema", "Job",
-    "JobError", "JobFile", "Length", "LoRA", "Log", "Message", "MissingDependencyError", "Model", "NotFoundError",
-    "Observed", "Origin", "PastFile", "PastJob", "Place", "PreferenceExample", "PrefixTuning", "Pretraining", "Price", "PromptTuning", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "RefusedError", "Report", "Resolved",
-    "Result", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample",
-    "TextExample", "ToolCall", "UnsupportedError", "judged_pairs", "rated_pairs",
+    "JobError", "JobFile", "Judge", "Length", "LoRA", "Log", "Message", "MissingDependencyError", "Model", "NotFoundError",
+    "Observed", "Origin", "PairwiseJudge", "PastFile", "PastJob", "Place", "Preference", "PreferenceExample", "PrefixTuning", "Pretraining", "Price", "PromptTuning", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "RefusedError", "Report", "Resolved",
+    "Result", "Review", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample",
+    "TextExample", "ToolCall", "UnsupportedError", "Vote", "judged_pairs", "rated_pairs",
 ]  # fmt: skip
 
 

@@ -109,3 +109,20 @@ def test_an_option_that_the_fake_does_not_have_is_refused(home: Path, options: d
     with pytest.raises(SettingsError, match=r"\[backends.fake\]") as caught:
         open_backend(Place("fake", options, home))
     assert cure in str(caught.value.cure)
+
+
+def test_how_many_answers_stay_is_set_in_the_file_or_the_environment(
+    toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Settings.load().answers_kept_mb == 1024
+    toml.write_text("answers_kept_mb = 50\n")
+    assert Settings.load().answers_kept_mb == 50
+    monkeypatch.setenv("FINETUNE_ANSWERS_KEPT_MB", "0")
+    assert Settings.load().answers_kept_mb == 0
+
+
+@pytest.mark.parametrize("given", ["-1", "1.5", "true", '"much"'])
+def test_a_size_of_no_sense_is_refused(toml: Path, given: str) -> None:
+    toml.write_text(f"answers_kept_mb = {given}\n")
+    with pytest.raises(SettingsError, match="answers_kept_mb"):
+        Settings.load()

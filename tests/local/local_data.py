@@ -56,3 +56,18 @@ def pairs(count: int, first: int = 0) -> ft.Dataset:
         for i in range(first, first + count)
     ]
     return ft.Dataset.of(rows, name="pairs")
+
+
+def tasks(count: int, first: int = 0) -> ft.Dataset:
+    """Questions whose expected answer is a colour."""
+    rows = [
+        {
+            "messages": [
+                {"role": "system", "content": "Name the colour."},
+                {"role": "user", "content": f"case {i} " + "word " * (i % 7)},
+            ],
+            "expected": LABELS[i % 3],
+        }
+        for i in range(first, first + count)
+    ]
+    return ft.Dataset.of(rows, name="tasks")

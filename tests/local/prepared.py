@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import finetune_sdk as ft
-from finetune_sdk_local import bases, prepare
+from finetune_sdk_local import bases, defaults, prepare
 from finetune_sdk_local.processes import Processes
 from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.training import Training
 
 
-def prepared(client: ft.Client, job: ft.Job, where: Path) -> tuple[RunFolder, Training, Any]:
+def prepared(
+    client: ft.Client, job: ft.Job, where: Path, checkpoint_every: int = 100
+) -> tuple[RunFolder, Training, Any]:
     from finetune_sdk_local import watching
 
     resolved, run = client.resolve(job), RunFolder(where)
-    machine = {"threads": 1, "micro_tokens": 4096, "checkpoint_every": 100, "engine": "auto"}
+    homes = defaults.own_judges(resolved.job)
+    machine = {
+        "threads": 1, "micro_tokens": 4096, "checkpoint_every": checkpoint_every, "engine": "auto", "homes": homes
+    }  # fmt: skip
     general = job.guards.forgetting if job.guards else None
     table = {**resolved.to_dict(), "machine": machine, "token": resolved.token("here", 1)}
     run.make(table, train=job.train, validation=job.validation, forgetting=general)

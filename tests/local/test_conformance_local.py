@@ -8,7 +8,8 @@ import pytest
 
 import finetune_sdk as ft
 from finetune_sdk.testing import BackendConformance
-from local_data import chats, pairs, rated, texts
+from local_data import chats, pairs, rated, tasks, texts
+from own_graders import Spread
 
 
 class TestSFT(BackendConformance):
@@ -87,3 +88,18 @@ class TestKTO(TestDPO):
     @classmethod
     def long_job(cls) -> ft.Job:
         return ft.Job(name="long", train=rated(16), method=ft.KTO(steps=20_000, batch_size=8, learning_rate=1e-3))
+
+
+@pytest.mark.soak
+class TestRFT(TestDPO):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def job(cls) -> ft.Job:
+        method = ft.RFT(graders=(Spread(),), steps=3, batch_size=8, max_tokens=6, learning_rate=1e-2)
+        return ft.Job(name="tasks", train=tasks(16), method=method)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def long_job(cls) -> ft.Job:
+        method = ft.RFT(graders=(Spread(),), steps=20_000, batch_size=8, max_tokens=6)
+        return ft.Job(name="long", train=tasks(16), method=method)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+import test_reinforcement
 from finetune_sdk_local import prefixes
 from finetune_sdk_local.backend import CAPABILITIES
 from finetune_sdk_local.tables import ADAPTERS, METHODS
+from finetune_sdk_local.training import Training
 from test_exactness import method, model, training
 
 PAGE = Path(__file__).parents[2] / "docs" / "local.md"
@@ -41,7 +44,11 @@ def test_a_step_of_each_moves_what_it_should_by_the_engine_that_is_told(
         pytest.importorskip("bitsandbytes")
     monkeypatch.setattr(prefixes, "WORTHWHILE", 1)
     moving = model(small, ADAPTERS[adapter]())
-    made = training(small, method(METHODS[kind], steps=1), tmp_path, moving)
+    made: Training
+    if kind == "rft":
+        made = test_reinforcement.training(small, tmp_path, moving, replace(test_reinforcement.METHOD, steps=1))
+    else:
+        made = training(small, method(METHODS[kind], steps=1), tmp_path, moving)
     said = list[str]()
     made.report = lambda kind, message, figures: said.append(message)
     before = {name: weight.detach().clone() for name, weight in made.weights.items()}

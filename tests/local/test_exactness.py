@@ -127,9 +127,19 @@ def trl_run(base: str, how: Any, adapter: Any, folder: Path) -> tuple[list[float
 
 
 def watched(trainer: Any) -> Any:
-    """The trainer, with the loss of each step kept as it is: what trl logs has four digits."""
+    """The trainer, with the loss of each step kept as it is: what trl logs has four digits.
+
+    Its adapters stay as they are given: beside 4 bits it would round them to bfloat16, and here they are float32.
+    """
 
     class Watched(trainer):  # type: ignore[misc]
+        def __init__(self, model: Any, **options: Any) -> None:
+            given = {name: weight.data.clone() for name, weight in bases.trainable(model).items()}
+            super().__init__(model, **options)
+            for name, weight in model.named_parameters():
+                if name in given:
+                    weight.data = given[name]
+
         def compute_loss(self, *args: Any, **options: Any) -> Any:
             loss = super().compute_loss(*args, **options)
             self.losses = [*getattr(self, "losses", []), float(loss.detach())]
@@ -138,7 +148,7 @@ def watched(trainer: Any) -> Any:
     return Watched
 
 
-LORA = ft.LoRA(rank=4)
+LORA, QLORA = ft.LoRA(rank=4), ft.QLoRA(rank=4)
 KINDS = (ft.SFT, ft.Pretraining, ft.DPO, ft.ORPO, ft.KTO)
 
 
@@ -168,11 +178,17 @@ KINDS = (ft.SFT, ft.Pretraining, ft.DPO, ft.ORPO, ft.KTO)
         pytest.param(method(ft.KTO, beta=0.3, desirable_weight=0.5, undesirable_weight=1.5), LORA, id="kto-weights"),
         pytest.param(method(ft.KTO, batch_size=4, steps=2, schedule="linear"), LORA, id="kto-batches"),
         pytest.param(method(ft.DPO, schedule="cosine", weight_decay=2.0), LORA, id="dpo-cosine-decay"),
+        pytest.param(method(ft.SFT), QLORA, id="sft-four-bits"),
+        pytest.param(method(ft.Pretraining), QLORA, id="pretraining-four-bits"),
+        pytest.param(method(ft.DPO), QLORA, id="dpo-four-bits"),
+        pytest.param(method(ft.KTO), QLORA, id="kto-four-bits"),
     ],
 )
 def test_losses_and_weights_are_those_of_trl(
     small: str, how: Any, adapter: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if isinstance(adapter, ft.QLoRA):
+        pytest.importorskip("bitsandbytes")
     monkeypatch.setattr(prefixes, "WORTHWHILE", 1)
     # trl was given an adapted model, and takes that for its reference; here it is the base, always.
     monkeypatch.setattr(prompts, "without", lambda model: nullcontext())

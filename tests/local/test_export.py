@@ -14,6 +14,7 @@ import pytest
 import finetune_sdk as ft
 from finetune_sdk_local import agreement, bases, exporting
 from finetune_sdk_local.devices import Device
+from finetune_sdk_local.rounding import Stochastic, nearest
 from local_data import chats
 from watched import folder, weights
 
@@ -131,20 +132,56 @@ def test_a_template_that_can_think_is_said_to_be_asked_not_to(place: ft.Client, 
     assert any('{"enable_thinking": false}' in note for note in thinking.export(tmp_path / "thinking").notes)
 
 
-def test_an_adapter_that_rounding_swallows_is_not_merged(place: ft.Client, run: ft.Run, tmp_path: Path) -> None:
-    """A few small steps change weights by less than bfloat16 can hold: merged, they would be the base again."""
+def weaker(place: ft.Client, run: ft.Run, key: str, share: float) -> ft.Run:
+    """That run, had it learnt so much less."""
     from safetensors.torch import load_file, save_file
 
-    weak, model = like(place, run, "weak")
+    weak, model = like(place, run, key)
     held = load_file(model / "adapter_model.safetensors")
-    less = {name: tensor * 1e-4 if "lora_B" in name else tensor for name, tensor in held.items()}
+    less = {name: tensor * share if "lora_B" in name else tensor for name, tensor in held.items()}
     save_file(less, model / "adapter_model.safetensors")
+    return weak
+
+
+def test_an_adapter_that_rounding_swallows_is_not_merged(place: ft.Client, run: ft.Run, tmp_path: Path) -> None:
+    """A few small steps change weights by less than bfloat16 can hold: merged, they would be the base again."""
     with pytest.raises(
-        ft.RunError, match=r"its logits are off by .* where the bound is .* Nothing was exported"
+        ft.RunError, match=r"rounded by chance, its logits are off by .* where the bound is .* Nothing was exported"
     ) as caught:
-        weak.export(tmp_path / "out" / "merged", "merged")
+        weaker(place, run, "weak", 1e-4).export(tmp_path / "out" / "merged", "merged")
+    assert "rounded to the nearest, its logits are off by" in caught.value.message
     assert 'kind="adapter"' in str(caught.value.cure)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_rounding_to_the_nearest_would_swallow_is_kept_by_rounding_by_chance(
+    place: ft.Client, run: ft.Run, merged: ft.Export, tmp_path: Path
+) -> None:
+    """Within the same bounds, which to the nearest it does not keep; and the same bytes each time."""
+    made, again = (weaker(place, run, f"small{n}", 0.03).export(tmp_path / f"{n}", "merged") for n in (1, 2))
+    assert (merged.manifest["rounding"], made.manifest["rounding"]) == ("nearest", "stochastic")
+    found = made.manifest["agreement"]
+    assert found["off"] <= found["bound"] <= agreement.SHARE * found["moved"]
+    assert [note for note in made.notes if "of what the adapter does would be lost, and" in note]
+    assert (made.folder / "model.safetensors").read_bytes() == (again.folder / "model.safetensors").read_bytes()
+    assert said(place.model(str(made.folder))) == said(place.get_run("local:small1").model())
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16", "float32"])
+def test_rounding_by_chance_is_right_on_the_average_and_off_by_a_step_at_most(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    dtype, count = getattr(torch, name), 100_000
+    held = torch.randn(count, generator=torch.Generator().manual_seed(1)).to(dtype)
+    assert torch.equal(Stochastic()(held.float(), dtype), held)
+    weights = held.float() * (1 + 2e-4)
+    rounded = Stochastic()(weights, dtype)
+    assert rounded.dtype == dtype
+    steps = torch.nextafter(held.abs(), torch.full_like(held, torch.inf)).float() - held.abs().float()
+    assert ((rounded.float() - weights).abs() <= 2 * steps).all()
+    kept = ((rounded.float() - held.float()) * held.float()).sum() / ((weights - held.float()) * held.float()).sum()
+    assert kept == pytest.approx(1, abs=0.05)
+    if name == "bfloat16":
+        assert torch.equal(nearest(weights, dtype), held)
 
 
 def test_weights_that_are_not_the_adapters_are_refused(
@@ -153,8 +190,8 @@ def test_weights_that_are_not_the_adapters_are_refused(
     """One layer of 28 stays as the base has it."""
     added = exporting._added
 
-    def forgetful(where: str, adapter: Path) -> Any:
-        model, layers = added(where, adapter)
+    def forgetful(where: str, adapter: Path, rounding: Any) -> Any:
+        model, layers = added(where, adapter, rounding)
         plain = bases.load(where, CPU).get_submodule("model.layers.2.mlp.down_proj")
         model.get_submodule("model.layers.2.mlp.down_proj").weight.data.copy_(plain.weight)
         return model, layers
@@ -169,11 +206,11 @@ def test_weights_that_are_not_the_adapters_are_refused(
 def test_an_export_that_is_interrupted_leaves_nothing(
     run: ft.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException
 ) -> None:
-    def interrupted(*_: Any) -> Any:
+    def interrupted(*_: Any, **more: Any) -> Any:
         assert list(tmp_path.rglob("model.safetensors"))  # it has begun
         raise end
 
-    monkeypatch.setattr(exporting, "_spoken", interrupted)
+    monkeypatch.setattr(agreement, "measure", interrupted)
     with pytest.raises((KeyboardInterrupt, ft.BackendError)):
         run.export(tmp_path / "new" / "merged", "merged")
     assert not list(tmp_path.iterdir())
@@ -234,12 +271,12 @@ def test_weights_without_the_adapters_lengths_are_refused(
 ) -> None:
     added = exporting._added
 
-    def forgetful(where: str, adapter: Path) -> Any:
+    def forgetful(where: str, adapter: Path, rounding: Any) -> Any:
         plain = tmp_path / "plain"
-        shutil.copytree(adapter, plain)
+        shutil.copytree(adapter, plain, dirs_exist_ok=True)
         config = json.loads((plain / "adapter_config.json").read_text())
         (plain / "adapter_config.json").write_text(json.dumps({**config, "use_dora": False}))
-        return added(where, plain)
+        return added(where, plain, rounding)
 
     monkeypatch.setattr(exporting, "_added", forgetful)
     with pytest.raises(ft.RunError, match="its logits are off by"):
@@ -272,7 +309,7 @@ def golden_of(torch: Any, gap: float, off: float) -> agreement.Agreement:
     base, adapter = torch.tensor([[-9.0, 9.0, 0.0]]), torch.tensor([[8 + gap, 8.0, -16 - gap]])
     change = torch.tensor([[0.0, off, -off]])
     golden = [agreement.Golden((5,), (0,))]
-    return agreement.measure(golden, [base], [adapter], [adapter + change], roundoff=2**-5, layers=16)
+    return agreement.measure(golden, [base], [adapter], [adapter + change], added=[adapter], roundoff=2**-5, layers=16)
 
 
 def test_a_near_tie_that_flips_is_said_and_a_clear_choice_that_flips_is_refused() -> None:
@@ -285,3 +322,4 @@ def test_a_near_tie_that_flips_is_said_and_a_clear_choice_that_flips_is_refused(
     assert "1 of 1 greedy answers change" in str(lost.fault)
     assert "logits are off" in str(replace(lost, bound=0.1).fault)
     assert replace(lost, off=float("nan")).fault  # what is no number is no agreement
+    assert "before any weight is rounded" in str(replace(kept, unrounded=1e-3 * kept.size).fault)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +14,19 @@ import finetune_sdk as ft
 from finetune_sdk.job import Adapter
 from finetune_sdk_local import checkpoints
 from finetune_sdk_local.memorised import Known
+from finetune_sdk_local.questions import cases
 from finetune_sdk_local.training import Stopped
-from local_data import chats, pairs, texts
+from local_data import chats, pairs, rated, texts
+from own_graders import Vowels
 from prepared import figures, prepared
 from watched import folder
 
 torch = pytest.importorskip("torch")
 
 METHOD = ft.SFT(epochs=2, batch_size=4, learning_rate=1e-2, validate_every=3)
-EVERY = ft.Guards(best_by=(ft.ExactMatch(),), cases=4, max_tokens=4, memorisation=True, forgetting=chats(5, 200))
+EVERY = ft.Guards(
+    best_by=(ft.ExactMatch(),), cases=4, max_tokens=4, memorisation=True, forgetting=chats(5, 200), forgetting_by=ft.ExactMatch()
+)  # fmt: skip
 
 
 def job(adapter: Adapter | None = None, guards: ft.Guards | None = None, method: Any = METHOD) -> ft.Job:
@@ -47,7 +52,7 @@ def test_what_is_learnt_is_bit_for_bit_what_it_is_without_guards(
     for name in ("loss", "validation_loss", "gradient_norm"):
         assert one[name] == two[name], name
     assert all(torch.equal(training.weights[name], watched.weights[name]) for name in training.weights)
-    for name in ("validation_score", "memorised", "forgetting_loss"):
+    for name in ("validation_score", "memorised", "forgetting_loss", "forgetting_score"):
         assert len(two[name]) == len(two["validation_loss"]) == 5
     assert other.generation_config.to_dict() == ends
 
@@ -95,6 +100,135 @@ def test_forgetting_is_seen_whatever_the_method(client: ft.Client, tmp_path: Pat
     run, training, _ = prepared(client, guarded, tmp_path / "run")
     training.run()
     assert len(figures(run)["forgetting_loss"]) == 2
+
+
+def numbers(count: int) -> ft.Dataset:
+    """General chats that `tiny` answers as expected."""
+    rows = [
+        {"messages": [{"role": "user", "content": f"case {n} word word"}, {"role": "assistant", "content": str(n)}]}
+        for n in range(count)
+    ]
+    return ft.Dataset.of(rows, name="numbers")
+
+
+def careless(general: ft.Dataset, by: Any, **guards: Any) -> ft.Job:
+    """A job that forgets all but colours."""
+    method = ft.SFT(steps=8, batch_size=8, learning_rate=2e-2, schedule="constant", validate_every=4)
+    return replace(job(None, ft.Guards(forgetting=general, forgetting_by=by, **guards), method), base="tiny")
+
+
+def test_answers_that_no_longer_pass_are_said_once_with_the_chance_of_it(client: ft.Client, tmp_path: Path) -> None:
+    run, training, _ = prepared(client, careless(numbers(10), ft.ExactMatch(), max_tokens=4), tmp_path / "run")
+    training.run()
+    scores = figures(run)["forgetting_score"]
+    said = [event.message for event in run.events() if "answers to general examples pass, and" in event.message]
+    assert scores == [1.0, 0.0, 0.0]
+    assert len(said) == 1
+    assert said[0].startswith(
+        "warning: 0 of 10 answers to general examples pass, and 10 did before: 10 are lost and 0 won"
+    )
+    assert "p = 0.002" in said[0]
+
+
+def test_what_chance_would_take_as_well_is_not_said(client: ft.Client, tmp_path: Path) -> None:
+    """Seven lost of seven have a chance of 1 in 64."""
+    seven = careless(numbers(7), ft.ExactMatch(), max_tokens=4)
+    run, training, _ = prepared(client, seven, tmp_path / "run")
+    training.run()
+    assert figures(run)["forgetting_score"] == [1.0, 0.0, 0.0]
+    messages = [event.message for event in run.events()]
+    assert not [message for message in messages if "did before" in message]
+    assert (
+        "7 of 7 answers to general examples pass before the first step; a fall could not be told from chance, for which 8 must pass"
+        in messages
+    )
+    assert ["too few" in finding.message for finding in client.check(seven)].count(True) == 1
+
+
+def test_a_resumed_run_compares_with_the_base_and_not_with_itself(client: ft.Client, tmp_path: Path) -> None:
+    forgetful = careless(numbers(8), ft.ExactMatch(), max_tokens=4)
+    run, training, _ = prepared(client, forgetful, tmp_path / "run")
+    training.stop = lambda: training.progress.step == 3
+    with pytest.raises(Stopped):
+        training.run()
+    saved, _ = checkpoints.latest(run.checkpoints)
+    _, training, _ = prepared(client, forgetful, tmp_path / "run")
+    training.run(saved)
+    said = [event.message for event in run.events() if event.message.startswith("warning")]
+    assert figures(run)["forgetting_score"] == [1.0, 0.0, 0.0]
+    assert len([message for message in said if "and 8 did before" in message]) == 1
+
+
+@pytest.mark.parametrize("rows", [pairs, rated], ids=["dpo", "kto"])
+def test_general_answers_are_judged_whatever_the_method(client: ft.Client, tmp_path: Path, rows: Any) -> None:
+    method = (ft.DPO if rows is pairs else ft.KTO)(epochs=1, batch_size=4, learning_rate=1e-3)
+    guards = ft.Guards(forgetting=chats(4, 200), forgetting_by=ft.ExactMatch(), max_tokens=4)
+    guarded = ft.Job(name="a", train=rows(8), validation=rows(4, 50), method=method, guards=guards)
+    run, training, _ = prepared(client, guarded, tmp_path / "run")
+    training.run()
+    assert len(figures(run)["forgetting_score"]) == 2
+
+
+@pytest.mark.parametrize("method", [ft.DPO, ft.KTO, ft.ORPO], ids=lambda method: method.__name__)
+def test_preferences_are_chosen_by_answers_too_and_learn_what_they_would(
+    client: ft.Client, tmp_path: Path, method: Any
+) -> None:
+    rows = rated if method is ft.KTO else pairs
+    how = method(epochs=2, batch_size=4, learning_rate=1e-3, validate_every=2)
+    by = ft.Length(max_characters=400) if method is ft.KTO else ft.ExactMatch()
+    guards = ft.Guards(best_by=by, memorisation=True, cases=3, max_tokens=4)
+    plain = ft.Job(name="a", train=rows(8), validation=rows(4, 50), method=how)
+    one, unwatched, _ = prepared(client, plain, tmp_path / "plain")
+    unwatched.run()
+    two, watched, _ = prepared(client, replace(plain, guards=guards), tmp_path / "guarded")
+    progress = watched.run()
+    assert figures(one)["loss"] == figures(two)["loss"]
+    assert len(figures(two)["validation_score"]) == len(figures(two)["memorised"]) == 3
+    assert progress.best_score == max(figures(two)["validation_score"][1:])
+
+
+def test_of_a_pair_the_chosen_answer_is_expected_and_of_a_rated_one_if_it_was_good(client: ft.Client) -> None:
+    asked = cases(pairs(3), 9, 0)
+    assert [case.expected.text for case in asked if case.expected] == [
+        "thank you, red",
+        "thank you, green",
+        "thank you, blue",
+    ]
+    assert [case.expected and case.expected.text for case in cases(rated(3), 9, 0)] == [
+        None,
+        "thank you, green",
+        "thank you, blue",
+    ]
+    unjudged = ft.Job(
+        name="a",
+        train=rated(8),
+        validation=rated(4, 50),
+        method=ft.KTO(batch_size=4),
+        guards=ft.Guards(best_by=ft.ExactMatch()),
+    )
+    with pytest.raises(ft.EvaluationError, match="nothing is expected of this case"):
+        client.check(unjudged)
+
+
+def test_general_examples_that_say_nothing_are_found_before_the_run(client: ft.Client) -> None:
+    def found(**guards: Any) -> list[tuple[str, str]]:
+        method = replace(METHOD, max_length=40)
+        return [
+            (finding.severity, finding.message)
+            for finding in client.check(job(None, ft.Guards(**guards), method))
+            if "general" in finding.message or "forgetting_by" in finding.message
+        ]
+
+    long = ft.Dataset.of(
+        [{"messages": [{"role": "user", "content": "word " * 60}, {"role": "assistant", "content": "so"}]}]
+    )
+    assert [severity for severity, _ in found(forgetting=long)] == ["error"]
+    assert "3 of 5 general examples are also trained" in found(forgetting=chats(5, 21))[0][1]
+    (failing,) = found(forgetting=numbers(9), forgetting_by=ft.JSONSchema({"type": "object"}))
+    assert failing == ("warning", "9 of 9 expected answers do not pass forgetting_by themselves (numbers row 1).")
+    assert not found(forgetting=numbers(9), forgetting_by=ft.Length(max_tokens=5))
+    with pytest.raises(ft.EvaluationError, match="no fields"):
+        found(forgetting=numbers(9), forgetting_by=ft.FieldMatch())
 
 
 def test_the_best_score_decides_and_of_equal_ones_the_lower_loss(client: ft.Client, tmp_path: Path) -> None:
@@ -152,7 +286,7 @@ def test_a_resumed_run_sees_and_chooses_what_it_would_have(client: ft.Client, tm
     _, training, _ = prepared(client, guarded, tmp_path / "run")
     again = training.run(saved)
     one, two = figures(whole), figures(run)
-    for name in ("loss", "validation_score", "memorised", "forgetting_loss"):
+    for name in ("loss", "validation_score", "memorised", "forgetting_loss", "forgetting_score"):
         assert one[name] == two[name], name
     assert (again.best_step, again.best_score, again.best_loss) == (best.best_step, best.best_score, best.best_loss)
 
@@ -195,19 +329,25 @@ def test_words_need_no_spaces() -> None:
     assert Known([text, "別の答えです。しばらくお待ちください。担当者からご連絡いたします。"]).by_heart(text, "")
 
 
-@dataclass(frozen=True)
-class Mine:
-    version: ClassVar[int] = 1
-    name: str = "Mine"
-
-    def judge(self, case: ft.Case, answer: ft.Answer) -> ft.Score:
-        return ft.Score(True)
-
-
 def test_an_evaluator_that_a_worker_cannot_make_is_refused_before_the_run(client: ft.Client) -> None:
-    with pytest.raises(ft.JobError, match="Mine is an evaluator of your own"):
-        client.submit(job(None, ft.Guards(best_by=Mine())))
+    @dataclass(frozen=True)
+    class Mine:
+        version: ClassVar[int] = 1
+        name: str = "Mine"
+
+        def judge(self, case: ft.Case, answer: ft.Answer) -> ft.Score:
+            return ft.Score(True)
+
+    for own in (ft.Guards(best_by=Mine()), ft.Guards(forgetting=chats(9, 200), forgetting_by=Mine())):
+        with pytest.raises(ft.JobError, match="the evaluator Mine is defined in a function"):
+            client.submit(job(None, own))
     assert client.backend.runs() == []
+
+
+def test_an_evaluator_of_ones_own_in_a_file_guards_too(client: ft.Client, tmp_path: Path) -> None:
+    run, training, _ = prepared(client, job(None, ft.Guards(best_by=Vowels())), tmp_path / "run")
+    training.run()
+    assert len(figures(run)["validation_score"]) > 1
 
 
 def test_expected_answers_that_could_not_pass_are_said_before_the_run(client: ft.Client) -> None:
@@ -223,8 +363,39 @@ def test_the_estimate_counts_what_guards_take(client: ft.Client, monkeypatch: py
 
     monkeypatch.setattr("finetune_sdk_local.probe.probe", lambda *_: Probe(0.01, 1e-4, 0.0, 0.3, "a steady machine"))
     plain = client.estimate(job()).time
-    for guards in (ft.Guards(best_by=[ft.ExactMatch()]), ft.Guards(forgetting=chats(200, 200))):
+    general = ft.Guards(forgetting=chats(200, 200))
+    for guards in (ft.Guards(best_by=[ft.ExactMatch()]), general):
         assert (client.estimate(job(None, guards)).time.high or 0) > (plain.high or 0)
+    answered = ft.Guards(forgetting=chats(200, 200), forgetting_by=[ft.ExactMatch()])
+    assert (client.estimate(job(None, answered)).time.high or 0) > (client.estimate(job(None, general)).time.high or 0)
+
+
+def test_the_estimate_counts_the_memory_of_long_answers(client: ft.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their keys and values are those that transformers really keeps; short answers fit beside what training takes."""
+    from transformers import AutoModelForCausalLM
+
+    from finetune_sdk_local.probe import Probe
+    from finetune_sdk_local.shapes import Shape
+
+    monkeypatch.setattr("finetune_sdk_local.probe.probe", lambda *_: Probe(0.01, 1e-4, 0.0, 0.3, "a steady machine"))
+
+    def memory(guards: ft.Guards | None) -> ft.Range:
+        return client.estimate(job(None, guards)).memory
+
+    general = chats(200, 200)
+    few = ft.Guards(forgetting=general, forgetting_by=ft.ExactMatch(), cases=2, max_tokens=4)
+    many = replace(few, cases=64, max_tokens=400)
+    assert memory(few) == memory(None)
+    found = re.search(r"([\d,]+) tokens of guards' answers at once", memory(many).basis)
+    assert found
+    tokens = int(found[1].replace(",", ""))
+    assert 32 * 400 < tokens <= 32 * 512
+    base = client.resolve(job()).base
+    model, shape = AutoModelForCausalLM.from_pretrained(base), Shape.of(base)
+    cache = model(torch.zeros(3, 7, dtype=torch.long), use_cache=True).past_key_values
+    kept = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    assert kept == 2 * shape.layers * shape.keys * 4 * 3 * 7
+    assert (memory(many).expected or 0) - (memory(few).expected or 0) > 0.5 * tokens * kept / 21
 
 
 def test_a_run_with_guards_is_another_run_and_the_same_guards_are_the_same(client: ft.Client) -> None:

@@ -28,6 +28,7 @@ NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
     "half a checkpoint": ({"checkpoint_every": 0.5}, "checkpoint_every = 0.5"),
     "no device": ({"device": "tpu"}, "device = 'tpu'"),
     "a dtype that underflows": ({"dtype": "float16"}, "dtype = 'float16'"),
+    "an engine that is not there": ({"engine": "trl"}, "no engine that drives trl's trainers"),
     "no base": ({"base": ""}, "base = ''"),
 }
 

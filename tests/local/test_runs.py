@@ -16,7 +16,8 @@ import pytest
 
 import finetune_sdk as ft
 from finetune_sdk_local import bases, checkpoints
-from local_data import chats, pairs, rated, texts
+from local_data import chats, pairs, rated, tasks, texts
+from own_graders import Spread
 from watched import STARTUP, folder, kill, losses, saved_step, until, weights, went_on_from
 
 SUBMIT = """
@@ -127,15 +128,21 @@ def test_two_processes_that_submit_at_once_make_one_run(client: ft.Client, small
 
 @pytest.mark.parametrize(
     "method",
-    [ft.SFT, ft.DPO, *(pytest.param(each, marks=pytest.mark.soak) for each in (ft.Pretraining, ft.ORPO, ft.KTO))],
+    [
+        ft.SFT,
+        ft.DPO,
+        *(pytest.param(each, marks=pytest.mark.soak) for each in (ft.Pretraining, ft.ORPO, ft.KTO, ft.RFT)),
+    ],
     ids=lambda method: method.__name__,
 )
 def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
     client: ft.Client, dying: Callable[[int | None], None], method: Any
 ) -> None:
-    more = {"batch_size": 4, "learning_rate": 1e-2, "epochs": 2.5, "validate_every": 5}
+    more: dict[str, Any] = {"batch_size": 4, "learning_rate": 1e-2, "epochs": 2.5, "validate_every": 5}
+    if method is ft.RFT:
+        more |= {"graders": (Spread(),), "samples": 4, "max_tokens": 6}
     adapter = ft.LoRA(rank=4, dropout=0.1)
-    rows = {"sft": chats, "pretraining": texts, "dpo": pairs, "orpo": pairs, "kto": rated}[method().kind]
+    rows = {"sft": chats, "pretraining": texts, "dpo": pairs, "orpo": pairs, "kto": rated, "rft": tasks}[method().kind]
     job = ft.Job(name="a", train=rows(24), validation=rows(6, 50), method=method(**more), adapter=adapter)
     whole = client.submit(job)
     whole.wait(progress=False)
@@ -154,11 +161,13 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
     assert saved == [2, 6]
     assert went_on_from(run) == saved
     assert losses(run) == losses(whole)
-    assert run.curves()["validation_loss"] == whole.curves()["validation_loss"]
+    held_out = "validation_reward" if method is ft.RFT else "validation_loss"
+    assert run.curves()[held_out] == whole.curves()[held_out]
     one, two = (path / "model" / "adapter_model.safetensors" for path in (folder(client, whole), folder(other, run)))
     assert one.read_bytes() == two.read_bytes()
-    assert_tokens_were_estimated(whole)
-    assert_tokens_were_estimated(run)
+    if method is not ft.RFT:  # how long answers are is not known before
+        assert_tokens_were_estimated(whole)
+        assert_tokens_were_estimated(run)
 
 
 def test_a_half_written_checkpoint_is_passed_over_for_the_one_before(

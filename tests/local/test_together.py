@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,7 +16,8 @@ import finetune_sdk as ft
 from finetune_sdk_local import bases, checkpoints
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.runs import RunFolder
-from local_data import chats, pairs, rated
+from local_data import chats, pairs, rated, tasks
+from own_graders import Spread
 from watched import STARTUP, folder, losses, until, went_on_from
 
 torch = pytest.importorskip("torch")
@@ -96,6 +99,17 @@ def test_two_processes_train_what_one_trains(small: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(("kind", "count"), [("dpo", 2), ("kto", 2), ("sft", 3)])
 def test_so_it_is_for_other_methods_and_numbers(small: str, tmp_path: Path, kind: str, count: int) -> None:
     assert_the_same_but_for_rounding(tmp_path, small, JOBS[kind], count)
+
+
+@pytest.mark.soak
+def test_two_processes_reinforce_together(small: str, tmp_path: Path) -> None:
+    """Each draws answers of its own, so what is learnt is not that of one process."""
+    method = ft.RFT(graders=(Spread(),), steps=12, batch_size=5, samples=6, max_tokens=6, learning_rate=2e-2)
+    job = ft.Job(name="tasks", train=tasks(12), validation=tasks(5, 100), adapter=ADAPTER, method=method)
+    _, run = trained(tmp_path, small, 2, job)
+    rewards = [reward for _, reward in run.curves()["reward"]]
+    assert len(rewards) == 12
+    assert np.mean(rewards[-4:]) > np.mean(rewards[:4])
 
 
 @pytest.mark.soak
@@ -191,3 +205,16 @@ def test_more_processes_than_cards_are_refused(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ft.SettingsError, match="Apple"):
         check(Device("mps", "apple", "float32", 1, 1), 2)
     check(Device("cpu", "cpu", "float32", 1, 1), 64)
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_before_all_have_met_is_not_waited_for(tmp_path: Path) -> None:
+    """There is no run in that folder: the second process ends at once, and the first would wait for it."""
+    code = (
+        "from pathlib import Path; from finetune_sdk_local import processes; from finetune_sdk_local.devices import Device\n"
+        "processes.GRACE = 0.5\n"
+        f"with processes.together(Path({str(tmp_path)!r}), 0, 2, Device('cpu', 'test', 'float32', 1, 1)): pass"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert "another process of the run has ended" in ended.stderr

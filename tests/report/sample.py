@@ -86,10 +86,6 @@ def sample(cases: int = 160, origin: bool = True, seed: int = 3) -> dict[str, An
              "sentence": "tuned saves $0.39 for 1,000 answers against prompted: its training, which was charged $4.10, is paid "
                          "back after 10,513 answers."},
         ],
-        "votes": [
-            {"kind": "people", "better": "tuned", "than": "prompted", "wins": 21, "losses": 9, "ties": 10, "rate": 0.65,
-             "low": 0.51, "high": 0.77, "votes": 52},
-        ],
         "examples": examples,
     }  # fmt: skip
 

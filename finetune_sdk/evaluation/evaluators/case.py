@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from finetune_sdk.messages import Conversation, Message
 from finetune_sdk.model import Answer
@@ -14,7 +14,8 @@ from finetune_sdk.model import Answer
 class Case:
     """One held-out example: the prompt is all before its last assistant turn, and that turn is what is expected.
 
-    `where` is its place in words (`tickets.jsonl line 218`), `hash` 16 hex digits that stand for its content.
+    `where` is its place in words (`tickets.jsonl line 218`), `hash` 16 hex digits that stand for its content. `reference`
+    is what an RFT task has for its graders.
     """
 
     index: int
@@ -22,11 +23,15 @@ class Case:
     expected: Message | None
     where: str
     hash: str
+    reference: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One judgement. `reason` says why it failed, `value` is what was measured, `fields` the verdict on each part."""
+    """One judgement. `reason` says why it failed, `value` is what was measured, `fields` the verdict on each part.
+
+    Of an evaluator that is `graded`, the value is what the answer is worth to RFT; of another, a pass is worth 1.
+    """
 
     passed: bool
     reason: str = ""

@@ -59,6 +59,7 @@ class FieldMatch:
     `fields` are names or dotted paths (`customer.id`, `items.0.price`); without them, every field at the top of the
     expected answer. What else the answer holds does not count: that is JSONSchema's to judge. A tool call has the
     fields `name` and `arguments`; with several, each call's number comes first (`0.arguments.height`).
+    Its value is the share of them that match.
     Raises EvaluationError for a case whose expected answer lacks the field.
     """
 
@@ -66,6 +67,7 @@ class FieldMatch:
     name: str
     version: ClassVar[int] = 1
     pure: ClassVar[bool] = True
+    graded: ClassVar[bool] = True
 
     def __init__(self, fields: Iterable[str] | None = None, name: str = "FieldMatch") -> None:
         if fields is not None and not isinstance(fields, Iterable):
