@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Any
 
 import orjson
@@ -37,12 +38,20 @@ class Counterfactual:
     sampling: Sampling | None = None
     allow_leakage: bool = False
 
-    def run(self, progress: bool | None = None, **models: Model) -> Report:
+    def run(
+        self,
+        progress: bool | None = None,
+        *,
+        cache: bool | str | PathLike[str] = True,
+        max_cost: float | None = None,
+        timeout: float | None = None,
+        **models: Model,
+    ) -> Report:
         """Asks every model both cases of every pair. The report's verdict is on how often the last one's answer changes.
 
         An answer changes where that to the twin is not that to the case with the same words swapped; JSON is compared as
         data. The share of pairs has the interval of Clopper and Pearson; whether the evaluators pass one side more often is
-        McNemar's exact test. Raises EvaluationError where no case holds a word to swap.
+        McNemar's exact test. The rest is as in `Evaluation.run`. Raises EvaluationError where no case holds a word to swap.
         """
         swapped = _swapper(self.swap)
         pairs = [(case, twin) for case in self.cases for twin in [_twin(case, swapped)] if twin is not None]
@@ -61,8 +70,7 @@ class Counterfactual:
             slices={self.name: sides},
             group=[*range(len(pairs)), *range(len(pairs))],
         )
-        named: Mapping[str, Any] = models  # whose names are no options of `run`
-        data = evaluation.run(progress, **named).to_dict()
+        data = evaluation.run(progress, cache=cache, max_cost=max_cost, timeout=timeout, **models).to_dict()
         rows = [self._found(data, key, swapped) for key in models]
         sentence = rows[-1]["sentence"]
         verdict = {"sentence": sentence, "outcome": "single", "better": None, "than": None, "on": data["verdict"]["on"]}

@@ -28,7 +28,6 @@ from finetune_sdk.evaluation.report import (
     cases_note,
     comparison_rows,
     field_outcomes,
-    once_a_case,
     outcomes,
     scores,
 )
@@ -233,8 +232,7 @@ class Evaluation:
             for case in cases
             for sample in range(self.samples)
         ]
-        one_each = once_a_case(examples)
-        groups = clusters_of(one_each)
+        groups = clusters_of(examples)
         rows = [
             {**model_row(key, model, replies[key]), "kept": asked[key].kept, "cost": _cost(model, replies[key])}
             for key, model in models.items()
@@ -254,7 +252,7 @@ class Evaluation:
             "models": rows,
             "metrics": [_metric_row(examples, name, key, by[name][key], groups) for name in names for key in models],
             "comparisons": comparison_rows(examples, by, (found["on"], found["than"]), groups),
-            "slices": sliced(one_each, names, by, groups),
+            "slices": sliced(examples, names, by, groups),
             "costs": costs(rows, origin_row(model.origin for model in models.values())),
             "notes": [
                 *notes,

@@ -128,7 +128,7 @@ class Report:
         """Whether `better` passes `on` in more cases than `than` does, case by case."""
         self._known(on, better, than)
         first, second = self._outcomes(on, better), self._outcomes(on, than)
-        return compared(on, better, than, first, second, clusters=clusters_of(once_a_case(self._data["examples"])))
+        return compared(on, better, than, first, second, clusters=clusters_of(self._data["examples"]))
 
     def slices(self, by: str | None = None, on: str | None = None, model: str | None = None) -> list[dict[str, Any]]:
         """Each model's rate in each slice, and how far it is from that in all other cases, as plain data.
@@ -178,7 +178,7 @@ class Report:
         asked = [
             Asked(name, each, self._outcomes(name, better), self._outcomes(name, than)) for name, each in above.items()
         ]
-        return gate(better, than, asked, clusters_of(once_a_case(self._data["examples"])), alpha)
+        return gate(better, than, asked, clusters_of(self._data["examples"]), alpha)
 
     def cases_needed(self, better: str, than: str, on: str, difference: float = 0.05) -> int:
         """How many cases it takes to see a `difference` of the two rates in four of five evaluations (p < 0.05).
@@ -356,19 +356,14 @@ def clusters(examples: list[dict[str, Any]]) -> list[int]:
     return [int(row["index"]) for row in examples]
 
 
-def once_a_case(examples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first row of each case: what is known of a case itself is the same in all of them."""
-    return [row for row in examples if not row.get("sample")]
-
-
 def scores(examples: list[dict[str, Any]], evaluator: str, model: str) -> list[float | None]:
-    """Of each case: what the evaluator measured, in the mean of its answers; None where it measured nothing."""
-    found: dict[int, list[float]] = {case: [] for case in clusters(examples)}
+    """Of each case: what the evaluator measured, or None where it measured nothing; of several samples the mean."""
+    found: dict[int, list[float]] = {row["index"]: [] for row in examples}
     for row in examples:
         value = (row["answers"][model]["scores"].get(evaluator) or {}).get("value")
         if value is not None:
-            found[int(row["index"])].append(float(value))
-    return [sum(of) / len(of) if of else None for of in found.values()]
+            found[row["index"]].append(float(value))
+    return [sum(values) / len(values) if values else None for values in found.values()]
 
 
 def comparison_rows(

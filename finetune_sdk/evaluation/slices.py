@@ -97,7 +97,7 @@ def sliced(
     intervals of the differences hold together (Bonferroni) and `adjusted` is Holm's, over all slices of one model and
     evaluator. p is Fisher's exact test; None where cases come in groups: the interval tells it then.
     """
-    sides = list(_sides(examples))
+    sides = list(_sides(by_case(examples)))
     found: list[dict[str, Any]] = []
     for name in names:
         for model, outcome in outcomes[name].items():
@@ -244,7 +244,12 @@ def _in_order(value: str) -> tuple[bool, int, float, str]:
     return value == OTHER, 0 if value.startswith("below ") else 1, number, value
 
 
+def by_case(examples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """One row a case: of several answers to one the first."""
+    return [row for row in examples if not row.get("sample")]
+
+
 def clusters_of(examples: Sequence[Mapping[str, Any]]) -> list[Hashable] | None:
-    """The group of each row: what it says itself, else its case; None where each row stands for itself."""
-    groups: list[Hashable] = [row.get("group", row["index"]) for row in examples]
+    """The group of each case: what it says itself, else none but its own; None where each case stands for itself."""
+    groups: list[Hashable] = [row.get("group", row["index"]) for row in by_case(examples)]
     return groups if len(set(groups)) < len(groups) else None

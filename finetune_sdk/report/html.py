@@ -105,7 +105,7 @@ def _varies(metric: Mapping[str, Any]) -> bool:
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=DictLoader({"report": _own("report.html.jinja"), "preferences": _own("preferences.html.jinja")}),
+        loader=DictLoader({name: _own(f"{name}.html.jinja") for name in ("report", "preferences")}),
         autoescape=True,
         finalize=_seen,
         undefined=StrictUndefined,

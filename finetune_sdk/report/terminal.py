@@ -40,8 +40,8 @@ def show(data: Mapping[str, Any], console: Console | None = None) -> None:
     _heading(data, console)
     _metrics(data, console)
     _comparisons(data, console)
-    _bullets(preferences.sentences(data), console)
     _beside(data, console)
+    _bullets(preferences.sentences(data), console)
     _estimate(data, console)
     _notes(data, console)
     _examples(data, console)
@@ -102,7 +102,7 @@ def _comparisons(data: Mapping[str, Any], console: Console) -> None:
 
 
 def _beside(data: Mapping[str, Any], console: Console) -> None:
-    """What the slices tell, which answers changed, and what an answer costs, a sentence each."""
+    """What the slices tell, which answers changed with a word, and what an answer costs, a sentence each."""
     pairs = [visible(pair["sentence"]) for pair in data.get("counterfactual") or []]
     costs = [visible(row["sentence"]) for row in (data.get("costs") or [])[:6]]
     slices = [telling(data)] if telling(data) else []

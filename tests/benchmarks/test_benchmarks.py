@@ -215,3 +215,11 @@ def test_what_is_measured_on_a_card_can_be_measured_here(kind: str) -> None:
     assert row["losses apart by"] < gpu.APART
     assert row["of the card's matrix rate"] > 0
     assert row["peak GB"] > 0
+
+
+def test_the_report() -> None:
+    from benchmarks import report
+
+    rows = {row["what"]: row["figure"] for row in report.measure(cases=60)}
+    assert rows["the page (MB)"] < 1
+    assert rows["writing the page (s)"] > 0

@@ -14,7 +14,7 @@ from finetune_sdk.evaluation.evaluators import ExactMatch
 from finetune_sdk.evaluation.slices import MOST_VALUES
 from finetune_sdk.evaluation.statistics import fisher_exact, wilson
 from finetune_sdk.messages import ChatExample, Message
-from finetune_sdk.model import Answer, Recorded
+from finetune_sdk.model import Answer, Recorded, Sampling
 
 
 def chat(asked: str, expected: str) -> ChatExample:
@@ -162,3 +162,14 @@ def test_a_report_names_the_slices_that_it_has(tmp_path: Path) -> None:
     assert len(found.slices(by="region", on="ExactMatch", model="tuned")) == 2
     with pytest.raises(EvaluationError, match="no slices of 'team'"):
         found.slices(by="team")
+
+
+def test_several_answers_to_a_case_are_one_case_in_slices_and_gates() -> None:
+    cases = Dataset.of([chat(f"case {i}", "ab"[i % 2]) for i in range(20)])
+    said = [(row.prompt, Answer(row.answer.text)) for row in cases if isinstance(row, ChatExample)]
+    models = {"base": Recorded("base", said), "tuned": Recorded("tuned", said)}
+    drawn = Sampling(temperature=0.7)
+    found = Evaluation(cases, [ExactMatch()], sampling=drawn, samples=3, slices=["label"]).run(**models)  # type: ignore[arg-type]
+    assert [row["cases"] for row in found.slices(model="tuned")] == [10, 10]
+    assert found.gate("tuned", "base", "ExactMatch").checks[0].cases == 20
+    assert found.to_dict()["groups"] is None
