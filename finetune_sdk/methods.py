@@ -180,6 +180,16 @@ class RFT(Optimisation):
         numbers(self, "beta")
         if self.beta is not None and not 0 <= self.beta < 2**31:
             raise JobError(f"RFT(beta={self.beta}) makes no sense.", cure="give beta 0 or more")
+        if self.temperature is not None and not 1e-3 <= self.temperature <= 1e3:
+            raise JobError(
+                f"RFT(temperature={self.temperature:g}) makes no sense: answers would be all alike, or noise.",
+                cure="give a temperature from 0.001 to 1000; 1 is usual",
+            )
+        if self.samples is not None and self.samples > 1024:
+            raise JobError(
+                f"RFT(samples={self.samples}) makes no sense: so many answers to one task tell no more.",
+                cure="give samples from 2 to 1024; 8 is usual",
+            )
         if self.samples == 1:
             raise JobError(
                 "RFT(samples=1) makes no sense: an answer is compared with the others to its task.",

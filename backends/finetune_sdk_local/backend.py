@@ -371,7 +371,7 @@ def _ended(worker: int) -> bool:
 
 def _start(run: RunFolder) -> int:
     """Starts a worker in a session of its own, with nothing of the caller's but its environment; its process number."""
-    command = [sys.executable, "-m", "finetune_sdk_local.worker", str(run.path)]
+    command = [sys.executable, "-P", "-m", "finetune_sdk_local.worker", str(run.path)]  # nothing of the current folder
     path = os.pathsep.join(entry for entry in (str(Path(entry).absolute()) for entry in sys.path if entry) if entry)
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     try:

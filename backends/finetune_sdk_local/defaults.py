@@ -10,7 +10,7 @@ from typing import Any
 from finetune_sdk.backend import Resolved
 from finetune_sdk.errors import JobError
 from finetune_sdk.evaluation.evaluators import Evaluator
-from finetune_sdk.evaluation.evaluators.tables import evaluator_of, evaluator_table, homes
+from finetune_sdk.evaluation.evaluators.tables import evaluator_of, evaluator_table, homes, require_faithful
 from finetune_sdk.job import (
     DPO,
     KTO,
@@ -87,7 +87,7 @@ def _require_judges(job: Job) -> None:
         )
     found = homes(_judges(job))
     for evaluator in _judges(job):
-        evaluator_of(json.loads(json.dumps(evaluator_table(evaluator))), found)
+        require_faithful(evaluator, evaluator_of(json.loads(json.dumps(evaluator_table(evaluator))), found))
 
 
 def own_judges(job: Job) -> dict[str, dict[str, str]]:

@@ -130,7 +130,7 @@ class LocalModel:
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
         options: dict[str, Any] = {"do_sample": sampling.temperature > 0}
         if sampling.temperature > 0:
-            options |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+            options |= {"temperature": float(sampling.temperature), "top_p": sampling.top_p, "top_k": 0}
         ends = model.generation_config.eos_token_id
         asked, given = prompting.asked(model, ids, mask)
         speeches = {row: Speech(tokenizer, one, ends) for row, one in hear.items()}

@@ -219,7 +219,7 @@ def _in_parts(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 def _start(run: Path, rank: int) -> subprocess.Popen[bytes]:
     """Its output goes where that of this process goes."""
-    return subprocess.Popen([sys.executable, "-m", "finetune_sdk_local.worker", str(run), str(rank)])
+    return subprocess.Popen([sys.executable, "-P", "-m", "finetune_sdk_local.worker", str(run), str(rank)])
 
 
 def _leave_with(first: int) -> None:

@@ -83,7 +83,8 @@ class Reinforcement(Training):
         """Tries the longest answers to the longest prompts, so that memory runs out now or not at all."""
         before = randomness.state(self.device)
         by_length = np.argsort(-self.data.train.lengths, kind="stable")[: self.plan.batch_size].tolist()
-        stand_in = standing(self.data.train, by_length, self.samples, self.data.answers)
+        mine = self.processes.share(self.data.train.lengths, by_length) or by_length[:1]
+        stand_in = standing(self.data.train, mine, self.samples, self.data.answers)
         self._choose_engine(stand_in, int(stand_in.lengths.argmin()), [range(len(stand_in))])
         worths = np.arange(len(stand_in), dtype=np.float64) % self.samples
         self._within_memory(lambda: self._learn(Drawn(stand_in, worths, advantages(worths, self.samples))))

@@ -66,7 +66,7 @@ class Asking:
         model, given = self._begun(there, seen, each)
         drawing: dict[str, Any] = {"do_sample": False}
         if self.temperature:
-            drawing = {"do_sample": True, "temperature": self.temperature, "top_k": 0, "top_p": 1.0}
+            drawing = {"do_sample": True, "temperature": float(self.temperature), "top_k": 0, "top_p": 1.0}
         model.generation_config = ending
         out = model.generate(
             **given, generation_config=ending, max_new_tokens=self.max_tokens, use_cache=True, **drawing

@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -152,7 +152,8 @@ class RunFolder:
                 else f"its process ended without a word after step {step} (killed, or out of memory); see {self.log}"
             )
             status = "cancelled" if cancelled else "failed"
-            self.append("status", message, {"status": status})
+            with suppress(OSError):  # a disk that is full: whoever asks next finds the same
+                self.append("status", message, {"status": status})
             return Status(status), message
 
     @contextmanager

@@ -9,12 +9,14 @@ import torch
 
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
-from finetune_sdk.evaluation.evaluators import Evaluator
+from finetune_sdk.errors import FinetuneError
+from finetune_sdk.evaluation.evaluators import Case, Evaluator
 from finetune_sdk.evaluation.evaluators.memorisation import Known, besides, taught
 from finetune_sdk.evaluation.evaluators.tables import evaluator_of
 from finetune_sdk.evaluation.statistics import mcnemar_exact
 from finetune_sdk.guards import Guards
 from finetune_sdk.job import Job
+from finetune_sdk.model import Answer
 from finetune_sdk_local import bases, engines, objectives, questions
 from finetune_sdk_local.batches import Batch, batch
 from finetune_sdk_local.objectives import Logits
@@ -131,7 +133,7 @@ class Watch:
         pairs = self._validation_questions.ask()
         seen = dict[str, float]()
         if self._evaluators:
-            passed = sum(passes(self._evaluators, case, answer) for case, answer in pairs)
+            passed = sum(self._passes(self._evaluators, case, answer) for case, answer in pairs)
             seen["validation_score"] = passed / len(pairs)
         if self._known is not None:
             again = sum(self._known.by_heart(answer.text, besides(case)) for case, answer in pairs)
@@ -169,7 +171,7 @@ class Watch:
 
     def _general_answers(self, micro_tokens: int) -> dict[str, float]:
         pairs = self._general_questions.ask()
-        passed = {case.index for case, answer in pairs if passes(self._general_evaluators, case, answer)}
+        passed = {case.index for case, answer in pairs if self._passes(self._general_evaluators, case, answer)}
         before = self._passed_before(passed, len(pairs))
         lost, won = len(before - passed), len(passed - before)
         chance = mcnemar_exact(lost, won)
@@ -181,6 +183,17 @@ class Watch:
                 "learning rate, train fewer epochs, or mix general rows in with Dataset.mix",
             )
         return {"forgetting_score": len(passed) / len(pairs)}
+
+    def _passes(self, evaluators: Sequence[Evaluator], case: Case, answer: Answer) -> bool:
+        """Whether all find the answer good; one that fails at it ends no run."""
+        try:
+            return passes(evaluators, case, answer)
+        except Exception as fault:
+            message = fault.message if isinstance(fault, FinetuneError) else f"{type(fault).__name__}: {fault}"
+            self._warn(
+                "evaluator", f"{case.where}: an evaluator fails at an answer, which counts as not passed: {message}"
+            )
+            return False
 
     def _passed_before(self, passed: set[int], asked: int) -> set[int]:
         """The general cases that passed at the first validation, in this session or an earlier one."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 from finetune_sdk.data.dataset import Dataset
@@ -15,6 +14,8 @@ from finetune_sdk.model import Answer
 
 USUAL = ("expected", "answer", "reference", "label")
 """What the expected answer is called in a reference."""
+MOST = 1e100
+"""What an answer may be worth at most, whichever way: squares of larger numbers are not finite."""
 
 
 def case(tasks: Dataset, index: int) -> Case:
@@ -49,12 +50,16 @@ def _of(grader: Evaluator, case: Case, answer: Answer) -> float:
         raise
     except Exception as fault:
         raise EvaluationError(
-            f"{case.where}: the grader {grader.name} fails: {type(fault).__name__}: {fault}.",
+            f"{case.where}: the grader {_name(grader)} fails: {type(fault).__name__}: {fault}.",
             cure="mend the grader, so that it judges every answer",
         ) from fault
-    if not isfinite(found):
+    if not abs(found) <= MOST:
         raise EvaluationError(
-            f"{case.where}: the grader {grader.name} finds an answer worth {found}.",
-            cure="give a number that is finite",
+            f"{case.where}: the grader {_name(grader)} finds an answer worth {found:g}.",
+            cure=f"give a number that is finite, and {MOST:g} at most",
         )
     return found
+
+
+def _name(grader: Evaluator) -> str:
+    return str(getattr(grader, "name", type(grader).__name__))

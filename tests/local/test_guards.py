@@ -17,7 +17,7 @@ from finetune_sdk_local import checkpoints
 from finetune_sdk_local.questions import cases
 from finetune_sdk_local.training import Stopped
 from local_data import chats, pairs, rated, texts
-from own_graders import Vowels
+from own_graders import Holds, Vowels
 from prepared import figures, prepared
 from watched import folder
 
@@ -348,6 +348,17 @@ def test_an_evaluator_of_ones_own_in_a_file_guards_too(client: ft.Client, tmp_pa
     run, training, _ = prepared(client, job(None, ft.Guards(best_by=Vowels())), tmp_path / "run")
     training.run()
     assert len(figures(run)["validation_score"]) > 1
+
+
+def test_an_evaluator_that_fails_at_an_answer_ends_no_run(client: ft.Client, tmp_path: Path) -> None:
+    knows = Holds(dict.fromkeys(("red", "green", "blue"), True))
+    guards = ft.Guards(best_by=knows, forgetting=chats(4, 200), forgetting_by=knows)
+    run, training, _ = prepared(client, job(None, guards), tmp_path / "run")
+    assert training.run().step == 12
+    assert figures(run)["validation_score"][0] == 0.0
+    said = [event.message for event in run.events() if "fails at an answer" in event.message]
+    assert len(said) == 1
+    assert re.search(r"an evaluator fails .* not passed: KeyError", said[0])
 
 
 def test_expected_answers_that_could_not_pass_are_said_before_the_run(client: ft.Client) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +15,8 @@ import pytest
 import torch
 
 import finetune_sdk as ft
+import own_graders
+from finetune_sdk.evaluation.evaluators.tables import evaluator_of, evaluator_table, homes
 from finetune_sdk_local import bases, rollouts
 from finetune_sdk_local.batches import plan
 from finetune_sdk_local.devices import Device
@@ -21,7 +25,7 @@ from finetune_sdk_local.reinforcement import Reinforcement, advantages
 from finetune_sdk_local.rollouts import Asking
 from finetune_sdk_local.training import Data, Options
 from local_data import tasks
-from own_graders import Fails, Spread, Vowels
+from own_graders import Fails, Holds, Soft, Spread, Starts, Vowels
 from prepared import figures, prepared
 
 CPU = Device("cpu", "test", "float32", 1, 1)
@@ -271,6 +275,74 @@ def test_graders_that_a_process_cannot_import_are_refused(client: ft.Client) -> 
         client.estimate(job(graders=(script(),)))
     with pytest.raises(ft.JobError, match="has no graders"):
         client.estimate(job(graders=None))
+
+
+def test_a_grader_is_in_a_run_what_it_was_where_it_was_submitted(client: ft.Client) -> None:
+    grader = Starts(("red", "blue"), frozenset({"x"}), 2.0)
+    table = json.loads(json.dumps(evaluator_table(grader)))
+    made = evaluator_of(table, homes([grader]))
+    assert made == grader
+    assert job(graders=(grader,)).fingerprint != job(graders=(replace(grader, _more=1.0),)).fingerprint
+    assert not client.check(replace(job(graders=(grader,)), validation=None))
+
+
+@pytest.mark.parametrize(
+    ("grader", "why"),
+    [
+        (Holds(Vowels()), r"Holds\(what=…\) holds a Vowels, and what an evaluator is made with must be plain data"),
+        (Holds(print), r"holds a builtin_function_or_method"),
+        (Holds({1: True}), r"holds keys that are no text"),
+        (Holds((1, 2)), r"Holds\(what=\(1, 2\)\) would be \[1, 2\] in the process of a run"),
+        (Holds({"a"}), r"would be \['a'\] in the process of a run"),
+        (Soft(), r"Soft has a field `kind`"),
+    ],
+    ids=["dataclass", "function", "keys", "tuple", "set", "kind"],
+)  # fmt: skip
+def test_a_grader_that_would_be_another_in_a_run_is_refused(client: ft.Client, grader: Any, why: str) -> None:
+    with pytest.raises(ft.JobError, match=why):
+        client.check(job(graders=(grader,)))
+
+
+def test_a_grader_without_a_name_is_named_by_its_class(client: ft.Client) -> None:
+    (found,) = client.check(replace(job(graders=(Holds({"red": True}),)), validation=None))
+    assert "the grader Holds fails: KeyError: 'green'" in found.message
+    (found,) = client.check(replace(job(graders=(Holds(),)), validation=None))
+    assert "the grader Holds finds an answer worth 1e+200" in found.message
+
+
+def test_a_module_of_the_same_name_elsewhere_is_not_taken_for_the_graders(
+    client: ft.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a resume from another folder: what is imported first is somebody else's."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "own_graders.py").write_text(Path(own_graders.__file__).read_text())
+    table, found = evaluator_table(Vowels()), homes([Vowels()])
+    monkeypatch.syspath_prepend(other)
+    monkeypatch.delitem(sys.modules, "own_graders")
+    with pytest.raises(ft.JobError, match=rf"here that is a module of {other}"):
+        evaluator_of(table, found)
+
+
+def test_a_run_takes_no_code_from_the_folder_it_was_started_in(
+    client: ft.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file there that is called like a library; the command line does not look there either."""
+    mark = tmp_path / "mark"
+    for name in ("torch", "random", "safetensors"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    client.submit(job(steps=1, batch_size=2)).wait(progress=False)
+    assert not mark.exists()
+
+
+def test_a_temperature_may_be_a_whole_number(small: str) -> None:
+    prompt = np.arange(20, 30, dtype=np.int32)
+    (said,) = Asking(model(small), bases.tokenizer(small), CPU, 2, 2).answers([prompt], 2, 100)
+    assert len(said) == 2
+    for senseless in (1e-40, 2e9):
+        with pytest.raises(ft.JobError, match=r"makes no sense: answers would be all alike, or noise"):
+            ft.RFT(temperature=senseless)
 
 
 def test_what_cannot_be_learnt_from_is_found_before_the_run(client: ft.Client) -> None:

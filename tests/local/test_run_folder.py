@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -41,6 +42,16 @@ def test_a_run_whose_worker_is_gone_has_failed_and_says_after_which_step(tmp_pat
     assert status == "failed"
     assert "without a word after step 9" in why
     assert [event.data.get("status") for event in run.events()] == ["running", None, "failed"]
+
+
+def test_a_death_is_told_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = folder(tmp_path, [(1.0, "status", {"status": "running", "worker": 7})])
+    run.started_mark.touch()
+    monkeypatch.setattr(RunFolder, "append", full)
+    assert run.status()[0] == "failed"
 
 
 def test_whoever_notes_a_death_is_not_taken_for_the_worker(tmp_path: Path) -> None:
