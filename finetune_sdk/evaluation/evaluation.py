@@ -137,6 +137,11 @@ class Evaluation:
         found = self._found(cases, models, replies, notes, len(leaked), asked, beside)
         return Report(found | ({"judges": rows} if rows else {}))
 
+    def check(self, **models: Model) -> None:
+        """Asks nothing; raises EvaluationError for models that `run` would refuse, as one that was trained on cases."""
+        _comparable(models)
+        self._leaked(tuple(self._cases()), models)
+
     def _definition(self, cases: Sequence[Case], models: Mapping[str, Model]) -> bytes:
         """Stands for all that is asked: the same evaluation, run again, goes on with what was not finished."""
         known = ((key, known_as(model)) for key, model in models.items())
