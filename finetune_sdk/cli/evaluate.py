@@ -16,6 +16,7 @@ from finetune_sdk.cli.options import (
     MaxSpent,
     NoCache,
     ReportPath,
+    Rivals,
     Timeout,
 )
 from finetune_sdk.cli.screen import screen
@@ -29,6 +30,7 @@ def evaluate(
     ] = None,
     backend: BackendName = None,
     config: ConfigPath = None,
+    against: Rivals = None,
     report: ReportPath = None,
     failures: FailuresPath = None,
     max_cost: MaxSpent = None,
@@ -36,26 +38,28 @@ def evaluate(
     no_cache: NoCache = False,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate the base, the prompted base and the model of the job's run, and write the report. Trains nothing.
+    """Evaluate the base, the prompted base, models to compare with and that of the job's run, and write the report. Trains nothing.
 
     Answers are kept as they come: after ctrl-C, or a cap, the same command goes on where it was.
     """
     with screen(as_json) as out:
-        from finetune_sdk.cli.judging import failures_path, judge, models, report_path
+        from finetune_sdk.cli.judging import failures_path, judge, models, report_path, rivals
         from finetune_sdk.client import Client
         from finetune_sdk.errors import JobError, RunError
         from finetune_sdk.jobfile import JobFile
 
         started = time.monotonic()
         job_file = JobFile.load(file)
+        client = Client(backend, config=config)
+        opened = models(client, config)
         with waiting(f"reading the data of {file.name}"):
-            evaluation = job_file.evaluation(models(backend, config))
+            evaluation = job_file.evaluation(opened)
         if evaluation is None:
             raise JobError(
                 f"{file} has no `evaluation`.", cure="add one: `evaluation: {evaluators: [{kind: exact_match}]}`"
             )
         path, todo = report_path(job_file, report), failures_path(failures)
-        client = Client(backend, config=config)
+        compared = rivals(job_file, against or (), opened, client)
         judged = client.get_run(run) if run else client.find_run(job_file.job())
         if judged is None:
             raise RunError(
@@ -63,7 +67,7 @@ def evaluate(
             )
         kept_in = False if no_cache or not client.settings.answers_kept_mb else client.settings.home
         terms = {"max_cost": max_cost, "timeout": timeout, "cache": kept_in}
-        value = judge(job_file, evaluation, judged, judged.wait(), path, out, todo, terms)
+        value = judge(job_file, evaluation, judged, judged.wait(), path, out, todo, terms, compared)
         out.answer(
             {"run": judged.id, "job": job_file.table.name, **value, "seconds": round(time.monotonic() - started, 3)}
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from finetune_sdk.errors import InputError
 
 if TYPE_CHECKING:
     from finetune_sdk.cli.screen import Screen
+    from finetune_sdk.client import Client
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.jobfile import JobFile, OpenModel
     from finetune_sdk.model import Model
@@ -39,11 +40,41 @@ def report_path(job_file: JobFile, asked: Path | None) -> Path:
     return path
 
 
-def models(backend: str | None, config: Path | None) -> OpenModel:
-    """Opens the model that a judge of a job file names, at its own place or at that of the command."""
+def models(client: Client, config: Path | None) -> OpenModel:
+    """Opens the model that a job file names, at its own place or at that of the command; each place is opened once."""
     from finetune_sdk.client import Client
 
-    return lambda name, place: Client(place or backend, config=config).model(name)
+    clients = {client.name: client}
+
+    def opened(name: str, place: str | None) -> Model:
+        at = place or client.name
+        if at not in clients:
+            clients[at] = Client(at, config=config)
+        return clients[at].model(name)
+
+    return opened
+
+
+def rivals(job_file: JobFile, given: Sequence[str], opened: OpenModel, client: Client) -> dict[str, Model]:
+    """The models that the file and `--against NAME=BACKEND:MODEL` name. Raises InputError for what is no such thing."""
+    from finetune_sdk.jobfile.tables import TAKEN
+
+    found = job_file.rivals(opened)
+    for one in given:
+        name, _, of = one.partition("=")
+        place, _, model = of.partition(":")
+        if not (name and place and model):
+            raise InputError(
+                f"--against {one!r} names no model.",
+                cure="write NAME=BACKEND:MODEL, as in previous=local:7f3a… or other=openai:gpt-4.1-2025-04-14",
+            )
+        if name in found or name in TAKEN:
+            raise InputError(
+                f"--against {one!r}: the evaluation has a model called {name!r} already.", cure="give it another name"
+            )
+        run = any((entry.place, entry.run) == (place, model) for entry in client.ledger.entries())
+        found[name] = opened(of if run else model, place)
+    return found
 
 
 def failures_path(asked: Path | None) -> Path | None:
@@ -62,14 +93,16 @@ def judge(
     out: Screen,
     failures: Path | None = None,
     terms: Mapping[str, Any] = _USUAL,
+    against: Mapping[str, Model] = _USUAL,
 ) -> dict[str, Any]:
-    """Evaluates what the job file asks for, writes the report and shows it; returns it as plain data.
+    """Evaluates what the job file asks for, and models to compare with, writes the report and shows it; returns it as plain data.
 
     `terms` are those of `Evaluation.run`: what it may cost, how long it may take, whether answers are kept.
     """
     base = run.base()
     prompted = job_file.prompted(base, job_file.datasets().train)
-    models = {"base": base, **({"prompted": prompted} if prompted is not None else {}), "tuned": tuned}
+    # The tuned model comes last: it is compared with each of the others.
+    models = {"base": base, **({"prompted": prompted} if prompted is not None else {}), **against, "tuned": tuned}
     return evaluate_and_write(evaluation, models, path, out, failures, terms)
 
 

@@ -85,6 +85,13 @@ MaxSpent = Annotated[
         "--max-cost", metavar="USD", min=0, help="Stop asking before the answers would cost more; keeps what is done."
     ),
 ]
+Rivals = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--against", metavar="NAME=BACKEND:MODEL", help="Compare with this model too: a base of a place, or a run. May stand several times.",
+        show_default=False,
+    ),
+]  # fmt: skip
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Ask everything anew, and keep no answer.")]
 Timeout = Annotated[
     float | None,

@@ -47,9 +47,11 @@ def run(
 
         started = time.monotonic()
         job_file = JobFile.load(file)
+        client = Client(backend, config=config)
+        opened = models(client, config)
         with waiting(f"reading the data of {file.name}"):
             job = job_file.job()
-            evaluation = job_file.evaluation(models(backend, config))
+            evaluation = job_file.evaluation(opened)
         if report is not None and (detach or evaluation is None):
             why = "with --detach nothing is evaluated" if detach else f"{file} has no `evaluation`"
             raise InputError(
@@ -57,7 +59,9 @@ def run(
                 cure="leave it out; `finetune evaluate` judges the run later",
             )
         path = report_path(job_file, report)
-        client = Client(backend, config=config)
+        against = job_file.rivals(opened) if not detach else {}
+        if evaluation is not None and against:
+            evaluation.check(**against)  # before anything is trained for a comparison that would be refused
         submitted = submit(client, job, Terms(max_cost, again, allow_leakage, yes), out)
         going = submitted.run
         value: dict[str, Any] = {
@@ -77,6 +81,6 @@ def run(
         value |= {"status": going.status, "actual": dict(going.result().actual)}
         out.show(f"{going.id} {going.status}", beside(submitted.estimate, value["actual"]))
         if evaluation is not None:
-            value |= judge(job_file, evaluation, going, tuned, path, out)
+            value |= judge(job_file, evaluation, going, tuned, path, out, against=against)
         value["seconds"] = round(time.monotonic() - started, 3)
         out.answer(value)

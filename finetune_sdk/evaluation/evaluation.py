@@ -22,6 +22,7 @@ from finetune_sdk.evaluation.evaluators.functions import bounded
 from finetune_sdk.evaluation.judging import judged
 from finetune_sdk.evaluation.kept import digest, sitting_of
 from finetune_sdk.evaluation.known import known_as
+from finetune_sdk.evaluation.labelled import label_rows, nominal
 from finetune_sdk.evaluation.report import (
     VERSION,
     Report,
@@ -135,6 +136,11 @@ class Evaluation:
         found = self._found(cases, models, replies, notes, len(leaked), asked, beside)
         return Report(found | ({"judges": rows} if rows else {}))
 
+    def check(self, **models: Model) -> None:
+        """Asks nothing; raises EvaluationError for models that `run` would refuse, as one that was trained on cases."""
+        _comparable(models)
+        self._leaked(tuple(self._cases()), models)
+
     def _definition(self, cases: Sequence[Case], models: Mapping[str, Model]) -> bytes:
         """Stands for all that is asked: the same evaluation, run again, goes on with what was not finished."""
         known = ((key, known_as(model)) for key, model in models.items())
@@ -221,6 +227,8 @@ class Evaluation:
         beside: Sequence[Mapping[str, Any]],
     ) -> dict[str, Any]:
         names = [evaluator.name for evaluator in self.evaluators]
+        unmeasured = {evaluator.name for evaluator in self.evaluators if nominal(evaluator)}
+        labels = label_rows(self.evaluators, cases, replies, self.samples)
         deciding = ([e.name for e in self.evaluators if not isinstance(e, Length)] or names)[-1]
         last = list(models)[-1]
         examples = [
@@ -250,8 +258,13 @@ class Evaluation:
             "groups": None if groups is None else len(set(groups)),
             "verdict": found,
             "models": rows,
-            "metrics": [_metric_row(examples, name, key, by[name][key], groups) for name in names for key in models],
-            "comparisons": comparison_rows(examples, by, (found["on"], found["than"]), groups),
+            "metrics": [
+                _metric_row(examples, name, key, by[name][key], groups, name not in unmeasured)
+                for name in names
+                for key in models
+            ],
+            "comparisons": comparison_rows(examples, by, (found["on"], found["than"]), groups, unmeasured),
+            **({"labels": labels} if labels else {}),
             "slices": sliced(examples, names, by, groups),
             "costs": costs(rows, origin_row(model.origin for model in models.values())),
             "notes": [
@@ -398,7 +411,12 @@ def _score_of_expected(evaluator: Evaluator, case: Case) -> Score | None:
 
 
 def _metric_row(
-    examples: list[dict[str, Any]], name: str, key: str, found: Sequence[bool | None], groups: Clusters
+    examples: list[dict[str, Any]],
+    name: str,
+    key: str,
+    found: Sequence[bool | None],
+    groups: Clusters,
+    measures: bool,
 ) -> dict[str, Any]:
     fields = {field: measured(each, groups) for field, each in field_outcomes(examples, name, key).items()}
     metric = measured(found, groups)
@@ -410,7 +428,7 @@ def _metric_row(
             field: {part: getattr(each, part) for part in ("passed", "cases", "rate", "low", "high")}
             for field, each in fields.items()
         },
-        "score": values_measured(scores(examples, name, key), groups),
+        "score": values_measured(scores(examples, name, key), groups) if measures else None,
     }
 
 

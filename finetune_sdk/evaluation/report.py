@@ -7,8 +7,12 @@ The data, as `to_dict` gives it and `finetune_sdk.report` renders it:
     models       key, name, backend, base, run, errors, latency {p50, p95}, tokens {input_mean, output_mean}, kept (answers
                  that were there already), cost {usd, per_1000, basis}: of all answers, None where it is unknown
     metrics      evaluator, model, passed, cases, errors, rate, low, high, fields {field: the same}, score {mean, low, high,
-                 cases, why: of what the evaluator measured; or None}
+                 cases, why: of what the evaluator measured; or None, as where its values only name what was said}
     comparisons  a `Comparison` each: the last model against each other one; score: the same of the differences
+    labels       (where evaluators judge labels) evaluator, model, kind ("one", "several", "entities"), answers (scored; of several to a
+                 case each counts), left_out, labels [label, right, extra, missed, precision, recall, f1], more (labels not listed),
+                 macro_f1, micro {the same as a label}; of "one" also accuracy, matrix [expected][answered] (the last column: no
+                 label; None for more than 100 labels), confused [expected, answered (None: no label), count, of], most first
     slices       by, value, evaluator, model, the same as a metric, difference, apart_low, apart_high, p, adjusted
     costs        model, than, saving (USD per 1,000 answers), training (USD), answers (until it is paid back), sentence
     counterfactual  (where pairs were asked) name, model, on, pairs, changed, rate, low, high, only_first, only_second, p, sentence
@@ -29,7 +33,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from html import escape
@@ -371,8 +375,12 @@ def comparison_rows(
     by: Mapping[str, Mapping[str, Outcomes]],
     decided: tuple[str, str | None],
     groups: Clusters,
+    unmeasured: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """The last model against each other one on each evaluator, as plain data; all but the one that `decided` corrected."""
+    """The last model against each other one on each evaluator, as plain data; all but the one that `decided` corrected.
+
+    Nothing is said of the values of evaluators that are `unmeasured`.
+    """
     found = [
         compared(name, last, other, of[last], of[other], clusters=groups)
         for name, of in by.items()
@@ -382,7 +390,8 @@ def comparison_rows(
     rows = []
     for one in corrected(found, decided):
         first, second = scores(examples, one.evaluator, one.better), scores(examples, one.evaluator, one.than)
-        rows.append({**one.to_dict(), "score": values_compared(first, second, groups)})
+        score = None if one.evaluator in unmeasured else values_compared(first, second, groups)
+        rows.append({**one.to_dict(), "score": score})
     return rows
 
 

@@ -196,6 +196,11 @@ class JobFile:
         drawn = train.sample(asked.examples, asked.seed) if asked.examples else ()
         return Prompted(base, asked.system, [example for example in drawn if isinstance(example, ChatExample)])
 
+    def rivals(self, opened: OpenModel) -> dict[str, Model]:
+        """The models that the file wants the tuned one compared with, by their names. `opened` is as for `evaluation`."""
+        asked = self.table.evaluation.against if self.table.evaluation else None
+        return {name: opened(rival.model, rival.backend) for name, rival in (asked or {}).items()}
+
     def _at(self, name: str) -> Path:
         try:
             return self.path.parent / Path(name).expanduser()
@@ -235,6 +240,14 @@ class JobFile:
                 "`evaluation` has no held-out examples to ask.",
                 "hold some back with `split: {test: 0.1}`, or name a file: `test: heldout.jsonl`",
             )
+        for name in (table.evaluation and table.evaluation.against) or ():
+            if name in tables.TAKEN:
+                raise self._fault(
+                    lines,
+                    ("evaluation", "against", name),
+                    f"`evaluation.against` has a model called {name!r}, and an evaluation has that name already.",
+                    "give it another name, such as `previous`",
+                )
         prompted = table.evaluation.prompted if table.evaluation else None
         if prompted is not None and not prompted.examples and not prompted.system:
             raise self._fault(

@@ -18,6 +18,7 @@ from finetune_sdk.jobfile.tables import (
     JobTable,
     PromptedBase,
     RFTTable,
+    RivalTable,
     Split,
 )
 
@@ -42,12 +43,13 @@ _KEYS: dict[str, frozenset[str]] = {
     "evaluation": frozenset(EvaluationTable.model_fields),
     "prompted": frozenset(PromptedBase.model_fields),
     "gate": frozenset(GateTable.model_fields),
+    "against": frozenset(RivalTable.model_fields),
     **_EVALUATORS,
     **_RFT,
     **{name: frozenset(field.name for field in fields(kind)) for name, kind in (_METHODS | _ADAPTERS).items()},
 }
 _HOMES = {**dict.fromkeys(_METHODS, "method"), "rft": "method", **dict.fromkeys(_ADAPTERS, "adapter"),
-          **dict.fromkeys(_EVALUATORS, "evaluation.evaluators"), "prompted": "evaluation.prompted", "gate": "evaluation.gate", "DataFile": "data"}  # fmt: skip
+          **dict.fromkeys(_EVALUATORS, "evaluation.evaluators"), "prompted": "evaluation.prompted", "gate": "evaluation.gate", "against": "evaluation.against", "DataFile": "data"}  # fmt: skip
 _PLAIN = {
     "string_type": "text", "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
     "bool_type": "true or false", "list_type": "a list", "tuple_type": "a list", "dict_type": "a table of keys",
@@ -122,7 +124,9 @@ def _said(fault: ErrorDetails) -> tuple[str, str] | None:
 
 def _misspelt(loc: Sequence[str | int]) -> tuple[str, str]:
     key = str(loc[-1])
-    keys = _KEYS.get(str(loc[-2]) if len(loc) > 1 else "", frozenset())
+    # A model that is compared has a name of its own before its keys.
+    table = "against" if loc[-3:-2] == ("against",) else str(loc[-2]) if len(loc) > 1 else ""
+    keys = _KEYS.get(table, frozenset())
     if near := get_close_matches(key.lower().replace("-", "_"), sorted(keys), 1):
         return f"is not a key here; did you mean `{near[0]}`?", f"write `{near[0]}`"
     if home := next((_HOMES.get(home, home) for home, own in _KEYS.items() if key in own and home), None):

@@ -137,6 +137,19 @@ class GateTable(Table):
     """How often a model that must not ship may pass."""
 
 
+class RivalTable(Table):
+    """A model that the tuned one is compared with: another provider's, the previous tuned one."""
+
+    model: Name
+    """A base of its place, or a run's id."""
+    backend: Name | None = None
+    """The place of that model; a run's own, else the job's, when left out."""
+
+
+TAKEN = ("base", "prompted", "tuned", "cache", "max_cost", "progress", "self", "timeout")
+"""What no model of one's own can be called: an evaluation has these names already."""
+
+
 class EvaluationTable(Table):
     """How the tuned model is judged, beside its base, on the test rows."""
 
@@ -146,6 +159,8 @@ class EvaluationTable(Table):
     """Each judges every answer; from the least to the most demanding: the verdict is spoken on the last but `length`."""
     prompted: PromptedBase | None = None
     """Judge also the base behind a prompt."""
+    against: Annotated[dict[Name, RivalTable], Field(min_length=1)] | None = None
+    """Judge also these models, by the names that the report has for them; not base, prompted or tuned."""
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     """The longest answer that a model may give, in tokens."""
     temperature: Annotated[float, Field(ge=0, le=100)] | None = None

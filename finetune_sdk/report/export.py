@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
-from finetune_sdk.report import figures
+from finetune_sdk.report import figures, labels
 from finetune_sdk.report.cases import evaluators
 from finetune_sdk.report.html import leakage
 from finetune_sdk.report.slices import by_slice, telling
@@ -88,6 +88,7 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
         ],
     )  # fmt: skip
     yield from _list("Compared, case by case", [pair["sentence"] for pair in data.get("comparisons") or []])
+    yield from _labels(data)
     tables = by_slice(data)
     if tables:
         yield from ("", "## Slice by slice", "", _text(telling(data)))
@@ -100,6 +101,21 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield from _table(["Slice", "Value", "Rate", "Passed", "From all others"], rows)
     yield from _list("What it costs", [row["sentence"] for row in data.get("costs") or []])
     yield from _list("To keep in mind", [*(data.get("notes") or []), *([leakage(data)] if leakage(data) else [])])
+
+
+def _labels(data: Mapping[str, Any]) -> Iterator[str]:
+    for table in labels.tables(data):
+        yield from ("", f"## {_text(table.evaluator, 60)}, label by label", "")
+        yield from (f"- {_text(sentence)}" for sentence in table.sentences)
+        yield from _table(
+            ["Label", "Model", "Precision", "Recall", "F1"],
+            [
+                [_text(label, 60), _text(model, 60), *(labels.f1(cell[part]) for part in ("precision", "recall", "f1"))]
+                for label, cells in (*table.rows, *table.folded)
+                for model, cell in zip(table.models, cells, strict=True)
+                if cell is not None
+            ],
+        )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from finetune_sdk.report import figures, plots, preferences
+from finetune_sdk.report import figures, labels, plots, preferences
 from finetune_sdk.report.cases import choose, evaluators, focus, rival
 from finetune_sdk.report.island import island
 from finetune_sdk.report.slices import by_slice, telling
@@ -61,6 +61,7 @@ def render(data: Mapping[str, Any], *, searchable: bool = True) -> str:
         scores=[metric for metric in data.get("metrics") or [] if _varies(metric)],
         costs=(data.get("costs") or [])[:MOST_LINES],
         priced=any((model.get("cost") or {}).get("per_1000") is not None for model in data.get("models") or []),
+        labels=labels.tables(data),
         slices=by_slice(data),
         telling=telling(data),
         finding=((data.get("verdict") or {}).get("sentence") or "").partition(": "),
@@ -105,7 +106,7 @@ def _varies(metric: Mapping[str, Any]) -> bool:
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=DictLoader({name: _own(f"{name}.html.jinja") for name in ("report", "preferences")}),
+        loader=DictLoader({name: _own(f"{name}.html.jinja") for name in ("report", "labels", "preferences")}),
         autoescape=True,
         finalize=_seen,
         undefined=StrictUndefined,
@@ -124,6 +125,7 @@ def _template() -> Template:
         "swatch": plots.swatch,
         "number": figures.number,
         "usd": figures.usd,
+        "f1": labels.f1,
     }
     environment.globals |= {"interval": plots.interval, "counted": figures.counted}
     return environment.get_template("report")

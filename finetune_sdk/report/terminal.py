@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from finetune_sdk.report import figures, preferences
+from finetune_sdk.report import figures, labels, preferences
 from finetune_sdk.report.cases import Case, Said, choose
 from finetune_sdk.report.html import leakage
 from finetune_sdk.report.slices import telling
@@ -102,11 +102,11 @@ def _comparisons(data: Mapping[str, Any], console: Console) -> None:
 
 
 def _beside(data: Mapping[str, Any], console: Console) -> None:
-    """What the slices tell, which answers changed with a word, and what an answer costs, a sentence each."""
+    """What labels and slices tell, which answers changed, and what an answer costs, a sentence each."""
     pairs = [visible(pair["sentence"]) for pair in data.get("counterfactual") or []]
     costs = [visible(row["sentence"]) for row in (data.get("costs") or [])[:6]]
     slices = [telling(data)] if telling(data) else []
-    _bullets([*slices, *pairs, *costs], console)
+    _bullets([*labels.sentences(data), *slices, *pairs, *costs], console)
 
 
 def _estimate(data: Mapping[str, Any], console: Console) -> None:

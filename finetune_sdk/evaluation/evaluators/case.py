@@ -44,7 +44,8 @@ class Evaluator(Protocol):
 
     One that raises is counted as an error for that case and never scored. One that is `pure` (it costs nothing and
     always judges alike) is shown the expected answers before any model is asked, so that a mistake in its definition,
-    raised as EvaluationError, is found before money is spent.
+    raised as EvaluationError, is found before money is spent. One that is `nominal` has values that name what was said
+    (a label's place, a number) and measure nothing: no report averages them.
     """
 
     version: ClassVar[int]

@@ -30,6 +30,7 @@ class Labels:
     name: str = "Labels"
     version: ClassVar[int] = 1
     pure: ClassVar[bool] = True
+    nominal: ClassVar[bool] = True
     _places: Mapping[str, int] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

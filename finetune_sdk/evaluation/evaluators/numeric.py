@@ -46,6 +46,7 @@ class NumericMatch:
     name: str = "NumericMatch"
     version: ClassVar[int] = 1
     pure: ClassVar[bool] = True
+    nominal: ClassVar[bool] = True
     _number: re.Pattern[str] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
