@@ -27,7 +27,9 @@ def test_every_case_and_model_is_a_row() -> None:
     assert rows[0]["asked"].startswith("system: Read the ticket")
 
 
-@pytest.mark.parametrize("said", ['=HYPERLINK("http://evil.example")', "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize(
+    "said", ['=HYPERLINK("http://evil.example")', "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1"]
+)
 def test_no_answer_becomes_a_formula(said: str) -> None:
     data = sample(1)
     data["examples"][0]["answers"]["tuned"]["text"] = said

@@ -103,6 +103,17 @@ class Bounded:
     def pure(self) -> bool:
         return bool(getattr(self.evaluator, "pure", False))
 
+    @property
+    def model(self) -> Model | None:
+        """The model that the evaluator asks, where it does: what that costs counts, too."""
+        found = getattr(self.evaluator, "model", None)
+        return found if isinstance(found, Model) and not isinstance(found, type) else None
+
+    @property
+    def spent(self) -> object:
+        """What a judge has spent."""
+        return getattr(self.evaluator, "spent", None)
+
     def judge(self, case: Case, answer: Answer) -> Score:
         found: Any = self._watch.call(lambda: self.evaluator.judge(case, answer))
         return found  # type: ignore[no-any-return]  # what is no Score is told by who runs the evaluation
