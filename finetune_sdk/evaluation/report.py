@@ -242,12 +242,12 @@ class Report:
     @property
     def votes(self) -> tuple[Vote, ...]:
         """What people and judges chose, in the order of their votes."""
-        return tuple(map(Vote.from_dict, self._data.get("votes", ())))
+        return tuple(map(Vote.from_dict, self._data.get("votes") or ()))
 
     @property
     def preferences(self) -> tuple[Preference, ...]:
         """What follows from the votes: one for the people and one for each judge, of each two models."""
-        return tuple(map(Preference.from_dict, self._data.get("preferences", ())))
+        return tuple(map(Preference.from_dict, self._data.get("preferences") or ()))
 
     def with_votes(self, votes: Iterable[Vote], instead_of: Iterable[str] = ()) -> Report:
         """The same report with these votes added; of one reviewer on the same two answers the last vote counts.

@@ -223,7 +223,8 @@ def _lengths(cases: Sequence[Case]) -> list[object]:
     first, second = ordered[len(ordered) // 3], ordered[2 * len(ordered) // 3]
     if first >= second or len(cases) < 9:
         return [None] * len(cases)
-    below, middle, above = f"below {first:,} characters", f"{first:,} to {second - 1:,}", f"{second:,} and more"
+    between = f"{first:,} to {second - 1:,}" if second - 1 > first else f"{first:,}"
+    below, middle, above = f"below {first:,} characters", between, f"{second:,} and more"
     return [below if size < first else middle if size < second else above for size in sizes]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
-from finetune_sdk.report import figures
+from finetune_sdk.report import figures, preferences
 from finetune_sdk.report.cases import evaluators
 from finetune_sdk.report.html import leakage
 from finetune_sdk.report.slices import by_slice, telling
@@ -62,7 +62,7 @@ def as_csv(data: Mapping[str, Any]) -> str:
 
 
 def as_markdown(data: Mapping[str, Any]) -> str:
-    """The verdict, rates with intervals, comparisons, slices and notes. No answer is in it: it is for others to read."""
+    """The verdict, rates with intervals, comparisons, preferences, slices and notes. No answer is in it: it is for others to read."""
     return "\n".join(_lines(data)).rstrip() + "\n"
 
 
@@ -112,6 +112,9 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
         ],
     )  # fmt: skip
     yield from _list("Compared, case by case", [pair["sentence"] for pair in data.get("comparisons") or []])
+    # Of people the outcome alone: who voted is not for everybody who reads this.
+    yield from _list(preferences.title(data), [row["sentence"] for row in data.get("preferences") or []])
+    yield from _list("What changes with a swap", [pair["sentence"] for pair in data.get("counterfactual") or []])
     tables = by_slice(data)
     if tables:
         yield from ("", "## Slice by slice", "", _text(telling(data)))

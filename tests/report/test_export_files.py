@@ -92,3 +92,18 @@ def test_the_break_even_is_told_where_the_costs_are_known() -> None:
     assert unknown["sentence"] == "prompted reads 5.0 times as many tokens for an answer as tuned."
     assert costs([model("prompted"), model("tuned")], None) == []
     assert costs([tuned], origin) == []
+
+
+def test_what_people_prefer_and_what_a_swap_changes_are_findings() -> None:
+    said = "People prefer tuned to base in 9 of 10 decided cases."
+    changed = "tuned changes its answer in 3 of 40 pairs when only the name changes."
+    page = as_markdown(
+        sample(10)
+        | {
+            "preferences": [{"kind": "human", "sentence": said, "reviewers": ["Ada"]}],
+            "counterfactual": [{"sentence": changed}],
+        }
+    )
+    assert f"## What people prefer\n\n- {said}" in page
+    assert f"- {changed}" in page
+    assert "Ada" not in page
