@@ -192,12 +192,14 @@ def _called(name: str, column: Callable[[Case], object], case: Case) -> object:
 
 
 def _texts(values: Sequence[object]) -> list[str | None]:
-    return [None if value is None or value == "" else _short(value) for value in values]
-
-
-def _short(value: object) -> str:
-    text = " ".join(mended(str(value)).split())
-    return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"
+    """Each value as a short text; of different long ones that begin alike the later ones are numbered."""
+    whole = [None if value is None or value == "" else " ".join(mended(str(value)).split()) for value in values]
+    short, taken = dict[str, str](), Counter[str]()
+    for text in dict.fromkeys(text for text in whole if text is not None):
+        cut = text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"
+        taken[cut] += 1
+        short[text] = cut if taken[cut] == 1 else f"{cut} ({taken[cut]})"
+    return [None if text is None else short[text] for text in whole]
 
 
 def _label(case: Case) -> object:

@@ -162,3 +162,12 @@ def test_a_report_names_the_slices_that_it_has(tmp_path: Path) -> None:
     assert len(found.slices(by="region", on="ExactMatch", model="tuned")) == 2
     with pytest.raises(EvaluationError, match="no slices of 'team'"):
         found.slices(by="team")
+
+
+def test_long_values_that_begin_alike_are_not_one(tmp_path: Path) -> None:
+    names = [f"https://example.org/customers/of/a/region/with/a/long/name/{i // 3}" for i in range(30)]
+    cases = written(tmp_path / "cases.jsonl", names)
+    report = judged(cases, set(range(5)), slices=["region"], group="region")
+    assert report.to_dict()["groups"] == 10
+    values = [row["value"] for row in report.slices(by="region")]
+    assert (len(set(values)), max(map(len, values)) < 70) == (10, True)

@@ -203,8 +203,12 @@ def _work(calls: _Calls, outcomes: _Outcomes) -> None:
         while (function := calls.get()) is not None:
             try:
                 outcome: tuple[bool, object] = True, function()
+            except _StopError:
+                raise
             except Exception as fault:  # it is raised where it was called for
                 outcome = False, fault
+            except BaseException as fault:  # `sys.exit` would end this thread only, and the program where it is raised
+                outcome = False, RuntimeError(f"it raised {type(fault).__name__}: {fault}")
             outcomes.put(outcome)
             del function, outcome
 
