@@ -32,7 +32,8 @@ def cohen_kappa(pairs: Sequence[tuple[Hashable, Hashable]], confidence: float = 
 
     The interval is Cohen's own, which takes e as it was found, with Wilson's limits of p in place of the normal ones: those have
     zero width where all agree, and cover 28% to 95% of the time at 20 cases and a kappa of 0.95; these cover 93% to 99%
-    at 20 to 300 cases and a kappa of 0 to 0.95 (simulated, 2 and 3 things to choose from, even and uneven).
+    at 20 to 300 cases and a kappa of 0 to 0.95 (simulated, 2 and 3 things to choose from, even and uneven); where nine of
+    ten choices are one thing and cases are 20, 91%.
     """
     cases, agreed = len(pairs), sum(one == other for one, other in pairs)
     if not cases:

@@ -8,12 +8,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 from finetune_sdk.errors import AnswersError, BackendError, BudgetError, EvaluationError
 from finetune_sdk.estimate import quantity
-from finetune_sdk.evaluation.evaluators import Case, Evaluator
+from finetune_sdk.evaluation.evaluators import Bounded, Case, Evaluator
 from finetune_sdk.evaluation.kept import Sitting, digest
 from finetune_sdk.evaluation.known import known_as
 from finetune_sdk.evaluation.patience import outcomes_within
@@ -21,7 +21,7 @@ from finetune_sdk.evaluation.samples import repeatable
 from finetune_sdk.evaluation.spending import Budget, Tariff
 from finetune_sdk.messages import Asked as AskedOf
 from finetune_sdk.messages import Conversation, ToolCall
-from finetune_sdk.model import Answer, Model, Question, Sampling, Token, at_once, prices
+from finetune_sdk.model import Answer, Model, Prompted, Question, Sampling, Token, Tuned, at_once, prices
 
 Outcome = Answer | BackendError
 Put = tuple[Conversation, Sampling | None]
@@ -100,6 +100,10 @@ class Asking:
 
     def kept_for(self, evaluator: Evaluator) -> Evaluator:
         """The evaluator itself, or where it asks a model (its `model`) a copy of it whose questions go through here."""
+        if isinstance(evaluator, Bounded):
+            inner = self.kept_for(evaluator.evaluator)
+            same = inner is evaluator.evaluator
+            return evaluator if same else replace(evaluator, evaluator=inner)
         model = getattr(evaluator, "model", None)
         if isinstance(model, type) or not isinstance(model, Model):
             return evaluator
@@ -123,7 +127,7 @@ class Asking:
             # The model takes them, in whatever thread, one by one as it has room.
             while waiting:
                 asked, sampling = questions[waiting[-1]]
-                most = tariff.at_most(asked, sampling) if tariff.known else 0.0
+                most = tariff.at_most(_really(model, asked), sampling) if tariff.known else 0.0
                 if not self._budget.reserve(most):
                     return
                 taken.append((waiting.pop(), most))
@@ -255,6 +259,13 @@ class _Patience:
             code=last.code,
             retryable=True,
         )
+
+
+def _really(model: Model, asked: Conversation) -> Conversation:
+    """What the place is asked, and charges for: with the prompt that stands before it."""
+    while isinstance(model, Prompted | Tuned):
+        asked, model = model.conversation(asked) if isinstance(model, Prompted) else asked, model.model
+    return asked
 
 
 def _usd(outcome: Outcome, tariff: Tariff, reserved: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from typing import Any
 
 from finetune_sdk.evaluation.bootstrap import clustered_wilson, mean_interval
@@ -168,6 +169,8 @@ def values_measured(values: Sequence[float | None], clusters: Clusters = None) -
         return None
     which = None if clusters is None else [clusters[place] for place in places]
     found = mean_interval([value for value in values if value is not None], which, CONFIDENCE)
+    if not isfinite(found.mean):  # the sum is larger than any number here
+        return None
     return {"mean": found.mean, "low": found.low, "high": found.high, "cases": len(places), "why": found.why}
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from os import PathLike
 from typing import Any
-
-import orjson
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import EvaluationError
@@ -42,7 +42,7 @@ class Counterfactual:
         self,
         progress: bool | None = None,
         *,
-        cache: bool | str | PathLike[str] = True,
+        cache: bool | str | os.PathLike[str] = True,
         max_cost: float | None = None,
         timeout: float | None = None,
         **models: Model,
@@ -51,7 +51,8 @@ class Counterfactual:
 
         An answer changes where that to the twin is not that to the case with the same words swapped; JSON is compared as
         data. The share of pairs has the interval of Clopper and Pearson; whether the evaluators pass one side more often is
-        McNemar's exact test. The rest is as in `Evaluation.run`. Raises EvaluationError where no case holds a word to swap.
+        McNemar's exact test. `cache`, `max_cost` and `timeout` are those of `Evaluation.run`. Raises EvaluationError where no
+        case holds a word to swap.
         """
         swapped = _swapper(self.swap)
         pairs = [(case, twin) for case in self.cases for twin in [_twin(case, swapped)] if twin is not None]
@@ -139,21 +140,33 @@ def _twin(case: object, swapped: Callable[[str], str]) -> ChatExample | None:
 
 
 def _other(message: Message, swapped: Callable[[str], str]) -> Message:
-    return replace(message, content=swapped(message.content)) if isinstance(message.content, str) else message
+    calls = tuple(replace(call, arguments=_within(call.arguments, swapped)) for call in message.tool_calls)
+    content = swapped(message.content) if isinstance(message.content, str) else message.content
+    return replace(message, content=content, tool_calls=calls)
+
+
+def _within(value: Any, swapped: Callable[[str], str]) -> Any:
+    """Plain data with the words of its texts swapped; the names of fields stay."""
+    if isinstance(value, str):
+        return swapped(value)
+    if isinstance(value, Mapping):
+        return {name: _within(each, swapped) for name, each in value.items()}
+    return type(value)(_within(each, swapped) for each in value) if isinstance(value, list | tuple) else value
 
 
 def _silent(answer: Mapping[str, Any]) -> bool:
     return bool(answer["finish"] == "error")
 
 
-def _said(answer: Mapping[str, Any], swapped: Callable[[str], str]) -> bytes:
+def _said(answer: Mapping[str, Any], swapped: Callable[[str], str]) -> tuple[str, str]:
     """What was said, comparable: JSON as data, other text without white space at its ends."""
     text = swapped(answer["text"]).strip()
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        value = text
-    calls = orjson.loads(swapped(orjson.dumps(answer["tool_calls"]).decode()))
-    for call in calls:
-        call.pop("id", None)
-    return orjson.dumps([value, calls], option=orjson.OPT_SORT_KEYS)
+    with suppress(ValueError, RecursionError):  # what is no JSON is compared as it stands
+        text = json.dumps(json.loads(text), sort_keys=True)
+    calls = [
+        {"name": call.get("name"), "arguments": _within(call.get("arguments"), swapped)}
+        if isinstance(call, Mapping)
+        else call
+        for call in answer["tool_calls"]
+    ]
+    return text, json.dumps(calls, sort_keys=True)

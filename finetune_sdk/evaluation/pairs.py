@@ -20,8 +20,8 @@ EXPECTED = "expected"
 def judged_pairs(report: Report, cases: Dataset, on: Sequence[str] = (), *, expected: bool = False) -> Dataset:
     """Of each case the best answer over the worst, as preference examples; a case on which all are alike gives none.
 
-    `report` is the evaluation of two models or more on `cases`. Answers are ranked by how many of the evaluators named
-    in `on` (all when empty) they pass. With `expected`, the case's own answer stands above all that fail one of them.
+    `report` is the evaluation of two models or more on `cases`, or of one with several samples. Answers are ranked by how
+    many of the evaluators named in `on` (all when empty) they pass. With `expected`, the case's own answer stands above all that fail one of them.
     Raises EvaluationError when the cases are others than those of the report, or when no case tells two answers apart.
     """
     data = report.to_dict()
@@ -29,7 +29,11 @@ def judged_pairs(report: Report, cases: Dataset, on: Sequence[str] = (), *, expe
     for name in names:
         if name not in report.evaluators:
             raise EvaluationError(f"the report has no evaluator {name!r}.", cure=f"use {', '.join(report.evaluators)}")
-    pairs = [pair for row in data["examples"] if (pair := _judged(row, _case(row, cases), names, expected)) is not None]
+    asked = defaultdict[int, list[Mapping[str, Any]]](list)
+    for row in data["examples"]:
+        asked[row["index"]].append(row)
+    found = (_judged(rows, _case(rows[0], cases), names, expected) for rows in asked.values())
+    pairs = [pair for pair in found if pair is not None]
     if not pairs:
         raise EvaluationError(
             f"no case tells two answers apart by {', '.join(names)}.",
@@ -52,10 +56,10 @@ def _case(row: Mapping[str, Any], cases: Dataset) -> ChatExample:
 
 
 def _judged(
-    row: Mapping[str, Any], case: ChatExample, names: Sequence[str], expected: bool
+    rows: Sequence[Mapping[str, Any]], case: ChatExample, names: Sequence[str], expected: bool
 ) -> PreferenceExample | None:
     ranked = list[tuple[int, Message]]()
-    for answer in row["answers"].values():
+    for answer in (answer for row in rows for answer in row["answers"].values()):
         if answer["error"] is None and (answer["text"] or answer["tool_calls"]):
             passed = sum(answer["scores"].get(name, {}).get("passed", False) for name in names)
             ranked.append((passed, _message(answer)))

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ from finetune_sdk.evaluation.gate import ALPHA, MARGIN, Asked, Gate, gate
 from finetune_sdk.evaluation.power import cases_needed
 from finetune_sdk.evaluation.preferences import Preference, preferences
 from finetune_sdk.evaluation.samples import by_case
+from finetune_sdk.evaluation.slices import by_case as one_each
 from finetune_sdk.evaluation.slices import clusters_of
 from finetune_sdk.evaluation.votes import Vote, last_of_each
 from finetune_sdk.files import whole
@@ -172,6 +174,11 @@ class Report:
             raise EvaluationError(
                 "without_losing is one text.", cure=f'give a list: without_losing=["{without_losing}"]'
             )
+        if len(self.models) < 2:
+            raise EvaluationError(
+                f"the report has {len(self.models) or 'no'} model{'s' * (not self.models)}, and a gate is between two.",
+                cure="evaluate two models or more: run(base=…, tuned=…)",
+            )
         if better == than:
             raise EvaluationError(f"{better} is compared with itself.", cure="name two models")
         for name in (on, *margins):
@@ -179,6 +186,7 @@ class Report:
         if any(not 0 < each < 1 for each in margins.values()):
             raise EvaluationError("a margin is not above 0.", cure="give a share: 0.05 allows a loss below 5 points")
         above = {on: by, **{name: -each for name, each in margins.items() if name != on}}
+        above[on] = max(by, -margins.get(on, 1.0))  # of two conditions on one evaluator, the stricter one is both
         asked = [
             Asked(name, each, self._outcomes(name, better), self._outcomes(name, than)) for name, each in above.items()
         ]
@@ -203,10 +211,20 @@ class Report:
         """The cases that `model` (the last one) fails, as plain data: what new rows should teach.
 
         `on` names an evaluator; without it, cases that any of them fails. The wrong answer is in `answers`. A case that the
-        place did not answer is not among them.
+        place did not answer is not among them. Of a case that was asked several times, and fails, it is the first wrong answer.
         """
         model, names = self._asked(model, on)
-        return [deepcopy(row) for row in self._data["examples"] if _failed(row, model, names)]
+        failed: dict[int, list[str]] = defaultdict(list)
+        cases = [row["index"] for row in one_each(self._data["examples"])]
+        for name in names:
+            for case, passed in zip(cases, self._outcomes(name, model), strict=True):
+                if passed is False:
+                    failed[case].append(name)
+        first = dict[int, dict[str, Any]]()
+        for row in self._data["examples"]:
+            if _failed(row, model, failed[row["index"]]):
+                first.setdefault(row["index"], row)
+        return [deepcopy(row) for row in first.values()]
 
     def save_failures(self, path: str | os.PathLike[str], model: str | None = None, on: str | None = None) -> int:
         """Writes the failures as a to-do list, a JSON object a line, and returns how many there are.
@@ -229,12 +247,12 @@ class Report:
     @property
     def votes(self) -> tuple[Vote, ...]:
         """What people and judges chose, in the order of their votes."""
-        return tuple(map(Vote.from_dict, self._data.get("votes", ())))
+        return tuple(map(Vote.from_dict, self._data.get("votes") or ()))
 
     @property
     def preferences(self) -> tuple[Preference, ...]:
         """What follows from the votes: one for the people and one for each judge, of each two models."""
-        return tuple(map(Preference.from_dict, self._data.get("preferences", ())))
+        return tuple(map(Preference.from_dict, self._data.get("preferences") or ()))
 
     def with_votes(self, votes: Iterable[Vote], instead_of: Iterable[str] = ()) -> Report:
         """The same report with these votes added; of one reviewer on the same two answers the last vote counts.
@@ -318,7 +336,7 @@ class Report:
                 raise EvaluationError(f"the report has no {what} {name!r}.", cure=f"its {what}s are {', '.join(known)}")
 
 
-def _failed(row: Mapping[str, Any], model: str, names: tuple[str, ...]) -> dict[str, str]:
+def _failed(row: Mapping[str, Any], model: str, names: Sequence[str]) -> dict[str, str]:
     """The evaluators that the model fails in a case, each with why."""
     scores = row["answers"][model]["scores"]
     return {name: scores[name]["reason"] for name in names if name in scores and scores[name]["passed"] is False}

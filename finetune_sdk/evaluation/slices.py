@@ -192,12 +192,14 @@ def _called(name: str, column: Callable[[Case], object], case: Case) -> object:
 
 
 def _texts(values: Sequence[object]) -> list[str | None]:
-    return [None if value is None or value == "" else _short(value) for value in values]
-
-
-def _short(value: object) -> str:
-    text = " ".join(mended(str(value)).split())
-    return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"
+    """Each value as a short text; of different long ones that begin alike the later ones are numbered."""
+    whole = [None if value is None or value == "" else " ".join(mended(str(value)).split()) for value in values]
+    short, taken = dict[str, str](), Counter[str]()
+    for text in dict.fromkeys(text for text in whole if text is not None):
+        cut = text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"
+        taken[cut] += 1
+        short[text] = cut if taken[cut] == 1 else f"{cut} ({taken[cut]})"
+    return [None if text is None else short[text] for text in whole]
 
 
 def _label(case: Case) -> object:
@@ -223,7 +225,8 @@ def _lengths(cases: Sequence[Case]) -> list[object]:
     first, second = ordered[len(ordered) // 3], ordered[2 * len(ordered) // 3]
     if first >= second or len(cases) < 9:
         return [None] * len(cases)
-    below, middle, above = f"below {first:,} characters", f"{first:,} to {second - 1:,}", f"{second:,} and more"
+    between = f"{first:,} to {second - 1:,}" if second - 1 > first else f"{first:,}"
+    below, middle, above = f"below {first:,} characters", between, f"{second:,} and more"
     return [below if size < first else middle if size < second else above for size in sizes]
 
 

@@ -54,8 +54,8 @@ class Reply:
             "text": mended(said.text),
             "tool_calls": [plain(call.canonical()) for call in said.tool_calls],
             "seconds": _finite(said.seconds),
-            "input_tokens": said.input_tokens,
-            "output_tokens": said.output_tokens,
+            "input_tokens": None if said.input_tokens is None else int(said.input_tokens),
+            "output_tokens": None if said.output_tokens is None else int(said.output_tokens),
             "finish": said.finish,
             "error": mended("; ".join(errors)) or None,
             "scores": {name: _score(score) for name, score in self.scores.items()},
@@ -137,7 +137,10 @@ def _score(score: Score) -> dict[str, Any]:
 
 
 def _finite(value: float | None) -> float | None:
-    return value if value is not None and isfinite(value) else None
+    if value is None or not isfinite(value):
+        return None
+    # What another library calls a number, JSON has no word for.
+    return value if type(value) in (int, float) else float(value)
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float | None:
@@ -146,4 +149,4 @@ def _percentile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def _mean(values: Sequence[int]) -> float | None:
-    return sum(values) / len(values) if values else None
+    return float(sum(values) / len(values)) if values else None

@@ -64,7 +64,7 @@
     data.cases.forEach((one, place) => {
       if (slice.value && one[5][by] !== value) return;
       if (!kind(one, judged)) return;
-      if (words.length && !words.every((word) => text(place).includes(word) || String(one[0]) === word)) return;
+      if (words.length && !words.every((word) => text(place).includes(word) || one[0] === word || one[0].split(".")[0] === word)) return;
       found.push(place);
     });
     start = 0;
@@ -85,7 +85,7 @@
     const judged = Number(judge.value);
     body.replaceChildren(...found.slice(start, start + page).map((place) => row(data.cases[place], judged)));
     const all = data.cases.length.toLocaleString("en");
-    told.textContent = found.length ? `${found.length.toLocaleString("en")} of ${all} cases` : `None of ${all} cases`;
+    told.textContent = found.length ? `${found.length.toLocaleString("en")} of ${all} ${data.unit}s` : `None of ${all} ${data.unit}s`;
     back.disabled = start === 0;
     on.disabled = start + page >= found.length;
     pages.hidden = found.length <= page;

@@ -67,6 +67,7 @@ class Shown:
     differing: int
     failing: int
     total: int
+    unit: str = "case"
 
     @property
     def all(self) -> tuple[Case, ...]:
@@ -120,8 +121,19 @@ def choose(data: Mapping[str, Any], open_: int = 10, folded: int = 80, character
     if len(order) < 3:
         order += agreed[: 3 - len(order)]
     chosen = _within((_case(one, models, names, told, than) for one in order[: open_ + folded]), characters)
-    rest = sorted(chosen[open_:], key=lambda case: (not case.differs, int(case.number)))
-    return Shown(tuple(chosen[:open_]), tuple(rest), differing, failing, len(examples))
+    rest = sorted(chosen[open_:], key=lambda case: (not case.differs, [*map(int, case.number.split("."))]))
+    return Shown(tuple(chosen[:open_]), tuple(rest), differing, failing, len(examples), unit(examples))
+
+
+def unit(examples: Sequence[Mapping[str, Any]]) -> str:
+    """What one of them is: a case, or where cases were asked several times, one time of asking."""
+    return "question" if any("sample" in row for row in examples[:1]) else "case"
+
+
+def number(example: Mapping[str, Any]) -> str:
+    """The number of the case, and of its sample where it has several: `7`, `7.2`."""
+    case = str(int(example["index"]) + 1)
+    return f"{case}.{int(example['sample']) + 1}" if "sample" in example else case
 
 
 def evaluators(examples: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -167,7 +179,7 @@ def _case(
     said = tuple(_said(model, example["answers"].get(model), names) for model in models)
     texts = {one.model: one.text.whole for one in said}
     return Case(
-        number=str(int(example["index"]) + 1),
+        number=number(example),
         where=short(written(example.get("where") or ""), 120),
         line=short(asked, 110),
         asked=excerpt(asked),

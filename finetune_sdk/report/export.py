@@ -8,19 +8,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
-from finetune_sdk.report import figures, labels
+from finetune_sdk.report import figures, labels, preferences
 from finetune_sdk.report.cases import evaluators
 from finetune_sdk.report.html import leakage
 from finetune_sdk.report.slices import by_slice, telling
 from finetune_sdk.report.visible import short, visible, written
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~&@])")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # spreadsheets read the wide ones as the others
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?\Z")
 
 
 def as_csv(data: Mapping[str, Any]) -> str:
-    """A row for each case and model: what was asked, expected and said, and each evaluator's word on it.
+    """A row for each case (each sample of it) and model: what was asked, expected and said, and each evaluator's word on it.
 
     A text that a spreadsheet would take for a formula has an apostrophe before it: what a model said must not be computed.
     """
@@ -29,16 +41,28 @@ def as_csv(data: Mapping[str, Any]) -> str:
     page = StringIO()
     rows = csv.writer(page, lineterminator="\r\n")
     judged = [f"{name} {part}" for name in names for part in ("passed", "value", "reason")]
-    head = ["case", "where", *(f"slice {by}" for by in slices), "asked", "expected", "model", "answer", "tool calls"]
+    samples = ["sample"] if any("sample" in row for row in examples) else []
+    head = [
+        "case",
+        *samples,
+        "where",
+        *(f"slice {by}" for by in slices),
+        "asked",
+        "expected",
+        "model",
+        "answer",
+        "tool calls",
+    ]
     rows.writerow(map(_cell, [*head, "error", "seconds", "input tokens", "output tokens", *judged]))
     for example in examples:
-        for row in _rows(example, names, slices):
-            rows.writerow(map(_cell, row))
+        which = [example.get("sample", 0) + 1] if samples else []
+        for number, *row in _rows(example, names, slices):
+            rows.writerow(map(_cell, [number, *which, *row]))
     return page.getvalue()
 
 
 def as_markdown(data: Mapping[str, Any]) -> str:
-    """The verdict, rates with intervals, comparisons, slices and notes. No answer is in it: it is for others to read."""
+    """The verdict, rates with intervals, comparisons, preferences, slices and notes. No answer is in it: it is for others to read."""
     return "\n".join(_lines(data)).rstrip() + "\n"
 
 
@@ -89,6 +113,9 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     )  # fmt: skip
     yield from _list("Compared, case by case", [pair["sentence"] for pair in data.get("comparisons") or []])
     yield from _labels(data)
+    # Of people the outcome alone: who voted is not for everybody who reads this.
+    yield from _list(preferences.title(data), [row["sentence"] for row in data.get("preferences") or []])
+    yield from _list("What changes with a swap", [pair["sentence"] for pair in data.get("counterfactual") or []])
     tables = by_slice(data)
     if tables:
         yield from ("", "## Slice by slice", "", _text(telling(data)))

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from markupsafe import Markup
 
-from finetune_sdk.report.cases import focus, rival
+from finetune_sdk.report.cases import focus, number, rival, unit
 from finetune_sdk.report.visible import short, visible, written
 
 BYTES = 8_000_000
@@ -21,8 +21,8 @@ _SAMPLE = 50
 def island(data: Mapping[str, Any], evaluators: Sequence[str]) -> tuple[Markup, int]:
     """The JSON, and how many cases are in it: all, up to 20,000; long texts are cut until it is below 8 MB.
 
-    `models` and `evaluators` are names; `told` and `rival` places in `models`, `slices` the values of each slice. Each of
-    `cases` is [number, where, asked, expected, answers, its value's place in each slice]; each answer [text, error, a letter an
+    `models` and `evaluators` are names; `unit` is what each of `cases` is called; `told` and `rival` are places in
+    `models`, `slices` the values of each slice. Each of `cases` is [number, where, asked, expected, answers, its value's place in each slice]; each answer [text, error, a letter an
     evaluator: 1 passed, 0 failed, - no score, {evaluator's place: reason}].
     """
     examples = (data.get("examples") or [])[:MOST_CASES]
@@ -33,6 +33,7 @@ def island(data: Mapping[str, Any], evaluators: Sequence[str]) -> tuple[Markup, 
         "evaluators": [short(written(name), 60) for name in evaluators],
         "told": models.index(focus(data)) if focus(data) in models else -1,
         "rival": models.index(rival(data)) if rival(data) in models else -1,
+        "unit": unit(examples),
         "slices": [[short(by, 60), [short(value, 80) for value in values]] for by, values in slices.items()],
     }
 
@@ -72,7 +73,7 @@ def _case(
     asked = asked if asked is not None else prompt[-1]["text"] if prompt else ""
     own = example.get("slices") or {}
     return [
-        int(example["index"]) + 1,
+        number(example),
         short(written(example.get("where") or ""), min(cap + 20, 120)),
         _cut(asked, cap),
         _cut(written(example.get("expected") or ""), cap),

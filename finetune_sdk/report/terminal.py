@@ -153,7 +153,9 @@ def _examples(data: Mapping[str, Any], console: Console) -> None:
         return
     console.print()
     console.print(
-        Text(f"{len(differing)} of {figures.counted(shown.differing, 'case')} where the models differ", style="bold")
+        Text(
+            f"{len(differing)} of {figures.counted(shown.differing, shown.unit)} where the models differ", style="bold"
+        )
     )
     for case in differing:
         _example(case, console)

@@ -100,8 +100,13 @@ class Review:
         return self._box.reviewers()
 
     def report(self) -> Report:
-        """The report with the votes: how often which model is preferred, with its interval."""
-        return self._report.with_votes(self.votes, instead_of=self._box.reviewers())
+        """The report with the votes: how often which model is preferred, with its interval.
+
+        Votes on models that the report no longer has stay in the file, and out of it.
+        """
+        models = frozenset(self._report.models)
+        votes = (vote for vote in self.votes if models.issuperset(vote.between))
+        return self._report.with_votes(votes, instead_of=self._box.reviewers())
 
     def page(self) -> Page:
         """Serves the page on loopback until it is closed: `with review.page() as page: print(page.url)`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,9 @@ from finetune_sdk.errors import BackendError, BudgetError, EvaluationError, Refu
 from finetune_sdk.estimate import Price
 from finetune_sdk.evaluation.asking import GIVE_UP_AFTER
 from finetune_sdk.evaluation.evaluation import Evaluation
-from finetune_sdk.evaluation.evaluators import Case, ExactMatch, Score
+from finetune_sdk.evaluation.evaluators import Bounded, Case, ExactMatch, Score
+from finetune_sdk.evaluation.pairs import judged_pairs
+from finetune_sdk.evaluation.report import Report
 from finetune_sdk.evaluation.samples import by_case
 from finetune_sdk.messages import Asked, Conversation
 from finetune_sdk.model import Answer, Identity, Prompted, Question, Sampling, outcomes
@@ -198,6 +201,19 @@ def test_a_cap_counts_what_is_under_way_with_the_most_that_it_may_cost(home: Pat
         Evaluation(tickets(50), [ExactMatch()], sampling=Sampling(max_tokens=50)).run(max_cost=0.3, tuned=model)
     spent = sum(0.001 + 0.001 * n for n in numbers(model))
     assert 0.2 < spent <= 0.3
+
+
+def test_a_cap_counts_the_prompt_that_stands_before_a_model(home: Path) -> None:
+    class Reading(Priced):
+        def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+            sizes = [sum(len(message.text) for message in Conversation.of(one).messages) for one in asked]
+            return [Answer("{}", input_tokens=size, output_tokens=1) for size in sizes]
+
+    model = Reading(9)
+    with pytest.raises(BudgetError, match=r"stopped at \$0"):
+        Evaluation(tickets(9), [ExactMatch()], sampling=Sampling(max_tokens=50)).run(
+            max_cost=0.5, prompted=Prompted(model, "Be brief. " * 1000)
+        )
 
 
 def test_a_cap_without_a_price_is_refused_before_anything_is_asked(home: Path) -> None:
@@ -386,6 +402,15 @@ def test_what_a_judge_asks_counts_for_the_cap(home: Path) -> None:
     assert numbers(judge) == list(range(30))
 
 
+def test_what_a_judge_asks_within_a_time_counts_too(home: Path) -> None:
+    judge = Judging(30)
+    with pytest.raises(BudgetError, match="stopped at"):
+        Evaluation(tickets(30), [Bounded(Asks(judge))]).run(max_cost=0.2, tuned=Priced(30, prices=FREE))
+    assert sum(0.001 + 0.001 * n for n in numbers(judge)) <= 0.2
+    with pytest.raises(BudgetError, match="what asking Asks costs"):
+        Evaluation(tickets(3), [Bounded(Asks(Scripted(3)))]).run(max_cost=1, tuned=Priced(3))
+
+
 def test_a_cap_is_refused_where_the_price_of_a_judge_is_unknown(home: Path) -> None:
     with pytest.raises(BudgetError, match="what asking Asks costs"):
         Evaluation(tickets(3), [Asks(Scripted(3))]).run(max_cost=1, tuned=Priced(3))
@@ -422,3 +447,45 @@ def test_ten_thousand_answers_are_kept_and_found_in_seconds(home: Path) -> None:
         report = Evaluation(cases, [ExactMatch()]).run(tuned=Quick(10_000))
         assert time.perf_counter() - started < 20, "2 s on a machine of its own"
         assert report.to_dict()["models"][0]["kept"] == kept
+
+
+# Several answers to a case are one case for whoever reads the report
+
+
+@dataclass
+class Wavering(Scripted):
+    """The ticket's last digit says in how many of ten seeds it is wrong."""
+
+    def answers(self, asked: Iterable[Asked], sampling: Sampling | None = None) -> list[Answer]:
+        said = super().answers(asked, sampling)
+        assert sampling is not None
+        seed = sampling.seed or 0
+        return [
+            replace(one, text="no idea") if seed < int(of.messages[-1].text[-1]) else one
+            for one, of in zip(said, self.asked[-len(said) :], strict=True)
+        ]
+
+
+@pytest.fixture
+def wavering(home: Path) -> Report:
+    return Evaluation(tickets(10), [ExactMatch()], sampling=DRAWN, samples=10).run(tuned=Wavering(10))
+
+
+def test_a_case_that_fails_in_most_samples_is_one_failure(wavering: Report, tmp_path: Path) -> None:
+    assert wavering.metric("ExactMatch", "tuned").passed == 5
+    assert [row["index"] for row in wavering.failures()] == [5, 6, 7, 8, 9]
+    assert {row["answers"]["tuned"]["text"] for row in wavering.failures()} == {"no idea"}
+    assert wavering.save_failures(tmp_path / "todo.jsonl") == 5
+
+
+def test_a_case_gives_one_pair_of_all_its_samples(wavering: Report) -> None:
+    assert len(judged_pairs(wavering, tickets(10))) == 9, "all but the one that is always right"
+
+
+def test_a_report_tells_samples_apart(wavering: Report, tmp_path: Path) -> None:
+    with wavering.save(tmp_path / "report.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["case"], row["sample"]) for row in rows[9:11]] == [("1", "10"), ("2", "1")]
+    page = wavering.save(tmp_path / "report.html").read_text("utf-8")
+    assert "Of 100 questions" in page
+    assert '["2.1",' in page

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from finetune_sdk.data.dataset import Dataset
-from finetune_sdk.errors import BackendError, EvaluationError
+from finetune_sdk.errors import BackendError, BudgetError, EvaluationError
 from finetune_sdk.evaluation.counterfactual import Counterfactual
 from finetune_sdk.evaluation.evaluators import ExactMatch
 from finetune_sdk.evaluation.statistics import clopper_pearson
-from finetune_sdk.messages import Asked, ChatExample, Conversation, Message
+from finetune_sdk.messages import Asked, ChatExample, Conversation, Message, ToolCall
 from finetune_sdk.model import Answer, Origin, Sampling
 
 GENDER = {"Mr": "Ms", "he": "she", "his": "her"}
@@ -114,3 +116,56 @@ def test_a_pair_that_the_place_did_not_answer_is_left_out() -> None:
     model = Judging(lambda text: "down" if " 3 " in text and "Ms" in text else "yes")
     (row,) = Counterfactual(letters(10), GENDER).run(tuned=model).to_dict()["counterfactual"]
     assert row["pairs"] == 9
+
+
+class Calling(Judging):
+    """A model that calls a tool with these arguments, whatever it is asked."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        super().__init__(lambda text: "")
+        self.arguments = arguments
+
+    def answer(self, asked: Asked, sampling: Sampling | None = None) -> Answer:
+        return Answer("", (ToolCall("lend", self.arguments, id=str(id(asked))),))
+
+
+def nested(depth: int) -> dict[str, Any]:
+    return {"a": nested(depth - 1)} if depth else {}
+
+
+@pytest.mark.parametrize("swap", [GENDER, {"Mr": 'the "boss"'}, str.upper], ids=["words", "quotes", "a function"])
+@pytest.mark.parametrize("arguments", [{"a": None, "b": True}, {"a": 2**80}, nested(200)], ids=["null", "big", "deep"])
+def test_a_call_is_compared_whatever_it_holds(arguments: dict[str, Any], swap: Any) -> None:
+    report = Counterfactual(letters(3), swap).run(tuned=Calling(arguments))
+    assert report.to_dict()["counterfactual"][0]["changed"] == 0
+
+
+def test_a_call_that_does_not_follow_the_swap_has_changed() -> None:
+    assert (
+        Counterfactual(letters(3), GENDER)
+        .run(tuned=Calling({"to": "Mr Weber"}))
+        .to_dict()["counterfactual"][0]["changed"]
+        == 3
+    )
+
+
+def test_json_that_is_nested_too_deeply_is_compared_as_text() -> None:
+    model = Judging(lambda text: "[" * 5000 + "]" * 5000)
+    assert Counterfactual(letters(3), GENDER).run(tuned=model).to_dict()["counterfactual"][0]["changed"] == 0
+
+
+def test_what_is_called_in_a_case_is_swapped_too() -> None:
+    call = Message("assistant", None, (ToolCall("lend", {"to": ["Mr Weber"], "Mr": 1}),))
+    cases = Dataset.of([ChatExample((Message("user", "Mr Weber asks."), call))])
+    report = Counterfactual(cases, GENDER).run(tuned=Judging(lambda text: ""))
+    assert json.loads(report.to_dict()["examples"][1]["expected"])["arguments"] == {"to": ["Ms Weber"], "Mr": 1}
+
+
+def test_pairs_are_asked_on_the_terms_of_an_evaluation(home: Path) -> None:
+    model, pairs = Judging(lambda text: "yes"), Counterfactual(letters(3), GENDER)
+    pairs.run(tuned=model, cache=False)
+    assert len(model.asked) == 6
+    with pytest.raises(BudgetError):
+        pairs.run(tuned=model, max_cost=1)
+    with pytest.raises(EvaluationError, match="timeout"):
+        pairs.run(tuned=model, timeout=-1)

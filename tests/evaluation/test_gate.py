@@ -171,3 +171,15 @@ def test_an_old_report_without_groups_or_slices_is_still_gated() -> None:
     again = Report.from_dict(data)
     assert again.gate("tuned", "base", "FieldMatch").outcome == "pass"
     assert again.slices() == []
+
+
+def test_of_two_conditions_on_one_evaluator_the_stricter_one_is_asked() -> None:
+    found = report(60, base=30, tuned=50)
+    for by, margin, above in ((-0.1, 0.02, -0.02), (0.1, 0.02, 0.1)):
+        gate = found.gate("tuned", "base", "FieldMatch", by=by, without_losing={"FieldMatch": margin})
+        assert [check.above for check in gate.checks] == [above]
+
+
+def test_a_report_of_one_model_has_no_gate() -> None:
+    with pytest.raises(EvaluationError, match="has 1 model, and a gate is between two"):
+        report(60, tuned=50).gate("tuned", "", "FieldMatch")

@@ -173,3 +173,12 @@ def test_several_answers_to_a_case_are_one_case_in_slices_and_gates() -> None:
     assert [row["cases"] for row in found.slices(model="tuned")] == [10, 10]
     assert found.gate("tuned", "base", "ExactMatch").checks[0].cases == 20
     assert found.to_dict()["groups"] is None
+
+
+def test_long_values_that_begin_alike_are_not_one(tmp_path: Path) -> None:
+    names = [f"https://example.org/customers/of/a/region/with/a/long/name/{i // 3}" for i in range(30)]
+    cases = written(tmp_path / "cases.jsonl", names)
+    report = judged(cases, set(range(5)), slices=["region"], group="region")
+    assert report.to_dict()["groups"] == 10
+    values = [row["value"] for row in report.slices(by="region")]
+    assert (len(set(values)), max(map(len, values)) < 70) == (10, True)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import finetune_sdk as ft
@@ -86,3 +92,30 @@ def test_a_report_with_a_wrong_part_is_none(part: str, value: Any) -> None:
     data = ft.Evaluation(CASES, [ft.ExactMatch()]).run(model=Says(ft.Answer("x"))).to_dict()
     with pytest.raises(ft.EvaluationError, match=f"its {part} is not"):
         Report.from_dict(data | {part: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "mean"),
+    [(np.float32(0.5), 0.5), (np.int64(3), 3.0), (Decimal("1.5"), 1.5), (Fraction(1, 2), 0.5), (1e308, None)],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_numbers_of_other_libraries_are_numbers_in_the_file(value: Any, mean: float | None, tmp_path: Path) -> None:
+    said = ft.Answer("x", input_tokens=np.int64(3), output_tokens=np.int64(1), seconds=np.float32(0.5))  # type: ignore[arg-type]
+    report = ft.Evaluation(CASES, [Strange(ft.Score(True, value=value), pure=False)]).run(model=Says(said))
+    again = Report.load(report.save(tmp_path / "report.json")).to_dict()
+    score = again["metrics"][0]["score"]
+    assert (score and score["mean"]) == mean
+    assert again["models"][0]["tokens"] == {"input_mean": 3.0, "output_mean": 1.0}
+
+
+def test_an_evaluator_that_ends_the_program_is_an_error_at_once() -> None:
+    class Ends(Strange):
+        def judge(self, case: ft.Case, answer: ft.Answer) -> Any:
+            sys.exit("no such file")
+
+    started = time.perf_counter()
+    report = ft.Evaluation(CASES, [Ends(None, pure=False)]).run(model=Says(ft.Answer("x")))
+    assert report.metric("Strange", "model").errors == len(CASES)
+    assert "it raised SystemExit: no such file" in report.to_dict()["notes"][-1]
+    assert time.perf_counter() - started < 30

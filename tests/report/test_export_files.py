@@ -27,7 +27,9 @@ def test_every_case_and_model_is_a_row() -> None:
     assert rows[0]["asked"].startswith("system: Read the ticket")
 
 
-@pytest.mark.parametrize("said", ['=HYPERLINK("http://evil.example")', "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize(
+    "said", ['=HYPERLINK("http://evil.example")', "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1"]
+)
 def test_no_answer_becomes_a_formula(said: str) -> None:
     data = sample(1)
     data["examples"][0]["answers"]["tuned"]["text"] = said
@@ -90,3 +92,18 @@ def test_the_break_even_is_told_where_the_costs_are_known() -> None:
     assert unknown["sentence"] == "prompted reads 5.0 times as many tokens for an answer as tuned."
     assert costs([model("prompted"), model("tuned")], None) == []
     assert costs([tuned], origin) == []
+
+
+def test_what_people_prefer_and_what_a_swap_changes_are_findings() -> None:
+    said = "People prefer tuned to base in 9 of 10 decided cases."
+    changed = "tuned changes its answer in 3 of 40 pairs when only the name changes."
+    page = as_markdown(
+        sample(10)
+        | {
+            "preferences": [{"kind": "human", "sentence": said, "reviewers": ["Ada"]}],
+            "counterfactual": [{"sentence": changed}],
+        }
+    )
+    assert f"## What people prefer\n\n- {said}" in page
+    assert f"- {changed}" in page
+    assert "Ada" not in page

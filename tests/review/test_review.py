@@ -290,3 +290,15 @@ def test_whoever_talks_nonsense_or_says_nothing_does_not_keep_others_waiting(pat
         assert ask(page.url)[0] == 200
         for one in silent:
             one.close()
+
+
+def test_votes_on_models_that_a_later_report_does_not_have_stay_out_of_it(path: Path) -> None:
+    before = Review(report(), path)
+    finish(before, "ada")
+    data = json.loads(json.dumps(before.report().to_dict()).replace('"base"', '"prompted"'))
+    data |= {"votes": [], "preferences": []}
+    after = Review(Report.from_dict(data), path)
+    assert after.report().votes == ()
+    finish(after, "ada")
+    assert {vote.between for vote in after.report().votes} == {("tuned", "prompted")}
+    assert len(before.report().votes) == 12

@@ -103,6 +103,17 @@ class Bounded:
     def pure(self) -> bool:
         return bool(getattr(self.evaluator, "pure", False))
 
+    @property
+    def model(self) -> Model | None:
+        """The model that the evaluator asks, where it does: what that costs counts, too."""
+        found = getattr(self.evaluator, "model", None)
+        return found if isinstance(found, Model) and not isinstance(found, type) else None
+
+    @property
+    def spent(self) -> object:
+        """What a judge has spent."""
+        return getattr(self.evaluator, "spent", None)
+
     def judge(self, case: Case, answer: Answer) -> Score:
         found: Any = self._watch.call(lambda: self.evaluator.judge(case, answer))
         return found  # type: ignore[no-any-return]  # what is no Score is told by who runs the evaluation
@@ -192,8 +203,12 @@ def _work(calls: _Calls, outcomes: _Outcomes) -> None:
         while (function := calls.get()) is not None:
             try:
                 outcome: tuple[bool, object] = True, function()
+            except _StopError:
+                raise
             except Exception as fault:  # it is raised where it was called for
                 outcome = False, fault
+            except BaseException as fault:  # `sys.exit` would end this thread only, and the program where it is raised
+                outcome = False, RuntimeError(f"it raised {type(fault).__name__}: {fault}")
             outcomes.put(outcome)
             del function, outcome
 
