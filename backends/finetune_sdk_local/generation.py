@@ -157,6 +157,8 @@ class LocalModel:
             answer_of(tokenizer, new[: speeches[row].wanted] if row in speeches else new, ends, len(prompt), seconds)
             for row, (new, prompt) in enumerate(zip(out[:, width:].tolist(), prompts, strict=True))
         ]
+        for row, speech in speeches.items():
+            speech.end(answers[row].text)
         return answers if scribe is None else scribe.beside(answers, out)
 
 
@@ -216,6 +218,7 @@ class Speech:
         self._hear = hear
         self._ends = ends
         self._from, self._read, self._text = 0, 0, ""
+        self._heard = 0
         self._over = False
         self.wanted: int | None = None
 
@@ -233,9 +236,15 @@ class Speech:
         piece = text[len(self._text) :]
         self._from, self._read = self._read, len(ids)
         self._text = self._tokenizer.decode(ids[self._from :], skip_special_tokens=True)
+        self._heard += len(piece)
         if not self._hear(piece):
             self._over, self.wanted = True, len(ids)
         return self._over
+
+    def end(self, text: str) -> None:
+        """Says what was held back of the whole text: a letter at its end that never became whole."""
+        if self.wanted is None and len(text) > self._heard:
+            self._hear(text[self._heard :])
 
 
 def _listening(speeches: Mapping[int, Speech], width: int) -> Any:

@@ -55,6 +55,7 @@ def test_drone_commands_are_checked_priced_trained_evaluated_and_reported(home: 
     assert "reject_request" in page
 
 
+@pytest.mark.soak
 def test_dpo_raises_the_margin_on_pairs_that_were_held_out(home: Path) -> None:
     job = ft.Job(
         name="replies",
