@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -36,14 +37,14 @@ class Lengths:
     high: float
 
 
-def lengths(tasks: Dataset, tokenizer: object, most: int) -> Lengths:
+def lengths(tasks: Dataset, tokenizer: Any, most: int) -> Lengths:
     """As long as expected answers are, where there are any; half of the room otherwise."""
     said = [
         one.expected.text for at in range(min(len(tasks), LOOKED_AT)) if (one := case(tasks, at)).expected is not None
     ]
     if not said:
         return Lengths(1.0, most / 2, float(most))
-    counts = [len(ids) + 1 for ids in tokenizer(said, add_special_tokens=False)["input_ids"]]  # type: ignore[operator]
+    counts = [len(ids) + 1 for ids in tokenizer(said, add_special_tokens=False)["input_ids"]]
     usual = min(float(most), float(np.mean(counts)))
     return Lengths(max(1.0, usual / 4), usual, float(most))
 

@@ -11,9 +11,9 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
-from finetune_sdk.data.dataset import SKETCH, Dataset
-from finetune_sdk.data.index import content_hash
+from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import BudgetError, EvaluationError
+from finetune_sdk.evaluation import leakage, notes
 from finetune_sdk.evaluation.asking import Asked, Asking, bar
 from finetune_sdk.evaluation.comparison import CONFIDENCE, Clusters, Metric, measured, values_measured, verdict
 from finetune_sdk.evaluation.costs import costs
@@ -35,15 +35,13 @@ from finetune_sdk.evaluation.report import (
 from finetune_sdk.evaluation.samples import samplings
 from finetune_sdk.evaluation.slices import Column, clusters_of, sliced, told
 from finetune_sdk.evaluation.spending import Budget, Tariff, cost_row
-from finetune_sdk.evaluation.statistics import clopper_pearson, rule_of_three
 from finetune_sdk.evaluation.together import judge_rows, judged_together, spent_by
 from finetune_sdk.evaluation.transcript import Reply, example_row, model_row, origin_row
 from finetune_sdk.messages import ChatExample
-from finetune_sdk.model import Answer, Model, Prompted, Sampling
+from finetune_sdk.model import Answer, Model, Sampling
 
 __all__ = ["Evaluation", "Report"]
 
-_FEW = 20
 _log = logging.getLogger("finetune_sdk")
 
 
@@ -109,9 +107,10 @@ class Evaluation:
         _comparable(models)
         drawn = samplings(self.sampling, self.samples)
         cases = tuple(self._cases())
-        leaked, beside = self._leaked(cases, models), told(cases, self.cases, self.slices, self.group)
+        leaked = leakage.leaked(cases, models, allowed=self.allow_leakage)
+        beside = told(cases, self.cases, self.slices, self.group)
         budget = _budget(max_cost, {**models, **_asked_by(self.evaluators)})
-        notes = [*self._notes(cases, leaked), *self._rehearsed(cases)]
+        said = [*notes.beforehand(cases, self.samples, leaked), *self._rehearsed(cases)]
         spent = spent_by(self.evaluators)
         with sitting_of(cache, self._definition(cases, models)) as (sitting, trouble):
             budget.spent = sitting.spent if sitting else 0.0
@@ -131,15 +130,15 @@ class Evaluation:
             if sitting is not None:
                 sitting.end()
                 trouble = sitting.trouble
-        notes += _provenance(asked, trouble)
+        said += notes.provenance(asked, trouble)
         rows = judge_rows(self.evaluators, spent)
-        found = self._found(cases, models, replies, notes, len(leaked), asked, beside)
+        found = self._found(cases, models, replies, said, len(leaked), asked, beside)
         return Report(found | ({"judges": rows} if rows else {}))
 
     def check(self, **models: Model) -> None:
         """Asks nothing; raises EvaluationError for models that `run` would refuse, as one that was trained on cases."""
         _comparable(models)
-        self._leaked(tuple(self._cases()), models)
+        leakage.leaked(tuple(self._cases()), models, allowed=self.allow_leakage)
 
     def _definition(self, cases: Sequence[Case], models: Mapping[str, Model]) -> bytes:
         """Stands for all that is asked: the same evaluation, run again, goes on with what was not finished."""
@@ -162,22 +161,6 @@ class Evaluation:
                 )
             yield Case(index, example.prompt, example.answer, where, content[:8].hex())
 
-    def _leaked(self, cases: Sequence[Case], models: Mapping[str, Model]) -> set[int]:
-        leaked: set[int] = set()
-        for key, model in models.items():
-            seen = _seen(model)
-            found = {case.index for case in cases if case.hash in seen}
-            if found and not self.allow_leakage:
-                first = cases[min(found)].where
-                raise EvaluationError(
-                    f"{len(found)} of {len(cases)} cases stand in what {key} was trained on or shown "
-                    f"(the first is {first}), so {key} would be judged on what it has memorised.",
-                    cure="split before training (Dataset.split) and evaluate on the held-out side; "
-                    "or pass allow_leakage=True, which the report will say",
-                )
-            leaked |= found
-        return leaked
-
     def _rehearsed(self, cases: Sequence[Case]) -> Iterator[str]:
         # The expected answers go first: what is wrong with a definition is found before any model is paid for.
         for evaluator in self.evaluators:
@@ -192,36 +175,12 @@ class Evaluation:
                     f"({case.where}: {score.reason}), so a model that answers as expected fails there."
                 )
 
-    def _notes(self, cases: Sequence[Case], leaked: set[int]) -> Iterator[str]:
-        if self.samples > 1:
-            yield (
-                f"Each case was asked {self.samples} times, with seeds of its own; it passes where more than half of its "
-                "scored answers pass, and counts as one case in every interval and test."
-            )
-        if len(cases) < _FEW:
-            low, _ = clopper_pearson(len(cases), len(cases), CONFIDENCE)
-            yield (
-                f"With {len(cases)} case{'s' if len(cases) > 1 else ''} little can be concluded: even a model that "
-                f"passes all of them may pass no more than {low:.0%} in the long run, and two models differ beyond "
-                "chance only if at least 6 cases change in one direction and none in the other. Use 100 or more."
-            )
-        if repeated := len(cases) - len({case.hash for case in cases}):
-            yield (
-                f"{repeated} of {len(cases)} cases repeat others exactly, so the intervals are narrower than they "
-                "should be: each is counted as if it were a new case."
-            )
-        if leaked:
-            yield (
-                f"{len(leaked)} of {len(cases)} cases stand in what a model was trained on or shown (allowed by "
-                "allow_leakage): its figures are too good."
-            )
-
     def _found(
         self,
         cases: Sequence[Case],
         models: Mapping[str, Model],
         replies: Mapping[str, Sequence[Reply]],
-        notes: list[str],
+        said: list[str],
         leaked: int,
         asked: Mapping[str, Asked],
         beside: Sequence[Mapping[str, Any]],
@@ -268,15 +227,15 @@ class Evaluation:
             "slices": sliced(examples, names, by, groups),
             "costs": costs(rows, origin_row(model.origin for model in models.values())),
             "notes": [
-                *notes,
-                *_closing(rows, replies, deciding, last, final, "cases" if self.samples == 1 else "questions"),
+                *said,
+                *notes.closing(rows, replies, deciding, last, final, "cases" if self.samples == 1 else "questions"),
                 *cases_note(by[deciding], found, groups),
             ],
             "leakage": {
                 "cases": leaked,
                 "allowed": self.allow_leakage,
-                "checked": any(_seen(model) for model in models.values()),
-                "compared": min(_told(cases, _seen(model)) for model in models.values()),
+                "checked": any(leakage.seen(model) for model in models.values()),
+                "compared": min(leakage.comparable(cases, leakage.seen(model)) for model in models.values()),
             },
             "origin": origin_row(model.origin for model in models.values()),
             "examples": examples,
@@ -322,23 +281,6 @@ def _comparable(models: Mapping[str, Model]) -> None:
             )
 
 
-def _seen(model: Model) -> frozenset[str]:
-    """Hashes of the rows that a model was trained on, and of the examples in front of it."""
-    shown = frozenset[str]()
-    while isinstance(model, Prompted):
-        shown |= {content_hash(example.canonical())[:8].hex() for example in model.examples}
-        model = model.model
-    return shown | model.origin.sketch
-
-
-def _told(cases: Sequence[Case], seen: frozenset[str]) -> int:
-    """Of how many cases it can be told whether they were trained on: of large training sets the lowest hashes are kept."""
-    if len(seen) < SKETCH:
-        return len(cases)
-    highest = sorted(seen)[SKETCH - 1]
-    return sum(case.hash <= highest for case in cases)
-
-
 def _budget(most: float | None, models: Mapping[str, Model]) -> Budget:
     budget = Budget(most)
     unknown = next((key for key, model in models.items() if not Tariff.of(model).known), None)
@@ -369,23 +311,6 @@ def _told_how_to_go_on(asking: Asking) -> Iterator[None]:
     except KeyboardInterrupt:
         _log.warning("%s", asking.interrupted())
         raise
-
-
-def _provenance(asked: Mapping[str, Asked], trouble: str | None) -> Iterator[str]:
-    """Where the answers come from, and which of them say nothing."""
-    for key, one in asked.items():
-        if one.kept:
-            yield (
-                f"{one.kept:,} of {len(one.outcomes):,} answers of {key} were kept from an earlier run, with the latency of "
-                "then; cache=False asks anew."
-            )
-        said = [outcome for outcome in one.outcomes if isinstance(outcome, Answer)]
-        if not said:
-            yield f"{key} has answered nothing at all, so nothing can be said of it."
-        if empty := sum(not answer.text.strip() and not answer.tool_calls for answer in said):
-            yield f"{empty:,} of {len(said):,} answers of {key} are empty; they are judged like any other."
-    if trouble:
-        yield trouble
 
 
 def _cost(model: Model, replies: Sequence[Reply]) -> dict[str, Any]:
@@ -430,29 +355,3 @@ def _metric_row(
         },
         "score": values_measured(scores(examples, name, key), groups) if measures else None,
     }
-
-
-def _closing(
-    rows: Sequence[Mapping[str, Any]],
-    replies: Mapping[str, Sequence[Reply]],
-    deciding: str,
-    last: str,
-    final: Metric,
-    asked: str,
-) -> Iterator[str]:
-    for row in rows:
-        errors = [reply.error for reply in replies[row["key"]] if reply.error]
-        if errors:
-            yield (
-                f"{row['key']} did not answer {len(errors)} of {len(replies[row['key']])} {asked} ({errors[0]}); "
-                "they are counted as errors and not scored."
-            )
-        faults = [fault for reply in replies[row["key"]] for fault in reply.faults.items()]
-        for name in dict.fromkeys(name for name, _ in faults):
-            found = [fault for of, fault in faults if of == name]
-            yield f"{name} could not judge {len(found)} answers of {row['key']} ({found[0]}); they are not scored."
-    if final.cases >= _FEW and final.passed == final.cases:
-        yield (
-            f"{last} passes {deciding} in every case; still, up to {rule_of_three(final.cases, CONFIDENCE):.1%} of "
-            f"such cases may fail (rule of three for {final.cases} cases, 95%)."
-        )
