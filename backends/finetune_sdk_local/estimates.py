@@ -328,9 +328,10 @@ def disk(resolved: Resolved, train: Sequences) -> Range:
     """What the run's folder will take: float32 weights and their moments a checkpoint."""
     moving = _moving(resolved, Shape.of(resolved.base))
     data = float(train.lengths.sum()) * 6
-    expected = KEPT_CHECKPOINTS * (4.0 + _moments(resolved)) * moving + 4.0 * moving + data + 8e6
+    checkpoint = (4.0 + _moments(resolved)) * moving
+    expected = KEPT_CHECKPOINTS * checkpoint + 4.0 * moving + data + 8e6
     return Range(
-        expected * 0.3,
+        min(0.3 * expected, 0.9 * (checkpoint + 4.0 * moving)),  # a short run writes but one
         expected,
         expected * 2.5,
         "bytes",

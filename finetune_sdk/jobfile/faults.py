@@ -135,7 +135,8 @@ def _misspelt(loc: Sequence[str | int]) -> tuple[str, str]:
 
 
 def _kind(fault: ErrorDetails) -> tuple[str, str]:
-    known = sorted({"method": _METHODS | _RFT, "adapter": _ADAPTERS}.get(str(fault["loc"][0]), _EVALUATORS))
+    place = "graders" if "graders" in fault["loc"] else str(fault["loc"][0])
+    known = sorted({"method": _METHODS | _RFT, "adapter": _ADAPTERS}.get(place, _EVALUATORS))
     if fault["type"] == "union_tag_not_found":
         return "has no `kind`.", f"add `kind:`, one of {', '.join(known)}"
     tag = str(fault["ctx"]["tag"])

@@ -268,3 +268,8 @@ def test_a_file_that_guards_name_and_that_is_not_there_is_named_with_its_line(fo
     found = fault(folder, "name: a\ntrain: rows.jsonl\nvalidation: more.jsonl\nguards:\n  forgetting: mor.jsonl\n")
     assert "line 5" in found.message
     assert "did you mean more.jsonl?" in (found.cure or "")
+
+
+def test_a_grader_of_no_kind_is_told_the_kinds_of_evaluators(folder: Path) -> None:
+    with pytest.raises(JobError, match=r"`method.graders\[0\]` is of the kind 'exact_mtch', .* `exact_match`"):
+        load(folder, "name: sums\ntrain: tasks.jsonl\nmethod: {kind: rft, graders: [{kind: exact_mtch}]}\n")
