@@ -18,11 +18,12 @@ from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter
 from finetune_sdk.errors import MissingDependencyError, SettingsError, UnsupportedError
-from finetune_sdk.estimate import Estimate, Price
+from finetune_sdk.estimate import Estimate, Price, Upkeep, Usage
 from finetune_sdk.job import Adapter, Job, Method, digest, table
 from finetune_sdk.model import Model
 
 GROUP = "finetune_sdk.backends"
+ESTIMATES = frozenset({"gpu", "probe", "upkeep"})
 Optional = Literal["list", "checkpoints", "pause", "resume", "deploy", "export", "render", "history"]
 OPTIONAL: frozenset[str] = frozenset(
     {"list", "checkpoints", "pause", "resume", "deploy", "export", "render", "history"}
@@ -162,7 +163,8 @@ class Capabilities:
     `methods` and `adapters` are kinds ("sft", "lora"), no adapter where the place chooses one and tells nobody;
     `hyperparameters` the names that a job may set; `gaps` gives the reason in words for every optional verb that is not
     in `verbs`; `exports` the kinds of export that there are ("adapter", "merged", "gguf"), `pushes` whether one
-    can go on to a hub; `guards` those of a job that it keeps ("best_by"). A run that was made shows up in `find` after at most
+    can go on to a hub; `guards` those of a job that it keeps ("best_by"); `estimates` what it can say beyond an estimate as it
+    comes: for a "gpu" that is not here, after a "probe" of a few steps, and the monthly "upkeep" of a model. A run that was made shows up in `find` after at most
     `visible_within` seconds: the time for which a submission in doubt is never sent again.
     """
 
@@ -175,8 +177,14 @@ class Capabilities:
     exports: frozenset[str] = frozenset()
     pushes: bool = False
     guards: frozenset[str] = frozenset()
+    estimates: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        strange = self.estimates - ESTIMATES
+        if strange:
+            raise SettingsError(
+                f"{sorted(strange)[0]!r} is no kind of estimate; there are {', '.join(sorted(ESTIMATES))}."
+            )
         unknown = (self.verbs | self.gaps.keys()) - OPTIONAL
         if unknown:
             raise SettingsError(f"{sorted(unknown)[0]!r} is not an optional verb of a backend.")
@@ -278,7 +286,15 @@ class Backend(Protocol):
         """Everything that this place would reject, found here."""
         ...
 
-    def estimate(self, resolved: Resolved) -> Estimate: ...
+    def estimate(self, resolved: Resolved) -> Estimate:
+        """What the job takes. Where `Capabilities.estimates` declares them, `gpu` (the name of a card that need not be here)
+        and `probe` (True runs a few steps first) are keyword arguments, given only where they are asked for.
+        """
+        ...
+
+    def upkeep(self, base: str, usage: Usage, *, tuned: bool) -> Upkeep:
+        """Optional, with "upkeep" among `Capabilities.estimates`: what a base, or a model tuned from it, costs in a month."""
+        ...
 
     def submit(self, resolved: Resolved, token: str) -> str:
         """Starts the run and returns its id. Called again with the same token it makes no second run."""

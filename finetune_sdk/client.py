@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from finetune_sdk.backend import (
     Backend,
@@ -28,8 +29,9 @@ from finetune_sdk.errors import (
     RefusedError,
     RunError,
     SettingsError,
+    UnsupportedError,
 )
-from finetune_sdk.estimate import Estimate
+from finetune_sdk.estimate import Estimate, Upkeep, Usage
 from finetune_sdk.job import Job
 from finetune_sdk.ledger import Entry, Ledger
 from finetune_sdk.model import Model
@@ -110,9 +112,30 @@ class Client:
             self._compared[key] = tuple(near_leaks_if_looked_for(train, validation))
         return self._compared[key]
 
-    def estimate(self, job: Job) -> Estimate:
-        """Tokens, money, time, memory and disk, each a range with its basis. Sends nothing."""
-        return self.backend.estimate(self.resolve(job))
+    def estimate(self, job: Job, *, gpu: str | None = None, probe: bool = False) -> Estimate:
+        """Tokens, money, time, memory, disk and energy, each a range with its basis. Sends nothing.
+
+        `gpu` asks what the job would take on a card that need not be here, as in "H100 80GB"; `probe` takes a few steps of it
+        first. Raises UnsupportedError where the place has no such estimate.
+        """
+        resolved = self.resolve(job)
+        asked: dict[str, Any] = {**({"gpu": gpu} if gpu is not None else {}), **({"probe": True} if probe else {})}
+        for kind in asked:
+            self._require_estimate(kind)
+        return self.backend.estimate(resolved, **asked)
+
+    def upkeep(self, base: str, usage: Usage, *, tuned: bool = True) -> Upkeep:
+        """What a base, or a model tuned from it, costs here in a month. Raises UnsupportedError where the place cannot say."""
+        self._require_estimate("upkeep")
+        return self.backend.upkeep(base, usage, tuned=tuned)
+
+    def _require_estimate(self, kind: str) -> None:
+        able = self.backend.capabilities.estimates
+        if kind not in able:
+            raise UnsupportedError(
+                f"{self.name} makes no estimate of the kind {kind!r}.",
+                cure=f"it has {', '.join(sorted(able))}" if able else "ask for the estimate as it comes",
+            )
 
     def submit(
         self, job: Job, *, max_cost: float | None = None, again: bool = False, allow_leakage: bool = False

@@ -14,7 +14,7 @@ from finetune_sdk.errors import JobError
 class Range:
     """A figure that is not known exactly: `low` and `high` hold it in nine of ten cases, `expected` is the best guess.
 
-    `unit` is "USD", "s", "bytes" or "tokens"; `basis` says in a phrase what it rests on, with a date where it is a
+    `unit` is "USD", "s", "bytes", "Wh" or "tokens"; `basis` says in a phrase what it rests on, with a date where it is a
     price. An unknown range has no numbers, and any sum with it is unknown.
     """
 
@@ -90,6 +90,8 @@ def quantity(value: float, unit: str) -> str:
         if value < 5400:
             return f"{value / 60:.1f} min" if value < 600 else f"{value / 60:.0f} min"
         return f"{value / 3600:.1f} h"
+    if unit == "Wh":
+        return f"{value / 1000:,.1f} kWh" if value >= 1000 else f"{value:.{0 if value >= 10 else 1}f} Wh"
     return f"{value:,.0f} {unit}"
 
 
@@ -114,7 +116,8 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a job will take. `charge` is the provider's bill; `machine` the own machine's cost, unknown without a price.
+    """What a job will take. `charge` is the provider's bill; `machine` the own machine's cost, unknown without a price;
+    `energy` what the own machine draws.
 
     `tokens` counts what passes through training over all epochs, `trained_tokens` those of them that are learnt.
     `resolved` shows what the place filled in; `notes` are sentences a person should read before saying yes.
@@ -127,10 +130,11 @@ class Estimate:
     memory: Range
     disk: Range
     machine: Range
+    energy: Range = field(default_factory=lambda: Range.unknown("Wh", "nobody has said what the machine draws"))
     resolved: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    RANGES = ("tokens", "trained_tokens", "charge", "time", "memory", "disk", "machine")
+    RANGES = ("tokens", "trained_tokens", "charge", "time", "memory", "disk", "machine", "energy")
 
     def to_dict(self) -> dict[str, Any]:
         ranges = {name: getattr(self, name).to_dict() for name in self.RANGES}
@@ -138,7 +142,7 @@ class Estimate:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Estimate:
-        ranges = {name: Range.from_dict(row[name]) for name in cls.RANGES}
+        ranges = {name: Range.from_dict(row[name]) for name in cls.RANGES if name in row}
         return cls(**ranges, resolved=row["resolved"], notes=tuple(row["notes"]))
 
     def __str__(self) -> str:
@@ -148,3 +152,32 @@ class Estimate:
             lines.append(f"  {name.replace('_', ' '):<15} {figure!s:<22} {figure.basis}")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a model is asked in a month: so many answers, each of which reads and writes so many tokens in the mean.
+
+    `basis` says where the tokens come from.
+    """
+
+    answers: float
+    input_tokens: float
+    output_tokens: float
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What a model costs in a month that it is asked in: `inference` by the token, `hosting` whether it is asked or not; in USD."""
+
+    inference: Range
+    hosting: Range
+    notes: tuple[str, ...] = ()
+
+    @property
+    def month(self) -> Range:
+        return self.inference + self.hosting
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"inference": self.inference.to_dict(), "hosting": self.hosting.to_dict(), "notes": list(self.notes)}

@@ -41,7 +41,7 @@ Opened = Callable[[Place], Backend]
 NO_SUCH = "no-such-thing-4711"
 UNITS = {
     "tokens": "tokens", "trained_tokens": "tokens", "charge": "USD", "time": "s", "memory": "bytes", "disk": "bytes",
-    "machine": "USD",
+    "machine": "USD", "energy": "Wh",
 }  # fmt: skip
 _METHODS: dict[str, type[Method]] = {
     "sft": SFT, "pretraining": Pretraining, "dpo": DPO, "orpo": ORPO, "kto": KTO, "rft": RFT

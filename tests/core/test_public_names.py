@@ -19,9 +19,9 @@ NAMES = [
     "Preference", "PreferenceExample", "PrefixTuning", "Pretraining", "Price", "PromptTuning", "Prompted", "QLoRA",
     "Range", "RatedExample", "Recorded", "Refusal", "RefusedError", "Report", "Resolved", "Result", "Review",
     "RougeL", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample",
-    "Template", "TextExample", "ToolCall", "ToolCalls", "UnsupportedError", "ValidCSV", "ValidSQL", "ValidXML",
-    "ValidYAML", "Vote", "confusion", "entity_counts", "judged_pairs", "label_counts", "macro_f1", "micro",
-    "rated_pairs",
+    "Template", "TextExample", "ToolCall", "ToolCalls", "UnsupportedError", "Upkeep", "Usage", "ValidCSV",
+    "ValidSQL", "ValidXML", "ValidYAML", "Vote", "confusion", "entity_counts", "judged_pairs", "label_counts",
+    "macro_f1", "micro", "rated_pairs",
 ]  # fmt: skip
 
 
