@@ -134,6 +134,12 @@ def listed(folder: Path) -> str:
     return sha256(repr(told).encode()).hexdigest()[:16]
 
 
+def tokenizer_bytes(base: str) -> int:
+    """What a copy of its tokenizer takes on disk, where its files are here; what those of a large vocabulary take elsewhere."""
+    where = Path(locate(base))
+    return sum(file.stat().st_size for file in where.glob("*token*")) if where.is_dir() else 12_000_000
+
+
 def pinned(base: str, weights: str | None) -> str:
     """Where exactly the weights lie that `identity` gave `weights` for: a folder. Raises RunError when they have changed.
 
