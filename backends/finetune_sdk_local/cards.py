@@ -97,7 +97,8 @@ def card(name: str) -> Card:
     ]
     if not fitting:
         raise SettingsError(
-            f"no such card as {name!r} is known; there are {_named(family)}.", cure=f'take one of these, as in "{family[0].card.name}"'
+            f"no such card as {name!r} is known; there are {_named(family)}.",
+            cure=f'take one of these, as in "{family[0].card.name}"',
         )
     if len({row.sizes for row in fitting}) > 1:
         raise SettingsError(

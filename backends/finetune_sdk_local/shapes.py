@@ -61,7 +61,9 @@ class Shape:
         width = int(getattr(config, "head_dim", None) or hidden // heads)
         counted = _Counted.of(whole)
         experts, each = _experts(config)
-        inner = next((int(found) for name in _INNER if isinstance(found := getattr(config, name, None), int)), 4 * hidden)
+        inner = next(
+            (int(found) for name in _INNER if isinstance(found := getattr(config, name, None), int)), 4 * hidden
+        )
         if experts:
             inner = each * int(getattr(config, "moe_intermediate_size", None) or inner)
         return cls(
@@ -146,7 +148,9 @@ def _of(base: str) -> Shape:
         for name in STATED:
             names = {name, getattr(text, "attribute_map", {}).get(name, name)}
             if not any(names & part.keys() for part in _parts(stated)):
-                raise JobError(f"config.json of the base {base!r} does not say {' or '.join(sorted(names))}.", cure=_CURE)
+                raise JobError(
+                    f"config.json of the base {base!r} does not say {' or '.join(sorted(names))}.", cure=_CURE
+                )
     try:
         return Shape.of_config(config)
     except JobError as fault:
@@ -195,4 +199,3 @@ def _experts(config: Any) -> tuple[int, int]:
     many = next((found for name in _MANY if (found := getattr(config, name, None))), 0)
     each = next((found for name in _EACH if (found := getattr(config, name, None))), 0)
     return (int(many), int(each)) if many and each else (0, 0)
-
