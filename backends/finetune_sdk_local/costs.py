@@ -45,10 +45,10 @@ def money(time: Range, of: Card, own: Mapping[str, float] | None = None, today: 
         )
     prices = [offer.usd_per_hour * of.count for offer in found]
     asked = ", ".join(f"{offer.cloud} ${offer.usd_per_hour:.2f} ({offer.dated})" for offer in found)
-    old = sum(offer.stale(today) for offer in found)
+    old = [offer.cloud for offer in found if offer.stale(today)]
     basis = f"a card and hour on demand: {asked}"
     if old:
-        basis += f"; {old} of these {len(found)} prices are older than {STALE_DAYS} days"
+        basis += f"; older than {STALE_DAYS} days, so ask again: {', '.join(old)}"
     return _over(time, (prices[0], median(prices), prices[-1]), "USD", basis)
 
 

@@ -6,7 +6,7 @@ Nothing is computed here but by asking: each change is weighed by a function tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from finetune_sdk.backend import Resolved
@@ -99,6 +99,18 @@ def advice(needed: Range, card: Card, resolved: Resolved, memory_of: MemoryOf, n
     return Fit(card, room, needed, fits, short, (*changes, _smaller(needed, room, resolved)))
 
 
+def applied(resolved: Resolved, changes: Changes) -> Resolved:
+    """The job with what of the changes is its own: adapter, length and optimizer. The others belong to the machine."""
+    job, own = resolved.job, dict(resolved.own)
+    if "adapter" in changes:
+        job = replace(job, adapter=changes["adapter"])
+    if "max_length" in changes:
+        job = replace(job, method=replace(job.method, max_length=changes["max_length"]))
+    if "optimizer" in changes:
+        own["optimizer"] = changes["optimizer"]
+    return replace(resolved, job=job, own=own)
+
+
 @dataclass(frozen=True, slots=True)
 class _Weighing:
     room: int
@@ -108,8 +120,9 @@ class _Weighing:
         """Each by itself, what costs least first."""
         adapter = resolved.adapter
         if not now.get("activation_checkpointing"):
+            more = f"{1 / 3 if isinstance(adapter, Full) else 0.5:.0%}"
             yield from self._try(
-                "activation_checkpointing = true, at some 40% more time", {"activation_checkpointing": True}
+                f"activation_checkpointing = true, at up to {more} more time", {"activation_checkpointing": True}
             )
         tokens = now.get("micro_tokens")
         yield from self._halved("micro_tokens", tokens, LEAST_MICRO_TOKENS, "micro_tokens = {}")
