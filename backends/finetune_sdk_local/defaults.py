@@ -152,7 +152,7 @@ def learning_rate(base: str, method: Method, adapter: Adapter) -> float:
     Tinker's cookbook has them. DPO and KTO take a twentieth, as their objective moves further for the same rate; RFT, whose
     gradients are noisy, takes a fifth; most of ORPO's is SFT's.
     """
-    hidden = int(getattr(bases.config(base).get_text_config(), "hidden_size", 2000))
+    hidden = int(getattr(bases.config(base).get_text_config(), "hidden_size", 0) or 2000)
     rate = 5e-4 * (2000 / hidden) ** 0.781
     if isinstance(adapter, Full):
         rate /= 10

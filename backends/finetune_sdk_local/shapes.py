@@ -7,7 +7,7 @@ can tell a biased, tied, gated or expert layer from another. That takes 40 ms fo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -160,49 +160,50 @@ def _counted(told: _Told) -> _Counted:
 @lru_cache(maxsize=8)
 def _of(base: str) -> Shape:
     config = bases.config(base)
-    stated = _stated(base)
-    if stated is not None:
-        text = config.get_text_config()
-        for name in STATED:
-            names = {name, getattr(text, "attribute_map", {}).get(name, name)}
-            if not any(names & part.keys() for part in _parts(stated)):
-                raise JobError(
-                    f"config.json of the base {base!r} does not say {' or '.join(sorted(names))}.", cure=_CURE
-                )
+    _require_stated(base, config)
     try:
         return Shape.of_config(config)
     except JobError as fault:
         raise JobError(f"base {base!r}: {fault.message}", cure=fault.cure) from None
 
 
+def _require_stated(base: str, config: Any) -> None:
+    """Raises JobError where the config's file lacks a size, for which transformers would take that of another model.
+
+    Models of more than text leave out sizes of their text part that are as usual.
+    """
+    stated = _stated(base)
+    if stated is None:
+        return
+    text = config.get_text_config()
+    parts = [part for part in stated.values() if isinstance(part, dict) and "num_hidden_layers" in part]
+    for name in STATED if parts else NEEDED:
+        names = {name, getattr(text, "attribute_map", {}).get(name, name)}
+        if not any(names & part.keys() for part in (stated, *parts)):
+            raise JobError(f"config.json of the base {base!r} does not say {' or '.join(sorted(names))}.", cure=_CURE)
+
+
 def _stated(base: str) -> Mapping[str, Any] | None:
     """The config as it stands in its file; None where there is none, as for what older names stand for."""
     from transformers.utils import cached_file
 
-    where = bases.locate(base)
     try:
-        found = cached_file(where, "config.json", local_files_only=True)
+        found = cached_file(bases.locate(base), "config.json", local_files_only=True)
         read = json.loads(Path(str(found)).read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return read if isinstance(read, dict) else None
 
 
-def _parts(stated: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield stated
-    yield from (part for part in stated.values() if isinstance(part, dict))
-
-
 def _size(config: Any, name: str) -> int:
     value = getattr(config, name, None)
     if isinstance(value, int) and value > 0:
         return value
-    said = "says no" if value is None else "makes no sense: it says"
     kind = getattr(config, "model_type", "unknown")
+    said = f"says no {name}" if value is None else f"says {name} = {value!r}, which makes no sense"
     raise JobError(
-        f"the base's config ({kind}) {said} {name}{'' if value is None else f' = {value!r}'}, without which nobody can tell what "
-        "a job on it takes.",
-        cure=f"{_CURE}; models without attention heads, or with more than one kind of layer in their place, are not estimated",
+        f"the base's config ({kind}) {said}, and nobody can tell without it what a job takes.",
+        cure=f"{_CURE}; models without attention heads are not estimated",
     )
 
 
