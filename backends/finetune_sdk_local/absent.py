@@ -113,6 +113,11 @@ class Timed:
         return reached * useful / (self._products(1, 0) + self._moved) / (self._datasheet * 1e12)
 
     @property
+    def _used(self) -> float:
+        """The share of the layers, and of adapters beside them, that a token passes through."""
+        return self.shape.active / self.shape.linear
+
+    @property
     def _per_weight(self) -> int:
         return 6 if isinstance(self.adapter, Full) else 4
 
@@ -121,7 +126,7 @@ class Timed:
         shape, each = self.shape, self._per_weight
         pairs = 4 * shape.queries * (length / 2 + past) * 3.5 * shape.layers
         head = each * shape.vocabulary * shape.hidden * self.trained
-        own = 6 * _own(shape, self.adapter) if isinstance(self.adapter, LoRA | QLoRA) else 0
+        own = 6 * self._used * _own(shape, self.adapter) if isinstance(self.adapter, LoRA | QLoRA) else 0
         return (each * shape.active + pairs + head + own) / self._flops
 
     @property
@@ -131,7 +136,7 @@ class Timed:
         layer = 24 * shape.hidden + 8 * shape.intermediate
         moved = 3.0 * shape.layers * layer * width
         if isinstance(self.adapter, LoRA | QLoRA):
-            moved += 3.0 * shape.edges * width
+            moved += 3.0 * self._used * shape.edges * width
         return (moved + 8 * 4 * shape.vocabulary * self.trained) / self._bandwidth
 
     @property

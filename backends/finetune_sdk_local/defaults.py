@@ -26,7 +26,7 @@ from finetune_sdk.job import (
     PromptTuning,
     table,
 )
-from finetune_sdk_local import bases, prompts
+from finetune_sdk_local import bases, prompts, stated
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.options import Options
 from finetune_sdk_local.tables import method_of
@@ -53,6 +53,7 @@ def resolve(job: Job, options: Options, device: Device) -> Resolved:
         )
     _require_judges(job)
     base = bases.absolute(base)
+    stated.require(base)
     adapter = job.adapter or options.adapter_or_none() or LoRA()
     method, chosen = _method(job.method, getattr(options, job.method.kind), base, adapter)
     if job.adapter is None:

@@ -6,21 +6,16 @@ can tell a biased, tied, gated or expert layer from another. That takes 40 ms fo
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import warnings
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from finetune_sdk.errors import JobError
-from finetune_sdk_local import bases
+from finetune_sdk.job import LoRA
+from finetune_sdk_local import bases, stated
 
-STATED = ("hidden_size", "num_hidden_layers")
-"""What a config has to say itself: transformers would put the sizes of another model in its place."""
-NEEDED = (*STATED, "num_attention_heads", "vocab_size")
-_CURE = "take the config.json that was published with the base's weights"
 _MANY = ("num_experts", "num_local_experts", "n_routed_experts")
 _EACH = ("num_experts_per_tok", "num_experts_per_token", "moe_top_k", "moe_topk")
 _INNER = ("intermediate_size", "ffn_hidden_size", "ffn_dim", "n_inner", "ffn_config")
@@ -33,7 +28,7 @@ class Shape:
     `linear` are the weights of all layers that multiply activations; of these a token passes through `active`, fewer where
     it is sent to some of many experts, and QLoRA holds `quantised` in 4 bits: experts that are one tensor stay as they are.
     `intermediate` is what a token passes through, `keys` and `queries` the widths of a layer's keys and queries. `edges` are
-    inputs and `outputs` the outputs of all linear layers, which adapters stand beside.
+    inputs and outputs, and `outputs` the outputs alone, of all linear layers, which adapters stand beside.
     """
 
     layers: int
@@ -57,8 +52,13 @@ class Shape:
     @classmethod
     def of_config(cls, whole: Any) -> Shape:
         config = whole.get_text_config()
-        hidden, layers, heads, vocabulary = (_size(config, name) for name in NEEDED)
-        width = int(getattr(config, "head_dim", None) or hidden // heads)
+        hidden, layers, heads, vocabulary = (_size(config, name) for name in stated.SIZES)
+        width, keyed = int(getattr(config, "head_dim", None) or hidden // heads), _key_heads(config, heads)
+        if heads % keyed:
+            raise JobError(
+                f"the base's config says {heads} attention heads, which {keyed} heads of keys and values cannot share.",
+                cure=stated.CURE,
+            )
         counted = _counted(_Told(whole))
         experts, each = _experts(config)
         inner = next(
@@ -73,7 +73,7 @@ class Shape:
             vocabulary=vocabulary,
             parameters=counted.parameters,
             linear=counted.linear + counted.experts,
-            keys=_key_heads(config, heads) * width,
+            keys=keyed * width,
             queries=heads * width,
             active=counted.linear + round(counted.experts * (each / experts if experts else 1)),
             quantised=counted.linear,
@@ -119,7 +119,7 @@ class _Counted:
         except (TypeError, ValueError, AttributeError, ZeroDivisionError, RuntimeError, KeyError) as fault:
             why = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
             raise JobError(
-                f"no model can be built from the base's config ({config.model_type}): {why}.", cure=_CURE
+                f"no model can be built from the base's config ({config.model_type}): {why}.", cure=stated.CURE
             ) from None
         head = model.get_output_embeddings()
         linear = [each for each in model.modules() if isinstance(each, torch.nn.Linear) and each is not head]
@@ -134,9 +134,20 @@ class _Counted:
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             linear=sum(out * into for out, into in sides),
             experts=sum(experts),
-            edges=sum(out + into for out, into in sides),
+            edges=_by_peft(model) if experts else sum(out + into for out, into in sides),
             outputs=sum(out for out, _ in sides),
         )
+
+
+def _by_peft(model: Any) -> int:
+    """The parameters of an adapter of rank 1: how peft adapts experts that are one tensor differs from family to family."""
+    import torch
+
+    model.name_or_path = model.config._name_or_path = "counted"
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapted = bases.adapt(model, LoRA(rank=1), seed=0)
+    return sum(each.numel() for each in bases.trainable(adapted).values())
 
 
 class _Told:
@@ -160,39 +171,11 @@ def _counted(told: _Told) -> _Counted:
 @lru_cache(maxsize=8)
 def _of(base: str) -> Shape:
     config = bases.config(base)
-    _require_stated(base, config)
+    stated.require(base)
     try:
         return Shape.of_config(config)
     except JobError as fault:
         raise JobError(f"base {base!r}: {fault.message}", cure=fault.cure) from None
-
-
-def _require_stated(base: str, config: Any) -> None:
-    """Raises JobError where the config's file lacks a size, for which transformers would take that of another model.
-
-    Models of more than text leave out sizes of their text part that are as usual.
-    """
-    stated = _stated(base)
-    if stated is None:
-        return
-    text = config.get_text_config()
-    parts = [part for part in stated.values() if isinstance(part, dict) and "num_hidden_layers" in part]
-    for name in STATED if parts else NEEDED:
-        names = {name, getattr(text, "attribute_map", {}).get(name, name)}
-        if not any(names & part.keys() for part in (stated, *parts)):
-            raise JobError(f"config.json of the base {base!r} does not say {' or '.join(sorted(names))}.", cure=_CURE)
-
-
-def _stated(base: str) -> Mapping[str, Any] | None:
-    """The config as it stands in its file; None where there is none, as for what older names stand for."""
-    from transformers.utils import cached_file
-
-    try:
-        found = cached_file(bases.locate(base), "config.json", local_files_only=True)
-        read = json.loads(Path(str(found)).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return read if isinstance(read, dict) else None
 
 
 def _size(config: Any, name: str) -> int:
@@ -203,7 +186,7 @@ def _size(config: Any, name: str) -> int:
     said = f"says no {name}" if value is None else f"says {name} = {value!r}, which makes no sense"
     raise JobError(
         f"the base's config ({kind}) {said}, and nobody can tell without it what a job takes.",
-        cure=f"{_CURE}; models without attention heads are not estimated",
+        cure=f"{stated.CURE}; models without attention heads are not estimated",
     )
 
 

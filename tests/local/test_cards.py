@@ -61,7 +61,7 @@ def test_what_a_name_leaves_open_is_said() -> None:
 
 
 def test_a_name_that_leaves_the_memory_open_is_refused_with_what_it_could_be() -> None:
-    with pytest.raises(SettingsError, match="A100 SXM 80GB.*A100 SXM 40GB") as fault:
+    with pytest.raises(SettingsError, match=r"A100 SXM 80GB.*A100 SXM 40GB") as fault:
         card("A100")
     assert 'as in "A100 SXM 80GB"' in str(fault.value.cure)
 
