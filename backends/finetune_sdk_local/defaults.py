@@ -53,6 +53,7 @@ def resolve(job: Job, options: Options, device: Device) -> Resolved:
         )
     _require_judges(job)
     base = bases.absolute(base)
+    bases.causal(base)
     stated.require(base)
     adapter = job.adapter or options.adapter_or_none() or LoRA()
     method, chosen = _method(job.method, getattr(options, job.method.kind), base, adapter)
