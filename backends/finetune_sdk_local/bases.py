@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from finetune_sdk.errors import BackendError, MissingDependencyError, NotFoundError, RunError, UnsupportedError
+from finetune_sdk.errors import (
+    BackendError,
+    JobError,
+    MissingDependencyError,
+    NotFoundError,
+    RunError,
+    UnsupportedError,
+)
 from finetune_sdk.job import Adapter, Full, LoRA, PrefixTuning, PromptTuning, QLoRA
 from finetune_sdk_local import prompts
 from finetune_sdk_local.devices import Device
@@ -83,9 +90,17 @@ def tokenizer(base: str) -> Any:
 
 
 def _fetched(base: str, loader: Any) -> Any:
+    from huggingface_hub.errors import StrictDataclassError
+
     where = locate(base)
     try:
         return loader.from_pretrained(where, trust_remote_code=False, local_files_only=_is_only_here(where))
+    except (StrictDataclassError, ArithmeticError, TypeError) as fault:
+        why = " ".join(str(fault).split())
+        raise JobError(
+            f"config.json of the base {base!r} makes no sense: {why}.",
+            cure="take the config.json that was published with the base's weights",
+        ) from None
     except (OSError, ValueError) as fault:
         why = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
         if "trust_remote_code" in str(fault):
