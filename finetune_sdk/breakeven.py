@@ -196,9 +196,16 @@ class BreakEven:
         return self.plan.rivals[rival].month * month
 
     def over_time(self) -> list[dict[str, Any]]:
-        """What each has cost by the end of each month of the horizon, from 0 on: month, tuned, and the rivals by their names."""
+        """What each has cost by the end of each month of the horizon, from 0 on: month, tuned, and the rivals by their names.
+
+        `retrained` is how many retrainings have fallen due by then.
+        """
+        rivals = self.plan.rivals
         return [
-            {"month": month, "tuned": self.spent(month), "rivals": {name: self.spent_on(name, month) for name in self.plan.rivals}}
+            {
+                "month": month, "retrained": self.plan.retrained(month), "tuned": self.spent(month),
+                "rivals": {name: self.spent_on(name, month) for name in rivals},
+            }
             for month in range(self.plan.months + 1)
         ]  # fmt: skip
 
@@ -223,18 +230,20 @@ class BreakEven:
 
 def break_even(plan: Plan) -> BreakEven:
     """The plan, reckoned: parts that add up, and for each rival the saving, the way back of the money, and the volume it takes."""
-    each_month = plan.retrainings / MONTHS_A_YEAR
-    again: dict[str, Range] = {}
-    if plan.retrainings:
-        again = {
-            {"training": "retraining", "people": "people"}[name]: part.scaled(
-                each_month, basis=f"{plan.retrainings:g} a year: {part.basis}"
-            )
-            for name, part in plan.again.items()
-        }
-    month = {"inference": plan.tuned.inference, **plan.fixed, **again}
+    month = {"inference": plan.tuned.inference, **plan.fixed, **_spread(plan)}
     against = tuple(_beside(plan, name, upkeep, _sum(month)) for name, upkeep in plan.rivals.items())
     return BreakEven(plan, plan.first, month, against, tuple(dict.fromkeys(_notes(plan))))
+
+
+def _spread(plan: Plan) -> dict[str, Range]:
+    """A month's share of the retrainings, in its parts."""
+    if not plan.retrainings:
+        return {}
+    share, often = plan.retrainings / MONTHS_A_YEAR, f"{plan.retrainings:g} a year"
+    basis = f"{often}, each what the first takes" if plan.training.known else plan.training.basis
+    shared = {"retraining": plan.training.scaled(share, basis=basis)}
+    people = plan.again.get("people")
+    return shared if people is None else {**shared, "people": people.scaled(share, basis=f"{often}, {people.basis}")}
 
 
 def paid_back(up_front: float, saving: float, lump: float = 0.0, every: float = inf) -> float:

@@ -84,7 +84,7 @@ class Range(_Figures):
     """A figure that is not known exactly: `low` and `high` hold it in nine of ten cases, `expected` is the best guess.
 
     `unit` is "USD", "s", "bytes", "Wh" or "tokens"; `basis` says in a phrase what it rests on, with a date where it is a
-    price. An unknown range has no numbers, and any sum with it is unknown.
+    price. An unknown range has no numbers, and any sum with it is unknown, on the basis of what is unknown in it.
 
     Ranges of one unit are added (`a + b`, `sum(ranges)`) end to end, as if all were high, or low, together. So a sum never
     claims more than its parts: of parts that are independent it is wider than it need be. `a * 3` is thrice the same thing,
@@ -98,8 +98,7 @@ class Range(_Figures):
         if not isinstance(other, Range):
             return NotImplemented
         self._refuse(other, "add {1} to {0}")
-        basis = _together(self.basis, other.basis)
-        here, there = self.figures, other.figures
+        here, there, basis = self.figures, other.figures, self._with(other)
         if here is None or there is None:
             return Range.unknown(self.unit, basis)
         return Range(here[0] + there[0], here[1] + there[1], here[2] + there[2], self.unit, basis)
@@ -125,11 +124,15 @@ class Range(_Figures):
     def less(self, other: Range) -> Difference:
         """What this is above `other`, or below it: the least is this one's low end less the other's high end."""
         self._refuse(other, "take {1} from {0}")
-        basis = _together(self.basis, other.basis)
-        here, there = self.figures, other.figures
+        here, there, basis = self.figures, other.figures, self._with(other)
         if here is None or there is None:
             return Difference.unknown(self.unit, basis)
         return Difference(here[0] - there[2], here[1] - there[1], here[2] - there[0], self.unit, basis)
+
+    def _with(self, other: Range) -> str:
+        """What both rest on, each phrase once; where one is unknown, what is unknown in it alone."""
+        told = [one for one in (self, other) if not one.known] or [self, other]
+        return "; ".join(dict.fromkeys(part for one in told for part in one.basis.split("; ")))
 
     def _refuse(self, other: Range, what: str) -> None:
         if self.unit != other.unit:
@@ -156,11 +159,6 @@ class Difference(_Figures):
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _together(*bases: str) -> str:
-    """What several figures rest on, each phrase once."""
-    return "; ".join(dict.fromkeys(part for basis in bases for part in basis.split("; ")))
 
 
 def quantity(value: float, unit: str) -> str:

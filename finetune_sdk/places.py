@@ -68,13 +68,14 @@ def compare(
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"the place {name!r} stands twice.", cure="name each once")
-    _known([one for one in places if isinstance(one, str)], config)
+    known_places([one for one in places if isinstance(one, str)], config)
     held = rows if rows is not None else job.validation if job.validation is not None else job.train
     asked = (gpu, probe, answers, held, tokens)
     return tuple(_offer(place, job, asked, config) for place in places)
 
 
-def _known(names: Sequence[str], config: str | os.PathLike[str] | None) -> None:
+def known_places(names: Sequence[str], config: str | os.PathLike[str] | None = None) -> None:
+    """Raises SettingsError for a name that is neither in finetune.toml nor that of a backend."""
     known = [*Settings.load(file=config).places, *installed()] if names else []
     for name in names:
         if name not in known:
