@@ -349,31 +349,36 @@ def sentence(row: Payback, plan: Plan) -> str:
         expected = "never" if months.expected == inf else f"after {months.expected:.1f}"
         back = f"is paid back after {months.low:.1f} months at best, as expected {expected}, and at worst never"
     else:
-        far = (
-            f"{ceil(answers.low):,} - {ceil(answers.high):,}"
-            if answers.low < answers.high
-            else f"{ceil(answers.low):,}"
-        )
-        back = f"is paid back after {spread(months)} months, {far} answers"
+        far = f"{ceil(answers.low):,}"
+        if months.low < months.high:
+            back = f"is paid back after {months.low:,.1f} - {months.high:,.1f} months (expected {months.expected:,.1f})"
+            far = f"{far} - {ceil(answers.high):,}"
+        else:
+            back = f"is paid back after {months.low:,.1f} months"
+        back = f"{back}, {far} answers"
     return f"Against {row.name} tuning saves {saving} a month and {back}."
 
 
-def spread(reach: Reach) -> str:
-    """`2.1 - 4.0`, `3.0`, `2.1 - never`, `never`."""
-    low, high = ("never" if end == inf else f"{end:,.1f}" for end in (reach.low, reach.high))
-    return low if low == high else f"{low} - {high}"
+def spread(reach: Reach | None) -> str:
+    """`2.1 - 4.0 (expected 2.9)`, `3.0`, `2.1 - never (expected 5.0)`, `never`, `unknown`."""
+    if reach is None:
+        return "unknown"
+    low, expected, high = (
+        "never" if value == inf else f"{value:,.1f}" for value in (reach.low, reach.expected, reach.high)
+    )
+    return low if low == high else f"{low} - {high} (expected {expected})"
 
 
 def in_words(windows: Sequence[Window | None] | None) -> str:
-    """`from 8,100 - 22,000`, `any number`, `none`, or each case by itself."""
+    """`from 8,100 - 22,000 (expected 12,400)`, `any number`, `none`, or each case by itself."""
     if windows is None:
         return "unknown"
     said = [_window(window) for window in windows]
     if said[0] == said[2]:
         return said[0]
-    best, worst = windows[0], windows[2]
-    if best is not None and worst is not None and best.most == worst.most == inf:
-        return f"from {ceil(best.least):,} - {ceil(worst.least):,}"
+    best, expected, worst = windows
+    if best and expected and worst and best.most == expected.most == worst.most == inf:
+        return f"from {ceil(best.least):,} - {ceil(worst.least):,} (expected {ceil(expected.least):,})"
     return f"{said[0]} at best, {said[2]} at worst"
 
 

@@ -173,20 +173,15 @@ def shown(found: BreakEven) -> list[RenderableType]:
     parts: list[RenderableType] = ["", table(("the tuned model", "low - high", "rests on"), rows)]
     if found.against:
         months = found.plan.months
-        head = (
-            "against",
-            "a month",
-            "saves a month",
-            f"saved in {months} months",
-            "paid back, months",
-            "pays with answers a month",
-        )
+        head = ["", *(row.name for row in found.against)]
         lines = [
-            (row.name, str(row.month), str(row.saving), str(row.balance),
-             "unknown" if row.months is None else spread(row.months), in_words(row.windows))
-            for row in found.against
-        ]  # fmt: skip
-        parts += ["", table(head, lines, wrapped=0), "", *(sentence(row, found.plan) for row in found.against)]
+            ("costs a month", [str(row.month) for row in found.against]),
+            ("tuning saves a month", [str(row.saving) for row in found.against]),
+            (f"saved in {months} months", [str(row.balance) for row in found.against]),
+            ("paid back after months", [spread(row.months) for row in found.against]),
+            ("pays with answers a month", [in_words(row.windows) for row in found.against]),
+        ]
+        parts += ["", _columns(head, lines), "", *(sentence(row, found.plan) for row in found.against)]
     else:
         parts += ["", "to see when its training is paid back, give --against MODEL or --prompt-tokens N"]
     return [*parts, *(f"note: {note}" for note in found.notes)]
@@ -224,19 +219,24 @@ def side_by_side(
     return {"job": job_file.table.name, "places": told_of}
 
 
-def _shown_together(places: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+def _columns(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> RenderableType:
+    """What stands side by side: each column but the first gives way where there is little room."""
     from rich.table import Table
     from rich.text import Text
 
+    made = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    made.add_column(head[0], no_wrap=True)
+    for title in head[1:]:
+        made.add_column(Text(plain(title)), overflow="fold", max_width=44)
+    for name, cells in rows:
+        made.add_row(name, *(Text(plain(cell)) for cell in cells))
+    return made
+
+
+def _shown_together(places: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
     from finetune_sdk.report.costs import side_by_side as rows_of
 
-    made = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
-    made.add_column("", no_wrap=True)
-    for place in places:
-        made.add_column(Text(plain(place["place"])), overflow="fold", min_width=14, max_width=44)
-    for name, cells in rows_of(places):
-        made.add_row(name, *(Text(plain(cell)) for cell in cells))
-    yield made
+    yield _columns(["", *(place["place"] for place in places)], rows_of(places))
     for place in places:
         if place["error"] and place["error"]["cure"]:
             yield f"{place['place']}: {place['error']['cure']}"

@@ -141,7 +141,7 @@ def chart(title: str, found: Row) -> str | None:
     said = "; ".join(_legend(*one, months=months) for one in series)
     parts = [Markup(f"<style>{_style()}</style>"), tag("title", f"{title}. {said}")]
     parts.append(tag("rect", class_="page", width=WIDE, height=whole))
-    parts.append(tag("text", short(written(title), 90), class_="title", x=24, y=28))
+    parts.append(tag("text", short(written(title), 76), class_="title", x=24, y=28))
     for tick in ticks:
         parts.append(tag("line", class_="grid", x1=LEFT, x2=WIDE - RIGHT, y1=f"{y(tick):.1f}", y2=f"{y(tick):.1f}"))
         parts.append(
@@ -166,7 +166,7 @@ def chart(title: str, found: Row) -> str | None:
     for place, one in enumerate(series):
         at = 54 + ROW * place
         parts.append(tag("line", class_=f"line mark-{place % MARKS}", x1=24, x2=58, y1=at, y2=at))
-        parts.append(tag("text", short(_legend(*one, months=months), 98), class_="note", x=70, y=at, dy="0.35em"))
+        parts.append(tag("text", short(_legend(*one, months=months), 92), class_="note", x=70, y=at, dy="0.35em"))
     box = {"viewBox": f"0 0 {WIDE} {whole}", "xmlns": "http://www.w3.org/2000/svg"}
     return str(tag("svg", *parts, width=WIDE, height=whole, role="img", aria_label=title, **box)) + "\n"
 

@@ -119,7 +119,7 @@ def test_the_best_case_is_the_tuned_model_s_low_end_and_the_rival_s_high_one() -
     row = found.against[0]
     assert row.saving.figures == (10, 100, 400)
     assert (row.months.low, row.months.expected, row.months.high) == (0.5, 3.0, 40.0)
-    assert spread(row.months) == "0.5 - 40.0"
+    assert spread(row.months) == "0.5 - 40.0 (expected 3.0)"
 
 
 def test_what_pays_in_the_best_case_alone_says_so() -> None:
