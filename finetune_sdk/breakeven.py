@@ -115,6 +115,11 @@ class Reach:
     expected: float
     high: float
 
+    def __str__(self) -> str:
+        """`2.1 - 4.0 (expected 2.9)`, `3.0`, `2.1 - never (expected 5.0)`, `never`."""
+        low, expected, high = ("never" if getattr(self, end) == inf else f"{getattr(self, end):,.1f}" for end in ENDS)
+        return low if low == high else f"{low} - {high} (expected {expected})"
+
     def to_dict(self) -> dict[str, float | str]:
         return {end: "never" if getattr(self, end) == inf else getattr(self, end) for end in ENDS}
 
@@ -360,13 +365,7 @@ def sentence(row: Payback, plan: Plan) -> str:
 
 
 def spread(reach: Reach | None) -> str:
-    """`2.1 - 4.0 (expected 2.9)`, `3.0`, `2.1 - never (expected 5.0)`, `never`, `unknown`."""
-    if reach is None:
-        return "unknown"
-    low, expected, high = (
-        "never" if value == inf else f"{value:,.1f}" for value in (reach.low, reach.expected, reach.high)
-    )
-    return low if low == high else f"{low} - {high} (expected {expected})"
+    return "unknown" if reach is None else str(reach)
 
 
 def in_words(windows: Sequence[Window | None] | None) -> str:
