@@ -15,6 +15,7 @@ from finetune_sdk.errors import InputError
 from finetune_sdk.estimate import Difference, Range, Upkeep
 
 MONTHS_A_YEAR = 12
+MOST_MONTHS = 600
 _SLACK = 1e-9  # of a division that should be whole
 
 End = Literal["low", "expected", "high"]
@@ -56,8 +57,11 @@ class Plan:
             raise InputError(
                 "nobody asks the model: answers = 0 a month, and nothing pays a training back.", cure="give 1 or more"
             )
-        if not isinstance(self.months, int) or isinstance(self.months, bool) or self.months < 1:
-            raise InputError(f"months = {self.months!r} is no horizon.", cure="give whole months, 1 or more")
+        if not isinstance(self.months, int) or isinstance(self.months, bool) or not 1 <= self.months <= MOST_MONTHS:
+            raise InputError(
+                f"months = {self.months!r} is no horizon.",
+                cure=f"give whole months, 1 or more and {MOST_MONTHS} or less",
+            )
         worked = self.hours if self.hours is not None else self.retraining_hours
         if (worked is None) != (self.usd_per_hour is None):
             lacks, has = ("usd_per_hour", "hours") if worked is not None else ("hours", "usd_per_hour")
@@ -90,9 +94,11 @@ class Plan:
         """What the tuned model costs in a month, asked or not."""
         hosting = self.tuned.hosting
         if self.hosting is not None:
-            hosting = Range.exactly(self.hosting, "USD", f"${self.hosting:,g} a month, as given")
+            hosting = Range.exactly(self.hosting, "USD", f"${self.hosting:,.10g} a month, as given")
         stored = (
-            {} if self.storage is None else {"storage": _given(self.storage, f"${self.storage:,g} a month, as given")}
+            {}
+            if self.storage is None
+            else {"storage": _given(self.storage, f"${self.storage:,.10g} a month, as given")}
         )
         return {"hosting": hosting, **stored}
 
@@ -100,7 +106,7 @@ class Plan:
         if self.usd_per_hour is None:
             return {}
         hours = hours or 0.0
-        return {"people": _given(hours * self.usd_per_hour, f"{hours:g} hours at ${self.usd_per_hour:,g}")}
+        return {"people": _given(hours * self.usd_per_hour, f"{hours:,.10g} hours at ${self.usd_per_hour:,.10g}")}
 
     def retrained(self, month: float) -> int:
         """How many retrainings have fallen due by the end of that month."""
@@ -244,7 +250,7 @@ def _spread(plan: Plan) -> dict[str, Range]:
     """A month's share of the retrainings, in its parts."""
     if not plan.retrainings:
         return {}
-    share, often = plan.retrainings / MONTHS_A_YEAR, f"{plan.retrainings:g} a year"
+    share, often = plan.retrainings / MONTHS_A_YEAR, f"{plan.retrainings:,.10g} a year"
     basis = f"{often}, each what the first takes" if plan.training.known else plan.training.basis
     shared = {"retraining": plan.training.scaled(share, basis=basis)}
     people = plan.again.get("people")

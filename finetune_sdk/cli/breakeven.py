@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from finetune_sdk.jobfile import JobFile
     from finetune_sdk.jobfile.tables import BreakEvenTable
 
+_MOST = 1e12
+_EVERYWHERE = {"--answers", "--input-tokens", "--output-tokens"}
 _PLAN = ("months", "retrainings", "hours", "retraining_hours", "usd_per_hour", "storage", "hosting")
 
 
@@ -29,7 +31,7 @@ _PLAN = ("months", "retrainings", "hours", "retraining_hours", "usd_per_hour", "
 class Wanted:
     """What is asked beyond the estimate: by the job file's `break_even`, over which options go.
 
-    `models` are the rivals: a name for each, the model, and its place (None for the job's own).
+    `models` are the rivals: a name for each, the model, and its place (None for the job's own). `options` are those that were given.
     """
 
     answers: float | None
@@ -39,6 +41,7 @@ class Wanted:
     plan: Mapping[str, Any] = field(default_factory=dict)
     plot: Path | None = None
     markdown: Path | None = None
+    options: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -57,23 +60,24 @@ class Wanted:
                 f"{named[0] if named else '--plot'} is about a month, and nobody has said how often the model is asked in one.",
                 cure="give --answers N, or `break_even: {answers: N}` in the job file",
             )
-        for name, value in given.items():
-            if not 0 <= value < float("inf") or (not value and name in ("answers", "prompt_tokens")):
-                least = "more than 0" if name in ("answers", "prompt_tokens") else "0 or more"
-                raise InputError(
-                    f"--{name.replace('_', '-')} {value:g} cannot be reckoned with.",
-                    cure=f"give a finite number, {least}",
-                )
         for file, ending in ((plot, ".svg"), (markdown, ".md")):
             if file is not None:
                 _writable(file, ending)
         held = table.model_dump(exclude={"against"}, exclude_unset=True) if table is not None else {}
         models = [(name, one.model, one.backend) for name, one in ((table and table.against) or {}).items()]
         both = held | given
+        for name, value in both.items():
+            least = "more than 0" if name in ("answers", "prompt_tokens") else "0 or more"
+            if value is not None and not (0 <= value <= _MOST and (value or least == "0 or more")):
+                where = f"--{name.replace('_', '-')}" if name in given else f"break_even.{name}:"
+                raise InputError(
+                    f"{where} {value:g} cannot be reckoned with.", cure=f"give {least}, and at most {_MOST:g}"
+                )
         return cls(
             both.get("answers"), (*models, *map(_rival, against)), both.get("prompt_tokens"),
             (both.get("input_tokens"), both.get("output_tokens")),
             {name: both[name] for name in _PLAN if both.get(name) is not None}, plot, markdown,
+            (*named, *(["--plot"] if plot else [])),
         )  # fmt: skip
 
 
@@ -199,8 +203,9 @@ def side_by_side(
     """Shows the same job at each place; returns it as plain data. Raises InputError where no place takes it."""
     from finetune_sdk.places import compare
 
-    if wanted.plot is not None:
-        raise InputError("--plot draws one place, and --compare names several.", cure="leave one of them out")
+    alone = [option for option in wanted.options if option not in _EVERYWHERE]
+    if alone:
+        raise InputError(f"{alone[0]} is about one place, and --compare names several.", cure="leave one of them out")
     places = [name.strip() for name in names.split(",")]
     if not all(places):
         raise InputError(f"--compare {names!r} has an empty name.", cure="write it as in --compare openai,local")

@@ -193,7 +193,7 @@ class BreakEvenTable(Table):
     """Tokens read for an answer; the mean of the job's rows when left out."""
     output_tokens: Amount | None = None
     """Tokens written in an answer; the mean of the job's rows when left out."""
-    months: Annotated[int, Field(ge=1)] = 12
+    months: Annotated[int, Field(ge=1, le=600)] = 12
     """How far to look."""
     retrainings: Amount = 4.0
     """How many a year."""

@@ -168,7 +168,16 @@ def test_a_misspelt_key_of_the_table_is_named(finetune: Shell) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["answers: 0", "answers: -1", "answers: .nan", "answers: 5, months: 0", "answers: 5, hours: -2", "storage: 5"],
+    [
+        "answers: 0",
+        "answers: -1",
+        "answers: .nan",
+        "answers: 5, months: 0",
+        "answers: 5, hours: -2",
+        "answers: 1e200",
+        "answers: 5, months: 601",
+        "storage: 5",
+    ],
 )
 def test_nonsense_in_the_table_is_refused(finetune: Shell, wrong: str) -> None:
     finetune.write("job.yaml", JOB + f"break_even: {{{wrong}}}\n")
@@ -207,7 +216,9 @@ def test_a_rival_of_which_nothing_is_known_is_unknown_and_the_others_are_not(fin
         (("--answers", "5", "--against", "shout@"), "names no model"),
         ((*BIG, "--plot", "a.png"), "a.png does not end in .svg"),
         ((*BIG, "--plot", "nowhere/a.svg"), "cannot be written"),
-        ((*BIG, "--compare", "priced,fake", "--plot", "a.svg"), "--plot draws one place"),
+        ((*BIG, "--compare", "priced,fake"), "--against is about one place"),
+        (("--answers", "5", "--compare", "priced,fake", "--plot", "a.svg"), "--plot is about one place"),
+        (("--answers", "1e300"), "at most 1e+12"), ((*BIG, "--months", "1000000000"), "600 or less"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_by_its_name(finetune: Shell, args: tuple[str, ...], said: str) -> None:
