@@ -106,7 +106,12 @@ class Plan:
         if self.usd_per_hour is None:
             return {}
         hours = hours or 0.0
-        return {"people": _given(hours * self.usd_per_hour, f"{hours:,.10g} hours at ${self.usd_per_hour:,.10g}")}
+        return {
+            "people": _given(
+                hours * self.usd_per_hour,
+                f"{hours:,.10g} {'hour' if hours == 1 else 'hours'} at ${self.usd_per_hour:,.10g}",
+            )
+        }
 
     def retrained(self, month: float) -> int:
         """How many retrainings have fallen due by the end of that month."""

@@ -9,7 +9,7 @@ from math import floor, inf, isfinite, log10
 from numbers import Real
 from typing import Any, ClassVar, Self
 
-from finetune_sdk.errors import InputError, JobError
+from finetune_sdk.errors import JobError
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Range(_Figures):
     """A figure that is not known exactly: `low` and `high` hold it in nine of ten cases, `expected` is the best guess.
 
     `unit` is "USD", "s", "bytes", "Wh" or "tokens"; `basis` says in a phrase what it rests on, with a date where it is a
-    price. An unknown range has no numbers, and any sum with it is unknown, on the basis of what is unknown in it.
+    price. An unknown range has no numbers, and any sum with it is unknown.
 
     Ranges of one unit are added (`a + b`, `sum(ranges)`) end to end, as if all were high, or low, together. So a sum never
     claims more than its parts: of parts that are independent it is wider than it need be. `a * 3` is thrice the same thing,
@@ -130,8 +130,8 @@ class Range(_Figures):
         return Difference(here[0] - there[2], here[1] - there[1], here[2] - there[0], self.unit, basis)
 
     def _with(self, other: Range) -> str:
-        """What both rest on, each phrase once; where one is unknown, what is unknown in it alone."""
-        told = [one for one in (self, other) if not one.known] or [self, other]
+        """What both rest on, each phrase once; what is unknown comes first."""
+        told = sorted((self, other), key=lambda one: one.known)
         return "; ".join(dict.fromkeys(part for one in told for part in one.basis.split("; ")))
 
     def _refuse(self, other: Range, what: str) -> None:
@@ -253,7 +253,7 @@ class Estimate:
 class Usage:
     """What a model is asked in a month: so many answers, each of which reads and writes so many tokens in the mean.
 
-    `basis` says where the tokens come from. Raises InputError for what is negative or no number.
+    `basis` says where the tokens come from. Raises JobError for what is negative or no number.
     """
 
     answers: float
@@ -265,9 +265,7 @@ class Usage:
         for name in ("answers", "input_tokens", "output_tokens"):
             value = getattr(self, name)
             if not _is_number(value) or not 0 <= value < inf:
-                raise InputError(
-                    f"{name} = {value!r} is no number of a month's use.", cure="give a number of 0 or more"
-                )
+                raise JobError(f"{name} = {value!r} is no figure of a month.", cure="give 0 or more")
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -130,7 +130,9 @@ def broken_even(
 
 
 def _training(made: Estimate) -> Range:
-    return made.charge + made.machine
+    """Charge and machine; where one is unknown, so is the sum, for that one's reason alone."""
+    unknown = [part for part in (made.charge, made.machine) if not part.known]
+    return unknown[0] if unknown else made.charge + made.machine
 
 
 def _rows(job_file: JobFile) -> Dataset:

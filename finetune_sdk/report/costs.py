@@ -166,7 +166,7 @@ def chart(title: str, found: Row) -> str | None:
     for place, one in enumerate(series):
         at = 54 + ROW * place
         parts.append(tag("line", class_=f"line mark-{place % MARKS}", x1=24, x2=58, y1=at, y2=at))
-        parts.append(tag("text", short(_legend(*one, months=months), 92), class_="note", x=70, y=at, dy="0.35em"))
+        parts.append(tag("text", short(_legend(*one, months=months), 98), class_="note", x=70, y=at, dy="0.35em"))
     box = {"viewBox": f"0 0 {WIDE} {whole}", "xmlns": "http://www.w3.org/2000/svg"}
     return str(tag("svg", *parts, width=WIDE, height=whole, role="img", aria_label=title, **box)) + "\n"
 
@@ -246,7 +246,7 @@ def _style() -> str:
     )
     return (
         f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
-        'text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Liberation Sans",sans-serif;'
+        'text{font:12.5px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Liberation Sans",sans-serif;'
         "font-variant-numeric:tabular-nums}"
         ".page{fill:var(--page)}.title{fill:var(--ink);font-size:15px;font-weight:600}.note{fill:var(--ink)}"
         ".tick{fill:var(--soft);font-size:12px}.grid{stroke:var(--grid)}"
