@@ -165,6 +165,30 @@ class Payback:
     windows: tuple[Window | None, Window | None, Window | None] | None
     missing: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        """What was found, in a sentence."""
+        if self.months is None:
+            return f"Against {self.name} nobody can say: unknown is {'; '.join(self.missing)}."
+        saving, months, answers = self.saving, self.months, self.answers
+        assert answers is not None
+        if months.low == inf:
+            more = f": it costs {_negated(saving)} more a month" if saving.sign == -1 else ""
+            return f"Against {self.name} tuning is never paid back{more}."
+        if months.high == 0:
+            back = "pays from the first day"
+        elif months.high == inf:
+            expected = "never" if months.expected == inf else f"after {months.expected:.1f}"
+            back = f"is paid back after {months.low:.1f} months at best, as expected {expected}, and at worst never"
+        else:
+            far = f"{ceil(answers.low):,}"
+            if months.low < months.high:
+                back = f"is paid back after {months.low:,.1f} - {months.high:,.1f} months (expected {months.expected:,.1f})"
+                far = f"{far} - {ceil(answers.high):,}"
+            else:
+                back = f"is paid back after {months.low:,.1f} months"
+            back = f"{back}, {far} answers"
+        return f"Against {self.name} tuning saves {saving} a month and {back}."
+
     def to_dict(self) -> dict[str, Any]:
         windows = None
         if self.windows is not None:
@@ -176,7 +200,7 @@ class Payback:
             "name": self.name, "month": self.month.to_dict(), "saving": self.saving.to_dict(),
             "balance": self.balance.to_dict(), "months": self.months and self.months.to_dict(),
             "answers": self.answers and self.answers.to_dict(), "cheaper_with_answers_a_month": windows,
-            "missing": list(self.missing),
+            "missing": list(self.missing), "sentence": str(self),
         }  # fmt: skip
 
 
@@ -235,7 +259,7 @@ class BreakEven:
             "up_front": {**_plain(self.first), "total": self.up_front.to_dict()},
             "retraining": {**_plain(plan.again), "total": _sum(plan.again).to_dict()},
             "month": {**_plain(self.month), "total": self.a_month.to_dict()},
-            "against": [{**row.to_dict(), "sentence": sentence(row, plan)} for row in self.against],
+            "against": [row.to_dict() for row in self.against],
             "over_time": [
                 {**row, "tuned": row["tuned"].to_dict(), "rivals": _plain(row["rivals"])}
                 for row in self.over_time()
@@ -348,31 +372,6 @@ def _notes(plan: Plan) -> Iterator[str]:
     yield from plan.tuned.notes
     for name, upkeep in plan.rivals.items():
         yield from (f"{name}: {note}" for note in upkeep.notes)
-
-
-def sentence(row: Payback, plan: Plan) -> str:
-    """What was found of one rival, in words."""
-    if row.months is None:
-        return f"Against {row.name} nobody can say: unknown is {'; '.join(row.missing)}."
-    saving, months, answers = row.saving, row.months, row.answers
-    assert answers is not None
-    if months.low == inf:
-        more = f": it costs {_negated(saving)} more a month" if saving.sign == -1 else ""
-        return f"Against {row.name} tuning is never paid back{more}."
-    if months.high == 0:
-        back = "pays from the first day"
-    elif months.high == inf:
-        expected = "never" if months.expected == inf else f"after {months.expected:.1f}"
-        back = f"is paid back after {months.low:.1f} months at best, as expected {expected}, and at worst never"
-    else:
-        far = f"{ceil(answers.low):,}"
-        if months.low < months.high:
-            back = f"is paid back after {months.low:,.1f} - {months.high:,.1f} months (expected {months.expected:,.1f})"
-            far = f"{far} - {ceil(answers.high):,}"
-        else:
-            back = f"is paid back after {months.low:,.1f} months"
-        back = f"{back}, {far} answers"
-    return f"Against {row.name} tuning saves {saving} a month and {back}."
 
 
 def spread(reach: Reach | None) -> str:

@@ -170,7 +170,7 @@ def _rivals(
 
 def shown(found: BreakEven) -> list[RenderableType]:
     """The parts that add up, each rival in a row and in a sentence, and what is not counted."""
-    from finetune_sdk.breakeven import in_words, sentence, spread
+    from finetune_sdk.breakeven import in_words, spread
 
     rows = []
     for name, total, split in (("up front", found.up_front, found.first), ("a month", found.a_month, found.month)):
@@ -187,7 +187,7 @@ def shown(found: BreakEven) -> list[RenderableType]:
             ("paid back after months", [spread(row.months) for row in found.against]),
             ("pays with answers a month", [in_words(row.windows) for row in found.against]),
         ]
-        parts += ["", _columns(head, lines), "", *(sentence(row, found.plan) for row in found.against)]
+        parts += ["", _columns(head, lines), "", *map(str, found.against)]
     else:
         parts += ["", "to see when its training is paid back, give --against MODEL or --prompt-tokens N"]
     return [*parts, *(f"note: {note}" for note in found.notes)]

@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from finetune_sdk import InputError, Plan, Range, Upkeep, break_even
-from finetune_sdk.breakeven import ENDS, BreakEven, cheaper_with, in_words, paid_back, sentence, spread
+from finetune_sdk.breakeven import ENDS, BreakEven, cheaper_with, in_words, paid_back, spread
+from finetune_sdk.evaluation.costs import costs
 
 
 def usd(*figures: float) -> Range:
@@ -40,10 +41,7 @@ def test_a_training_is_paid_back_by_what_it_saves() -> None:
     assert big.saving.figures == (100, 100, 100)
     assert (big.months.low, big.answers.expected) == (3.0, 30_000)
     assert big.balance.figures == (900, 900, 900)
-    assert (
-        sentence(big, plan())
-        == "Against big tuning saves $100.00 a month and is paid back after 3.0 months, 30,000 answers."
-    )
+    assert str(big) == "Against big tuning saves $100.00 a month and is paid back after 3.0 months, 30,000 answers."
 
 
 def test_the_volume_from_which_tuning_is_cheaper() -> None:
@@ -57,8 +55,8 @@ def test_the_volume_from_which_tuning_is_cheaper() -> None:
 def test_what_costs_more_a_month_never_pays() -> None:
     small = against(break_even(plan()), "small")
     assert small.months.low == math.inf
-    assert "never" in sentence(small, plan())
-    assert "costs $100.00 more a month" in sentence(small, plan())
+    assert "never" in str(small)
+    assert "costs $100.00 more a month" in str(small)
 
 
 def test_each_quarter_s_retraining_counts_with_its_hours() -> None:
@@ -95,7 +93,7 @@ def test_an_unknown_price_is_unknown_wherever_it_counts_and_says_how_to_give_it(
         row = against(found, "big")
         assert (row.months, row.answers, row.windows) == (None, None, None)
         assert not row.balance.known
-        assert "set usd_per_hour" in sentence(row, found.plan)
+        assert "set usd_per_hour" in str(row)
     other = against(
         break_even(plan(rivals={"big": Upkeep(UNKNOWN, NOTHING), "small": Upkeep(usd(500), NOTHING)})), "small"
     )
@@ -124,7 +122,7 @@ def test_the_best_case_is_the_tuned_model_s_low_end_and_the_rival_s_high_one() -
 
 def test_what_pays_in_the_best_case_alone_says_so() -> None:
     found = break_even(plan(rivals={"big": Upkeep(usd(150, 180, 300), NOTHING)}))
-    said = sentence(found.against[0], found.plan)
+    said = str(found.against[0])
     assert "3.0 months at best" in said
     assert "at worst never" in said
     assert found.to_dict()["against"][0]["months"] == {"low": 3.0, "expected": "never", "high": "never"}
@@ -175,6 +173,17 @@ def test_what_makes_no_plan_is_refused() -> None:
         plan(usd_per_hour=90)
     with pytest.raises(InputError, match="not in USD"):
         plan(training=Range.exactly(1, "s", ""))
+
+
+def test_the_report_and_the_break_even_say_the_same() -> None:
+    """A report knows what answers cost and what was charged: no hosting, no retraining."""
+    models = [
+        {"key": key, "cost": {"per_1000": cost}, "run": run}
+        for key, cost, run in (("base", 3.7, None), ("tuned", 0.9, "r"))
+    ]
+    (told,) = costs(models, {"run": "r", "actual": {"charge": 41.0}})
+    at = plan(training=usd(41), tuned=Upkeep(usd(9), NOTHING), rivals={"base": Upkeep(usd(37), NOTHING)})
+    assert told["answers"] == math.ceil(against(break_even(at), "base").answers.expected)
 
 
 # By simulation.
@@ -287,6 +296,6 @@ def test_the_window_is_where_the_balance_is_not_negative(one: Plan, times: float
 @given(plans())
 def test_the_words_hold_for_any_plan(one: Plan) -> None:
     found = break_even(one)
-    assert sentence(found.against[0], one).endswith(".")
+    assert str(found.against[0]).endswith(".")
     assert in_words(found.against[0].windows)
     json.dumps(found.to_dict(), allow_nan=False)
