@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -23,22 +22,22 @@ from finetune_sdk.errors import (
     MissingDependencyError,
     NotFoundError,
     RunError,
+    UnsupportedError,
 )
-from finetune_sdk.estimate import Estimate, Price
-from finetune_sdk.job import RFT, Job, Method
+from finetune_sdk.estimate import Estimate, Price, Upkeep, Usage
+from finetune_sdk.job import Job, Method
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
 from finetune_sdk_local.loaded import LoadedBases
 from finetune_sdk_local.options import Options
 from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.spawning import ended, signal_to, start
 from finetune_sdk_local.tables import ADAPTERS, METHODS
 
 NEEDED = ("torch", "transformers", "peft", "safetensors", "psutil")
 CANCEL_SECONDS = 8.0
 KILL_SECONDS = 30.0
-# Threads that spin while they wait for each other slow a run down several times over on cores that others use too.
-_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 MICRO_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
 CAPABILITIES = Capabilities(
     methods=frozenset(METHODS),
@@ -52,6 +51,7 @@ CAPABILITIES = Capabilities(
     },
     exports=frozenset({"adapter", "gguf", "merged"}),
     pushes=True,
+    estimates=frozenset({"gpu", "probe", "upkeep"}),
     guards=frozenset({"best_by", "forgetting", "forgetting_by", "memorisation"}),
 )
 
@@ -98,14 +98,14 @@ class LocalBackend:
             "trackers": options.trackers,
         }
 
-    def resolve(self, job: Job) -> Resolved:
+    def resolve(self, job: Job, *, gpu: str | None = None) -> Resolved:
         from finetune_sdk_local import bases, defaults
 
         bases.quiet()
-        device = self._device()
+        device = self._device() if gpu is None else self._elsewhere(gpu)
         self._options.fit(self._place.name, device.kind)
         resolved = defaults.resolve(job, self._options, device)
-        if self._options.processes > 1:
+        if self._options.processes > 1 and gpu is None:
             from finetune_sdk_local import processes
 
             processes.require(device, self._options.processes)
@@ -116,6 +116,11 @@ class LocalBackend:
         bases.causal(resolved.base)
         bases.safe(resolved.base)
         return resolved
+
+    def _elsewhere(self, gpu: str) -> Any:
+        from finetune_sdk_local import absent, elsewhere
+
+        return absent.device(elsewhere.named(gpu, self._options, self._place.name), self._options.dtype)
 
     def _tokens(self, resolved: Resolved, dataset: Dataset, method: Method | None = None) -> Any:
         """The dataset as token sequences, as the job's method or another sees it; made once for a job, whoever asks."""
@@ -148,31 +153,61 @@ class LocalBackend:
         found = list(findings.of(resolved, tokens, self._general(resolved), self._runs))
         return [*found, *trackers.missing(self._options.trackers)]
 
-    def estimate(self, resolved: Resolved) -> Estimate:
-        from finetune_sdk_local import answering_estimates, bases, estimates
-        from finetune_sdk_local.probe import probe
+    def estimate(self, resolved: Resolved, *, gpu: str | None = None, probe: bool = False) -> Estimate:
+        from finetune_sdk_local import elsewhere, estimates, estimating
 
-        job, device, machine, method = resolved.job, self._device(), self._machine(), resolved.method
-        train = self._tokens(resolved, job.train)
-        validation = self._tokens(resolved, job.validation) if job.validation is not None else None
-        here = estimates.Machine(
+        options, train = self._options, self._tokens(resolved, resolved.job.train)
+        sides = estimating.Sides(train, self._validation(resolved), self._general(resolved))
+        if gpu is None:
+            here = self._here(resolved, probe=probe)
+            return estimates.shared_by(estimating.estimate(resolved, sides, here), options.processes, here.device)
+        if probe:
+            raise UnsupportedError(
+                f"a probe tries the job here, and {gpu} is not here.", cure="ask for one of the two: gpu, or probe"
+            )
+        card = elsewhere.named(gpu, options, self._place.name)
+        there = elsewhere.machine(resolved, card, train, options, self._place.home)
+        made = estimating.estimate(resolved, sides, there)
+        fitted = elsewhere.fitted(made, resolved, sides, there, options)
+        return estimates.shared_by(fitted, elsewhere.processes(card, options), there.device)
+
+    def _validation(self, resolved: Resolved) -> Any:
+        validation = resolved.job.validation
+        return self._tokens(resolved, validation) if validation is not None else None
+
+    def _here(self, resolved: Resolved, *, probe: bool) -> Any:
+        """What estimates know of this machine."""
+        from finetune_sdk_local.layouts import Machine
+        from finetune_sdk_local.probe import probe as paced
+        from finetune_sdk_local.rehearsal import rehearse
+
+        device, machine, options = self._device(), self._machine(), self._options
+        if probe and options.processes > 1:
+            raise UnsupportedError(
+                f"a probe tries a job in one process, and {self._place.name} has processes = {options.processes}.",
+                cure="ask for the estimate as it comes",
+            )
+        pace = paced(resolved.base, resolved.adapter, device, machine["threads"], self._place.home)
+        return Machine(
             device,
             machine["micro_tokens"],
-            probe(resolved.base, resolved.adapter, device, machine["threads"], self._place.home),
-            self._options.usd_per_hour,
-            self._options.engine,
-            self._options.activation_checkpointing,
-            self._options.offload,
-            machine["processes"] if self._options.sharding else 1,
+            pace,
+            options.usd_per_hour,
+            options.engine,
+            options.activation_checkpointing,
+            options.offload,
+            machine["processes"] if options.sharding else 1,
+            rehearse(resolved, self._as_run(resolved), self._place.home) if probe else None,
+            options.checkpoint_every,
+            self._place.home,
+            options.watts,
         )
-        if isinstance(method, RFT):
-            answers = answering_estimates.lengths(job.train, bases.tokenizer(resolved.base), method.max_tokens or 1)
-            made = answering_estimates.estimate(
-                resolved, method, train, validation, self._general(resolved), here, answers
-            )
-        else:
-            made = estimates.estimate(resolved, train, validation, self._general(resolved), here)
-        return estimates.shared_by(made, machine["processes"], device)
+
+    def _as_run(self, resolved: Resolved) -> dict[str, Any]:
+        """What a run's folder keeps of this machine."""
+        from finetune_sdk_local.defaults import own_judges
+
+        return {**self._machine(), "homes": own_judges(resolved.job)}
 
     def _run(self, run: str) -> RunFolder:
         if not run.isalnum():
@@ -180,17 +215,15 @@ class LocalBackend:
         return RunFolder(self._runs / run).require()
 
     def submit(self, resolved: Resolved, token: str) -> str:
-        from finetune_sdk_local.defaults import own_judges
-
         run = RunFolder(self._runs / token[:16])
         run.make(
-            {**resolved.to_dict(), "token": token, "machine": {**self._machine(), "homes": own_judges(resolved.job)}},
+            {**resolved.to_dict(), "token": token, "machine": self._as_run(resolved)},
             train=resolved.job.train,
             validation=resolved.job.validation,
             forgetting=resolved.job.guards.forgetting if resolved.job.guards else None,
         )
         if not run.started_mark.exists():
-            self._workers.add(_start(run))
+            self._workers.add(start(run))
             run.sent_mark.touch()
         return run.id
 
@@ -200,7 +233,7 @@ class LocalBackend:
 
     def status(self, run: str) -> Status:
         for worker in tuple(self._workers):
-            if _ended(worker):
+            if ended(worker):
                 self._workers.discard(worker)
         return self._run(run).status()[0]
 
@@ -215,13 +248,13 @@ class LocalBackend:
         if folder.status()[0].terminal:
             return
         folder.cancel_mark.touch()
-        _signal(folder, signal.SIGTERM)
+        signal_to(folder, signal.SIGTERM)
         asked = time.monotonic()
         while not folder.status()[0].terminal:
             if time.monotonic() > asked + KILL_SECONDS:
                 raise BackendError(f"the process of {run} does not end, though it was killed.", retryable=True)
             if time.monotonic() > asked + CANCEL_SECONDS:
-                _signal(folder, signal.SIGKILL)
+                signal_to(folder, signal.SIGKILL)
             time.sleep(0.05)
 
     def resume(self, run: str) -> None:
@@ -235,7 +268,7 @@ class LocalBackend:
         folder.append("status", "resumed", {"status": "queued"})
         folder.started_mark.unlink(missing_ok=True)
         os.utime(folder.path)
-        self._workers.add(_start(folder))
+        self._workers.add(start(folder))
 
     def result(self, run: str) -> Result:
         import json
@@ -301,7 +334,14 @@ class LocalBackend:
         return LocalCounter(base, bases.tokenizer(base))
 
     def prices(self) -> Sequence[Price]:
-        return ()
+        from finetune_sdk_local.cards import card_prices
+
+        return card_prices()
+
+    def upkeep(self, base: str, usage: Usage, *, tuned: bool) -> Upkeep:
+        from finetune_sdk_local.costs import upkeep
+
+        return upkeep(self._options.usd_per_hour)
 
     def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:
         from finetune_sdk_local import bases, texts
@@ -359,43 +399,3 @@ class LocalCounter:
         rendered = self._renderer.texts(example.canonical())
         made = encoded(self._renderer, [Unit(text, tuple(spans)) for text, spans in rendered])
         return TokenCount(sum(len(each.trained) for each in made), sum(each.trained.count(1, 1) for each in made))
-
-
-def _ended(worker: int) -> bool:
-    """Whether a worker that this process started has ended; asking lets the system forget it."""
-    try:
-        return os.waitpid(worker, os.WNOHANG)[0] == worker
-    except ChildProcessError:
-        return True
-
-
-def _start(run: RunFolder) -> int:
-    """Starts a worker in a session of its own, with nothing of the caller's but its environment; its process number."""
-    command = [sys.executable, "-P", "-m", "finetune_sdk_local.worker", str(run.path)]  # nothing of the current folder
-    path = os.pathsep.join(entry for entry in (str(Path(entry).absolute()) for entry in sys.path if entry) if entry)
-    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    try:
-        return os.posix_spawn(
-            sys.executable,
-            command,
-            {**_PATIENT, **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, str(run.log), append, 0o644),
-                (os.POSIX_SPAWN_OPEN, 2, str(run.log), append, 0o644),
-            ],
-            setsid=True,
-        )
-    except OSError as fault:
-        raise BackendError(f"no process could be started for the run: {fault.strerror}.", retryable=True) from None
-
-
-def _signal(run: RunFolder, number: int) -> None:
-    worker = run.worker()
-    if worker is not None:
-        try:
-            os.kill(worker, number)
-        except ProcessLookupError:
-            return
-        except PermissionError:
-            raise BackendError(f"the run's process {worker} belongs to another user.", cure="ask that user") from None
