@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from math import inf
 from typing import Any
 
 from finetune_sdk.errors import JobError
@@ -97,7 +98,13 @@ def quantity(value: float, unit: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a place charges: USD per `unit`, valid on `dated`, as stated by `source`."""
+    """What a place charges: USD per `unit`, valid on `dated`, as stated by `source`.
+
+    Kinds, by the million tokens (`unit` "1M tokens"): `training` what is billed of the data; `input`, `cached` and `output` what
+    asking a model tuned from `model` takes, and `base_input`, `base_cached` and `base_output` what asking `model` itself does.
+    By the hour (`unit` "hour"): `hour` of training, `hosting` of a tuned model, whether it is asked or not. A model's own
+    `prices` are `input` and `output`, whatever it is.
+    """
 
     model: str
     kind: str
@@ -107,7 +114,7 @@ class Price:
     source: str
 
     def __post_init__(self) -> None:
-        if self.usd < 0 or not self.unit:
+        if not 0 <= self.usd < inf or not self.unit:
             raise JobError(f"the price of {self.model} ({self.kind}) needs a figure of 0 or more and a unit.")
 
     def age_days(self, today: date) -> int:
@@ -165,6 +172,11 @@ class Usage:
     input_tokens: float
     output_tokens: float
     basis: str
+
+    def __post_init__(self) -> None:
+        for name in ("answers", "input_tokens", "output_tokens"):
+            if not 0 <= getattr(self, name) < inf:
+                raise JobError(f"{name} = {getattr(self, name)} is no figure of a month.", cure="give 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,11 @@ a file that it fetches on first use; it is asked only where the file is there al
 from __future__ import annotations
 
 import json
+import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from hashlib import sha1
 from importlib.util import find_spec
@@ -16,14 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from finetune_sdk.data.tokens import TokenCount
+from finetune_sdk.machine import cores
 from finetune_sdk.messages import (
     ChatExample,
-    Conversation,
     Example,
+    Kind,
     Message,
     PreferenceExample,
     RatedExample,
     TaskExample,
+    TextExample,
 )
 from finetune_sdk.settings import variable
 from finetune_sdk_openai.known import family
@@ -36,24 +41,44 @@ FINE = (0.95, 1.08)
 IMAGE_TOKENS = 765
 _RANKS = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 _A_MESSAGE, _A_NAME, _AN_EXAMPLE = 3, 1, 3
+_KINDS: Mapping[type[Example], Kind] = {
+    ChatExample: "chat", PreferenceExample: "preference", RatedExample: "rated", TaskExample: "task", TextExample: "text"
+}  # fmt: skip
+_BATCH_ROWS, _BATCH_CHARACTERS = 2048, 2**22
+_THREADS = 4
+_LONG, _PIECE = 200_000, 100_000
 
 
-def encoder(base: str) -> tuple[Callable[[str], int], str, tuple[float, float]]:
-    """What counts a text for a base, what that rests on, and the factors between which the truth lies."""
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """How a base's texts are counted, and what that rests on; the truth lies between `spread` times the count.
+
+    `encoding` is tiktoken's name for it, None where bytes are counted. Nothing is loaded before something is counted.
+    """
+
+    encoding: str | None
+    basis: str
+    spread: tuple[float, float]
+
+    @property
+    def count(self) -> Callable[[str], int]:
+        return _by_bytes if self.encoding is None else _by_encoding(self.encoding)
+
+
+def encoder(base: str) -> Encoder:
     known = family(base)
     if known is None:
-        return _by_bytes, f"{BYTES_A_TOKEN:g} bytes a token, for the tokenizer of {base} is not known here", ANY
-    if find_spec("tiktoken") is None:
+        why, spread = f"the tokenizer of {base} is not known here", ANY
+    elif find_spec("tiktoken") is None:
         why = "tiktoken, which counts them, is not installed (pip install 'finetune-anywhere[openai]')"
-        return _by_bytes, f"{BYTES_A_TOKEN:g} bytes a token, for {why}", ROUGH
-    if not ranks_at_hand(known.encoding):
+        spread = ROUGH
+    elif not ranks_at_hand(known.encoding):
         why = f"the ranks of {known.encoding} are not on this machine (TIKTOKEN_CACHE_DIR names their folder)"
-        return _by_bytes, f"{BYTES_A_TOKEN:g} bytes a token, for {why}", ROUGH
-    return (
-        _by_encoding(known.encoding),
-        f"{known.encoding}, and the rules of OpenAI's cookbook, which call themselves not exact",
-        FINE,
-    )
+        spread = ROUGH
+    else:
+        rules = "the rules of OpenAI's cookbook, which call themselves not exact"
+        return Encoder(known.encoding, f"{known.encoding}, and {rules}", FINE)
+    return Encoder(None, f"{BYTES_A_TOKEN:g} bytes a token, for {why}", spread)
 
 
 def ranks_at_hand(encoding: str) -> bool:
@@ -71,9 +96,32 @@ def _by_bytes(text: str) -> int:
 def _by_encoding(name: str) -> Callable[[str], int]:
     import tiktoken
 
-    encoding = tiktoken.get_encoding(name)
-    # Rows share texts: a system prompt, tools.
-    return lru_cache(4096)(lambda text: len(encoding.encode_ordinary(text)))
+    encode = tiktoken.get_encoding(name).encode_ordinary
+
+    def count(text: str) -> int:
+        if len(text) > _LONG and _blank(text):  # tiktoken's stack overflows on so much white space
+            return sum(len(encode(text[start : start + _PIECE])) for start in range(0, len(text), _PIECE))
+        return len(encode(text))
+
+    return count
+
+
+def _blank(text: str) -> bool:
+    return any(run.end() - run.start() > _PIECE for run in re.finditer(r"\s+", text))
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """What of one row is to be counted: texts, and tokens that are sure; those that are asked, and those that are learnt."""
+
+    asked: list[str] = field(default_factory=list)
+    learnt: list[str] = field(default_factory=list)
+    asked_tokens: int = 0
+    learnt_tokens: int = 0
+
+    def summed(self, count: Callable[[str], int]) -> TokenCount:
+        learnt = self.learnt_tokens + sum(map(count, self.learnt))
+        return TokenCount(self.asked_tokens + sum(map(count, self.asked)) + learnt, learnt)
 
 
 class ProtocolCounter:
@@ -85,54 +133,110 @@ class ProtocolCounter:
     exact = False
 
     def __init__(self, base: str) -> None:
-        self._count, self.basis, self.spread = encoder(base)
+        self._encoder = encoder(base)
+        self.basis, self.spread = self._encoder.basis, self._encoder.spread
+
+    @property
+    def identity(self) -> str:
+        """Stands for how texts are counted."""
+        return self._encoder.encoding or f"{BYTES_A_TOKEN:g} bytes"
 
     def count(self, example: Example) -> TokenCount:
-        if isinstance(example, ChatExample):
-            return self._chat(example)
-        if isinstance(example, PreferenceExample):
-            learnt = self._messages(example.chosen) + self._messages(example.rejected)
-            return TokenCount(self._asked(example.prompt) + learnt, learnt)
-        if isinstance(example, TaskExample):
-            total = self._asked(example.prompt)
-            return TokenCount(total, total)
-        if isinstance(example, RatedExample):
-            learnt = self._messages(example.answer)
-            return TokenCount(self._asked(example.prompt) + learnt, learnt)
-        total = self._count(example.text)
-        return TokenCount(total, total)
+        return _sheet(_KINDS[type(example)], example.canonical()).summed(_remembered(self._encoder))
 
-    def _chat(self, example: ChatExample) -> TokenCount:
-        learnt = sum(self._message(m) for m in example.messages if m.role == "assistant" and m.weight != 0)
-        return TokenCount(self._asked(Conversation(example.messages, example.tools)), learnt)
+    def counts(self, kind: Kind, rows: Iterable[Mapping[str, Any]]) -> Iterator[TokenCount]:
+        """The counts of canonical rows, in order. Texts that rows share are encoded once, and several threads encode."""
+        from concurrent.futures import Future, ThreadPoolExecutor
 
-    def _asked(self, asked: Conversation) -> int:
-        tools = self._count(_json(list(asked.tools))) if asked.tools else 0
-        return _AN_EXAMPLE + tools + self._messages(asked.messages)
+        count, threads = self._encoder.count, max(1, min(cores(), _THREADS))
+        waiting = deque[tuple[list[_Sheet], Future[dict[str, int]]]]()
+        with ThreadPoolExecutor(threads) as pool:
+            for batch in _batches(kind, rows):
+                texts = {text for sheet in batch for side in (sheet.asked, sheet.learnt) for text in side}
+                waiting.append((batch, pool.submit(_lengths, texts, count)))
+                if len(waiting) > threads:
+                    yield from _summed(*waiting.popleft())
+            while waiting:
+                yield from _summed(*waiting.popleft())
 
-    def _messages(self, messages: tuple[Message, ...]) -> int:
-        return sum(map(self._message, messages))
 
-    def _message(self, message: Message) -> int:
-        total = _A_MESSAGE + self._count(message.role) + IMAGE_TOKENS * images(message)
-        return total + (_A_NAME if message.name else 0) + sum(map(self._count, _texts(message)))
+@lru_cache(8)
+def _remembered(how: Encoder) -> Callable[[str], int]:
+    """Counts one text at a time; rows share texts: a system prompt, tools."""
+    return lru_cache(4096)(how.count)
+
+
+def _lengths(texts: set[str], count: Callable[[str], int]) -> dict[str, int]:
+    return {text: count(text) for text in texts}
+
+
+def _summed(batch: list[_Sheet], lengths: Any) -> Iterator[TokenCount]:
+    known = lengths.result().__getitem__
+    return (sheet.summed(known) for sheet in batch)
+
+
+def _batches(kind: Kind, rows: Iterable[Mapping[str, Any]]) -> Iterator[list[_Sheet]]:
+    """The sheets of the rows, as many together as fit into memory with ease."""
+    batch, size = list[_Sheet](), 0
+    for row in rows:
+        sheet = _sheet(kind, row)
+        batch.append(sheet)
+        size += sum(map(len, sheet.asked)) + sum(map(len, sheet.learnt))
+        if len(batch) >= _BATCH_ROWS or size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _sheet(kind: Kind, row: Mapping[str, Any]) -> _Sheet:
+    sheet = _Sheet()
+    if kind == "text":
+        sheet.learnt.append(row["text"])
+        return sheet
+    asked = row if kind == "chat" else row["prompt"]
+    sheet.asked_tokens = _AN_EXAMPLE
+    if asked.get("tools"):
+        sheet.asked.append(_json(list(asked["tools"])))
+    for message in asked["messages"]:
+        learnt = kind == "chat" and message["role"] == "assistant" and message.get("weight") != 0
+        _add(sheet, message, learnt=learnt)
+    for side in {"preference": ("chosen", "rejected"), "rated": ("answer",)}.get(kind, ()):
+        for message in row[side]:
+            _add(sheet, message, learnt=True)
+    if kind == "task":  # its answers are yet to be given
+        return _Sheet(learnt=sheet.asked, learnt_tokens=sheet.asked_tokens)
+    return sheet
+
+
+def _add(sheet: _Sheet, message: Mapping[str, Any], *, learnt: bool) -> None:
+    texts, tokens = sheet.learnt if learnt else sheet.asked, _A_MESSAGE
+    texts.append(message["role"])
+    content = message.get("content")
+    if isinstance(content, str):
+        texts.append(content)
+    elif content:
+        texts.append("".join(str(part.get("text", "")) for part in content))
+        tokens += IMAGE_TOKENS * _images(content)
+    if message.get("name"):
+        tokens += _A_NAME
+    texts.extend(message[key] for key in ("name", "refusal", "tool_call_id") if message.get(key))
+    for call in message.get("tool_calls", ()):
+        texts += (call["name"], _json(call["arguments"]))
+    if learnt:
+        sheet.learnt_tokens += tokens
+    else:
+        sheet.asked_tokens += tokens
 
 
 def images(message: Message) -> int:
     if message.content is None or isinstance(message.content, str):
         return 0
-    return sum(part.get("type") == "image_url" for part in message.content)
+    return _images(message.content)
 
 
-def _texts(message: Message) -> Iterator[str]:
-    if message.content:
-        yield message.text
-    for text in (message.name, message.refusal, message.tool_call_id):
-        if text:
-            yield text
-    for call in message.tool_calls:
-        yield call.name
-        yield _json(call.arguments)
+def _images(content: Iterable[Mapping[str, Any]]) -> int:
+    return sum(part.get("type") == "image_url" for part in content)
 
 
 def _json(value: Mapping[str, Any] | list[Any]) -> str:
