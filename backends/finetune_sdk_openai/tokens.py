@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import sha1
 from importlib.util import find_spec
@@ -21,6 +21,7 @@ from typing import Any
 from finetune_sdk.data.tokens import TokenCount
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import (
+    ROLES,
     ChatExample,
     Example,
     Kind,
@@ -114,10 +115,10 @@ def _blank(text: str) -> bool:
 class _Sheet:
     """What of one row is to be counted: texts, and tokens that are sure; those that are asked, and those that are learnt."""
 
-    asked: list[str] = field(default_factory=list)
-    learnt: list[str] = field(default_factory=list)
-    asked_tokens: int = 0
-    learnt_tokens: int = 0
+    asked: list[str]
+    learnt: list[str]
+    asked_tokens: int
+    learnt_tokens: int
 
     def summed(self, count: Callable[[str], int]) -> TokenCount:
         learnt = self.learnt_tokens + sum(map(count, self.learnt))
@@ -142,7 +143,8 @@ class ProtocolCounter:
         return self._encoder.encoding or f"{BYTES_A_TOKEN:g} bytes"
 
     def count(self, example: Example) -> TokenCount:
-        return _sheet(_KINDS[type(example)], example.canonical()).summed(_remembered(self._encoder))
+        count = _remembered(self._encoder)
+        return _sheet(_KINDS[type(example)], example.canonical(), _turns(self._encoder)).summed(count)
 
     def counts(self, kind: Kind, rows: Iterable[Mapping[str, Any]]) -> Iterator[TokenCount]:
         """The counts of canonical rows, in order. Texts that rows share are encoded once, and several threads encode."""
@@ -151,7 +153,7 @@ class ProtocolCounter:
         count, threads = self._encoder.count, max(1, min(cores(), _THREADS))
         waiting = deque[tuple[list[_Sheet], Future[dict[str, int]]]]()
         with ThreadPoolExecutor(threads) as pool:
-            for batch in _batches(kind, rows):
+            for batch in _batches(kind, rows, _turns(self._encoder)):
                 texts = {text for sheet in batch for side in (sheet.asked, sheet.learnt) for text in side}
                 waiting.append((batch, pool.submit(_lengths, texts, count)))
                 if len(waiting) > threads:
@@ -166,6 +168,12 @@ def _remembered(how: Encoder) -> Callable[[str], int]:
     return lru_cache(4096)(how.count)
 
 
+@lru_cache(8)
+def _turns(how: Encoder) -> dict[str, int]:
+    """What a message of each role takes before anything is said in it."""
+    return {role: _A_MESSAGE + how.count(role) for role in sorted(ROLES)}
+
+
 def _lengths(texts: set[str], count: Callable[[str], int]) -> dict[str, int]:
     return {text: count(text) for text in texts}
 
@@ -175,11 +183,11 @@ def _summed(batch: list[_Sheet], lengths: Any) -> Iterator[TokenCount]:
     return (sheet.summed(known) for sheet in batch)
 
 
-def _batches(kind: Kind, rows: Iterable[Mapping[str, Any]]) -> Iterator[list[_Sheet]]:
+def _batches(kind: Kind, rows: Iterable[Mapping[str, Any]], turns: Mapping[str, int]) -> Iterator[list[_Sheet]]:
     """The sheets of the rows, as many together as fit into memory with ease."""
     batch, size = list[_Sheet](), 0
     for row in rows:
-        sheet = _sheet(kind, row)
+        sheet = _sheet(kind, row, turns)
         batch.append(sheet)
         size += sum(map(len, sheet.asked)) + sum(map(len, sheet.learnt))
         if len(batch) >= _BATCH_ROWS or size >= _BATCH_CHARACTERS:
@@ -189,32 +197,33 @@ def _batches(kind: Kind, rows: Iterable[Mapping[str, Any]]) -> Iterator[list[_Sh
         yield batch
 
 
-def _sheet(kind: Kind, row: Mapping[str, Any]) -> _Sheet:
-    sheet = _Sheet()
+def _sheet(kind: Kind, row: Mapping[str, Any], turns: Mapping[str, int]) -> _Sheet:
     if kind == "text":
-        sheet.learnt.append(row["text"])
-        return sheet
+        return _Sheet([], [row["text"]], 0, 0)
     asked = row if kind == "chat" else row["prompt"]
-    sheet.asked_tokens = _AN_EXAMPLE
+    sheet = _Sheet([], [], _AN_EXAMPLE, 0)
     if asked.get("tools"):
         sheet.asked.append(_json(list(asked["tools"])))
     for message in asked["messages"]:
-        learnt = kind == "chat" and message["role"] == "assistant" and message.get("weight") != 0
-        _add(sheet, message, learnt=learnt)
+        if kind == "chat" and message["role"] == "assistant" and message.get("weight") != 0:
+            sheet.learnt_tokens += turns["assistant"] + _said(message, sheet.learnt)
+        else:
+            sheet.asked_tokens += turns[message["role"]] + _said(message, sheet.asked)
     for side in {"preference": ("chosen", "rejected"), "rated": ("answer",)}.get(kind, ()):
         for message in row[side]:
-            _add(sheet, message, learnt=True)
+            sheet.learnt_tokens += turns[message["role"]] + _said(message, sheet.learnt)
     if kind == "task":  # its answers are yet to be given
-        return _Sheet(learnt=sheet.asked, learnt_tokens=sheet.asked_tokens)
+        return _Sheet([], sheet.asked, 0, sheet.asked_tokens)
     return sheet
 
 
-def _add(sheet: _Sheet, message: Mapping[str, Any], *, learnt: bool) -> None:
-    texts, tokens = sheet.learnt if learnt else sheet.asked, _A_MESSAGE
-    texts.append(message["role"])
-    content = message.get("content")
+def _said(message: Mapping[str, Any], texts: list[str]) -> int:
+    """Adds what a message says to the texts; returns the tokens that are no text."""
+    content, tokens = message.get("content"), 0
     if isinstance(content, str):
         texts.append(content)
+        if len(message) == 2:  # nothing but its role besides
+            return 0
     elif content:
         texts.append("".join(str(part.get("text", "")) for part in content))
         tokens += IMAGE_TOKENS * _images(content)
@@ -223,10 +232,7 @@ def _add(sheet: _Sheet, message: Mapping[str, Any], *, learnt: bool) -> None:
     texts.extend(message[key] for key in ("name", "refusal", "tool_call_id") if message.get(key))
     for call in message.get("tool_calls", ()):
         texts += (call["name"], _json(call["arguments"]))
-    if learnt:
-        sheet.learnt_tokens += tokens
-    else:
-        sheet.asked_tokens += tokens
+    return tokens
 
 
 def images(message: Message) -> int:
