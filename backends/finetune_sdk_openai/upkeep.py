@@ -29,7 +29,7 @@ def upkeep(base: str, usage: Usage, tariff: Tariff, *, tuned: bool) -> Upkeep:
 
 
 def _inference(base: str, usage: Usage, tariff: Tariff, tuned: bool) -> tuple[Range, list[Price]]:
-    said = f"{usage.answers:,g} answers of {usage.input_tokens:,g} tokens read and {usage.output_tokens:,g} written ({usage.basis})"
+    said = f"{usage.answers:,.0f} answers of {usage.input_tokens:,.0f} tokens read and {usage.output_tokens:,.0f} written ({usage.basis})"
     if usage.answers == 0:
         return Range.exactly(0.0, "USD", "nothing is asked, and nothing is charged for that"), []
     kinds = ("input", "cached", "output") if tuned else ("base_input", "base_cached", "base_output")

@@ -154,7 +154,7 @@ class FakeBackend:
     def upkeep(self, base: str, usage: Usage, *, tuned: bool) -> Upkeep:
         self._known(base)
         tokens = usage.answers * (usage.input_tokens + usage.output_tokens)
-        said = f"{usage.answers:,g} answers, {tokens:,g} tokens ({usage.basis})"
+        said = f"{usage.answers:,.0f} answers, {tokens:,.0f} tokens ({usage.basis})"
         kept = "a fake keeps a tuned model" if tuned else "a fake keeps its bases"
         return Upkeep(
             inference=self._charge(Range.exactly(tokens, "tokens", said)),

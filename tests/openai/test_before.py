@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -21,10 +20,6 @@ from protocol_data import chat, chats, pairs, tasks
 
 MINI = "gpt-4o-mini-2024-07-18"
 TODAY = date(2026, 11, 22)
-RANKS = {
-    "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
-    "cl100k_base": "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
-}
 
 
 def openai(home: Path, today: date = TODAY, name: str = "openai", **options: Any) -> OpenAIBackend:
@@ -172,29 +167,6 @@ def test_a_row_that_is_too_long_is_named_and_counted_as_cut(home: Path) -> None:
 
 
 # -- tokens --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both rank files, out of an installed package that holds them, or where the environment has them."""
-    import importlib.metadata
-
-    folder = tmp_path_factory.mktemp("ranks")
-    for name in ("llama-index-core", "litellm"):
-        try:
-            files = importlib.metadata.files(name) or ()
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        for file in files:
-            if file.name in RANKS.values():
-                (folder / file.name).write_bytes(file.read_binary())
-    for name in RANKS.values():
-        kept = Path(os.environ.get("TIKTOKEN_CACHE_DIR", "/nowhere")) / name
-        if kept.is_file():
-            (folder / name).write_bytes(kept.read_bytes())
-    if len(list(folder.iterdir())) < 2:
-        pytest.skip("the rank files of tiktoken are not at hand (llama-index-core and litellm hold them)")
-    return folder
 
 
 @pytest.mark.parametrize(
