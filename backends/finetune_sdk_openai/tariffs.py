@@ -30,8 +30,8 @@ class Tariff:
 
     @property
     def nothing(self) -> bool:
-        """Whether finetune.toml says that this place charges nothing."""
-        return self.options.usd_per_million == 0
+        """Whether finetune.toml says that this place charges nothing. At OpenAI and Azure, training alone may be free."""
+        return self.options.usd_per_million == 0 and not self.address.official and self.address.kind != "azure"
 
     def price(self, base: str, kind: str) -> Price | None:
         """What counts for a base: its own row of finetune.toml, the word there for all bases, or OpenAI's price at OpenAI."""

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from hashlib import sha1
+from hashlib import sha1, sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,10 @@ ANY = (0.35, 3.0)  # another tokenizer altogether, from whole words to single by
 FINE = (0.95, 1.08)
 IMAGE_TOKENS = 765
 _RANKS = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
+_SHA256 = {
+    "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+    "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+}
 _A_MESSAGE, _A_NAME, _AN_EXAMPLE = 3, 1, 3
 _KINDS: Mapping[type[Example], Kind] = {
     ChatExample: "chat", PreferenceExample: "preference", RatedExample: "rated", TaskExample: "task", TextExample: "text"
@@ -83,10 +87,21 @@ def encoder(base: str) -> Encoder:
 
 
 def ranks_at_hand(encoding: str) -> bool:
-    """Whether tiktoken finds the file without fetching it: it is called after the hash of its address."""
+    """Whether tiktoken finds the file, whole, without fetching it: it is called after the hash of its address."""
     folder = variable("TIKTOKEN_CACHE_DIR") or variable("DATA_GYM_CACHE_DIR")
     name = sha1(_RANKS.format(encoding).encode(), usedforsecurity=False).hexdigest()
-    return (Path(folder or Path(tempfile.gettempdir()) / "data-gym-cache") / name).is_file()
+    file = Path(folder or Path(tempfile.gettempdir()) / "data-gym-cache") / name
+    try:
+        stands = file.stat()
+        return _sha256(file, stands.st_size, stands.st_mtime_ns) == _SHA256[encoding]
+    except OSError:
+        return False
+
+
+@lru_cache(8)
+def _sha256(file: Path, size: int, changed: int) -> str:
+    """Of a file as it stands: tiktoken throws away one that is damaged, and fetches another."""
+    return sha256(file.read_bytes()).hexdigest()
 
 
 def _by_bytes(text: str) -> int:

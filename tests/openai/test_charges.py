@@ -217,10 +217,17 @@ def test_the_words_for_asking_hold_for_both_and_half_a_word_leaves_the_rest_unkn
     words = {"input_usd_per_million": 2.0, "priced": date(2026, 11, 2)}
     own = tariff("azure", resource="r", **words)
     assert [(price.kind, price.usd) for price in own.asking(MINI, tuned=False)] == [("input", 2.0)]
-    free = tariff("azure", resource="r", usd_per_million=0.0, **words)
-    assert [price.kind for price in free.asking(MINI, tuned=True)] == ["input"], "what is written is never a silent 0"
-    nothing = tariff("azure", resource="r", usd_per_million=0.0)
-    assert [price.usd for price in nothing.asking(MINI, tuned=True)] == [0.0, 0.0]
+    mine = {"kind": "openai", "base_url": "http://127.0.0.1:8000/v1", "usd_per_million": 0.0}
+    assert [price.kind for price in tariff("mine", **mine, **words).asking(MINI, tuned=True)] == ["input"]
+    assert [price.usd for price in tariff("mine", **mine).asking(MINI, tuned=True)] == [0.0, 0.0]
+
+
+def test_training_that_is_free_makes_nothing_else_free_at_openai_or_azure(home: Path) -> None:
+    assert estimate(place(home, usd_per_million=0.0)).charge.high == 0
+    assert [price.usd for price in tariff(usd_per_million=0.0).asking(MINI, tuned=True)] == [0.3, 1.2]
+    month = azure(home, usd_per_million=0.0).upkeep(MINI, ASKED, tuned=True)
+    assert not month.inference.known
+    assert not month.hosting.known
 
 
 # -- a month -------------------------------------------------------------------------------------------------------------

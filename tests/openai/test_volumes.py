@@ -123,6 +123,18 @@ def test_a_prompt_that_all_rows_share_is_counted_in_each(encoded: Any) -> None:
     assert found.billed == sum(by_hand(encoded, row)[0] for row in rows)
 
 
+def test_ranks_that_are_damaged_are_not_fetched_again(
+    ranks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kept in ranks.iterdir():
+        (tmp_path / kept.name).write_bytes(kept.read_bytes()[:-1])
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("something was fetched"))
+    counter = ProtocolCounter(MINI)
+    assert counter.count(chats(1)[0]).total > 0
+    assert "bytes a token" in counter.basis
+
+
 def test_white_space_without_end_is_counted_too(encoded: Any) -> None:
     assert ProtocolCounter(MINI).count(Dataset.of([chat(" " * 1_000_000, "x")])[0]).total > 1_000
 
