@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
+from urllib.parse import urlsplit
 
 from finetune_sdk.estimate import Price
 from finetune_sdk.prices import UNITS, is_stale
@@ -30,8 +31,9 @@ class Tariff:
 
     @property
     def nothing(self) -> bool:
-        """Whether finetune.toml says that this place charges nothing. At OpenAI and Azure, training alone may be free."""
-        return self.options.usd_per_million == 0 and not self.address.official and self.address.kind != "azure"
+        """Whether finetune.toml says that this place charges nothing. At OpenAI and Azure themselves, that is training alone."""
+        theirs = self.address.official or (urlsplit(self.address.url).hostname or "").endswith(".azure.com")
+        return self.options.usd_per_million == 0 and not theirs
 
     def price(self, base: str, kind: str) -> Price | None:
         """What counts for a base: its own row of finetune.toml, the word there for all bases, or OpenAI's price at OpenAI."""
