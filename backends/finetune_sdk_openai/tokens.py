@@ -52,6 +52,7 @@ _KINDS: Mapping[type[Example], Kind] = {
 _BATCH_ROWS, _BATCH_CHARACTERS = 2048, 2**22
 _THREADS = 4
 _LONG, _PIECE = 200_000, 100_000
+_END = "<|endoftext|>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +166,12 @@ class ProtocolCounter:
         """The counts of canonical rows, in order. Texts that rows share are encoded once, and several threads encode."""
         from concurrent.futures import Future, ThreadPoolExecutor
 
-        count, threads = self._encoder.count, max(1, min(cores(), _THREADS))
+        threads = max(1, min(cores(), _THREADS))
         waiting = deque[tuple[list[_Sheet], Future[dict[str, int]]]]()
         with ThreadPoolExecutor(threads) as pool:
             for batch in _batches(kind, rows, _turns(self._encoder)):
                 texts = {text for sheet in batch for side in (sheet.asked, sheet.learnt) for text in side}
-                waiting.append((batch, pool.submit(_lengths, texts, count)))
+                waiting.append((batch, pool.submit(_lengths, texts, self._encoder)))
                 if len(waiting) > threads:
                     yield from _summed(*waiting.popleft())
             while waiting:
@@ -189,8 +190,29 @@ def _turns(how: Encoder) -> dict[str, int]:
     return {role: _A_MESSAGE + how.count(role) for role in sorted(ROLES)}
 
 
-def _lengths(texts: set[str], count: Callable[[str], int]) -> dict[str, int]:
-    return {text: count(text) for text in texts}
+def _lengths(texts: set[str], how: Encoder) -> dict[str, int]:
+    if how.encoding is None:
+        return {text: _by_bytes(text) for text in texts}
+    apart = {text for text in texts if _END in text or len(text) > _LONG}
+    together = list(texts - apart)
+    try:
+        known = dict(zip(together, _joined(together, how.encoding), strict=True))
+    except UnicodeEncodeError:  # half a character, which the encoder mends where it is asked for one text
+        known, apart = {}, texts
+    return known | {text: how.count(text) for text in apart}
+
+
+def _joined(texts: list[str], encoding: str) -> list[int]:
+    """The tokens of each text, in one call that lets other threads run: a special token between texts keeps them apart."""
+    import numpy
+    import tiktoken
+
+    if not texts:
+        return []
+    encoder = tiktoken.get_encoding(encoding)
+    found = encoder.encode_to_numpy(_END.join(texts), allowed_special={_END}, disallowed_special=())
+    ends = numpy.append(numpy.flatnonzero(found == encoder.eot_token), len(found))
+    return [int(count) for count in numpy.diff(ends, prepend=-1) - 1]
 
 
 def _summed(batch: list[_Sheet], lengths: Any) -> Iterator[TokenCount]:

@@ -116,6 +116,38 @@ def test_many_at_once_are_counted_as_one_by_one(made: Callable[[int], Dataset]) 
     assert list(counter.counts(data.kind, data.rows())) == [counter.count(row) for row in data]
 
 
+def test_texts_that_are_counted_together_stay_apart(encoded: Any) -> None:
+    """No end and no beginning of a text is taken for a part of its neighbour, nor a word for what stands between them."""
+    ends = [
+        "",
+        " ",
+        "  ",
+        "\n",
+        "a",
+        "ab",
+        "<|endoftext|>",
+        "<|end",
+        "of",
+        "text|>",
+        "é",
+        "🏳️‍🌈",
+        "1",
+        "12",
+        "'s",
+        "\t\n ",
+        "\ud800",
+        "三",
+    ]
+    texts = {
+        f"{one}{other}{ends[(3 * n + m) % len(ends)]}" for n, one in enumerate(ends) for m, other in enumerate(ends)
+    }
+    rows = [{"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": text}]} for text in texts]
+    fine = [row for row in rows if "\ud800" not in row["messages"][1]["content"]]
+    for some in (rows, fine):
+        trained = [count.trained for count in ProtocolCounter(MINI).counts("chat", some)]
+        assert trained == [4 + len(encoded.encode_ordinary(row["messages"][1]["content"])) for row in some]
+
+
 def test_a_prompt_that_all_rows_share_is_counted_in_each(encoded: Any) -> None:
     system = {"role": "system", "content": "You are kind. " * 50}
     rows = [{"messages": [system, *chat(f"{n}?", "yes")["messages"]]} for n in range(5_000)]
