@@ -80,12 +80,15 @@ class Client:
 
     def resolve(self, job: Job) -> Resolved:
         """The job as it would run here. Raises UnsupportedError for what is set and cannot be done."""
+        return self._resolve(job)
+
+    def _resolve(self, job: Job, **there: Any) -> Resolved:
         if not isinstance(job, Job):
             raise JobError(
                 f"this is {type(job).__name__}, not a Job.", cure="make a Job(…), or read one: JobFile.load(path).job()"
             )
         refuse_hyperparameters(job, self.backend.capabilities, self.name)
-        return self.backend.resolve(job)
+        return self.backend.resolve(job, **there)
 
     def check(self, job: Job, *, allow_leakage: bool = False) -> tuple[Finding, ...]:
         """All that is wrong with the job's data and what this backend would reject; errors first. Sends nothing."""
@@ -118,11 +121,11 @@ class Client:
         `gpu` asks what the job would take on a card that need not be here, as in "H100 80GB"; `probe` takes a few steps of it
         first. Raises UnsupportedError where the place has no such estimate.
         """
-        resolved = self.resolve(job)
-        asked: dict[str, Any] = {**({"gpu": gpu} if gpu is not None else {}), **({"probe": True} if probe else {})}
+        there: dict[str, Any] = {"gpu": gpu} if gpu is not None else {}
+        asked = {**there, **({"probe": True} if probe else {})}
         for kind in asked:
             self._require_estimate(kind)
-        return self.backend.estimate(resolved, **asked)
+        return self.backend.estimate(self._resolve(job, **there), **asked)
 
     def upkeep(self, base: str, usage: Usage, *, tuned: bool = True) -> Upkeep:
         """What a base, or a model tuned from it, costs here in a month. Raises UnsupportedError where the place cannot say."""
