@@ -98,8 +98,8 @@ def time(
             1.5 * loading + START[2] + 2 * reading,
         )
     else:
-        seen = sum(_step(pace, train, steps, step) for step in range(len(tried.steps)))
-        per_step *= sum(tried.steps) / seen
+        ratios = [taken / _step(pace, train, steps, step) for step, taken in enumerate(tried.steps)]
+        per_step *= float(np.median(ratios))
         looking = tried.look / pace.passed(train, tried.looked)
         begun = tried.start + tried.prepare - tried.scored
         start = (0.9 * begun, begun, 1.15 * begun)

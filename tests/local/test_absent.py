@@ -62,7 +62,7 @@ def timed(base: str, adapter: Adapter, name: str, trained: float = 1.0) -> absen
 def test_the_range_holds_what_torchtune_measured(adapter: Adapter, recomputed: bool, seen: float) -> None:
     probe = timed("Llama-3.1-8B", adapter, "A100 80GB")
     best, worst = probe.spread
-    step = probe.seconds(2, 2048) * (1 + probe.forward * recomputed) + probe.update * isinstance(adapter, ft.Full)
+    step = probe.seconds(2, 2048) * (1 + probe.forward * recomputed) + probe.updating(probe.shape.parameters) * isinstance(adapter, ft.Full)
     assert 2 * 2048 / (step * worst) <= seen <= 2 * 2048 / (step * best)
 
 
