@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         SettingsError,
         UnsupportedError,
     )
-    from finetune_sdk.estimate import Estimate, Price, Range, Upkeep, Usage
+    from finetune_sdk.estimate import Estimate, Price, Range, Spent, Upkeep, Usage
     from finetune_sdk.evaluation.counterfactual import Counterfactual
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import (
@@ -129,7 +129,7 @@ _ROOMS = {
     "drafts": "Draft Drafts",
     "errors": "AnswersError BackendError BudgetError DatasetError EvaluationError FinetuneError InputError JobError "
     "MissingDependencyError NotFoundError RefusedError RunError SettingsError UnsupportedError",
-    "estimate": "Estimate Price Range Upkeep Usage",
+    "estimate": "Estimate Price Range Spent Upkeep Usage",
     "evaluation.counterfactual": "Counterfactual",
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Bounded Case Check ChrF Confusion Contains Counts EntitySpans ExactMatch FieldMatch Forbidden "
@@ -248,6 +248,7 @@ __all__ = [
     "Score",
     "Settings",
     "SettingsError",
+    "Spent",
     "Status",
     "TaskExample",
     "Template",

@@ -24,7 +24,7 @@ from finetune_sdk.errors import (
     NotFoundError,
     RunError,
 )
-from finetune_sdk.estimate import Estimate, Price
+from finetune_sdk.estimate import Estimate, Price, Spent
 from finetune_sdk.job import RFT, Job, Method
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
@@ -53,6 +53,8 @@ CAPABILITIES = Capabilities(
     exports=frozenset({"adapter", "gguf", "merged"}),
     pushes=True,
     guards=frozenset({"best_by", "forgetting", "forgetting_by", "memorisation"}),
+    spent=True,
+    caps=True,
 )
 
 
@@ -96,6 +98,7 @@ class LocalBackend:
             "activation_checkpointing": options.activation_checkpointing,
             "offload": options.offload,
             "trackers": options.trackers,
+            "usd_per_hour": options.usd_per_hour,
         }
 
     def resolve(self, job: Job) -> Resolved:
@@ -184,7 +187,15 @@ class LocalBackend:
 
         run = RunFolder(self._runs / token[:16])
         run.make(
-            {**resolved.to_dict(), "token": token, "machine": {**self._machine(), "homes": own_judges(resolved.job)}},
+            {
+                **resolved.to_dict(),
+                "token": token,
+                "machine": {
+                    **self._machine(),
+                    "homes": own_judges(resolved.job),
+                    "max_cost": resolved.max_cost,
+                },
+            },
             train=resolved.job.train,
             validation=resolved.job.validation,
             forgetting=resolved.job.guards.forgetting if resolved.job.guards else None,
@@ -223,6 +234,14 @@ class LocalBackend:
             if time.monotonic() > asked + CANCEL_SECONDS:
                 _signal(folder, signal.SIGKILL)
             time.sleep(0.05)
+
+    def spent(self, run: str) -> Spent:
+        from finetune_sdk_local import meter
+
+        return meter.spent(self._run(run))
+
+    def cap(self, run: str, usd: float | None) -> None:
+        self._run(run).cap(usd)
 
     def resume(self, run: str) -> None:
         folder = self._run(run)

@@ -18,7 +18,7 @@ NAMES = [
     "NumericMatch", "Observed", "Origin", "PairwiseJudge", "PastFile", "PastJob", "Pattern", "Perplexity", "Place",
     "Preference", "PreferenceExample", "PrefixTuning", "Pretraining", "Price", "PromptTuning", "Prompted", "QLoRA",
     "Range", "RatedExample", "Recorded", "Refusal", "RefusedError", "Report", "Resolved", "Result", "Review",
-    "RougeL", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Status", "TaskExample",
+    "RougeL", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Spent", "Status", "TaskExample",
     "Template", "TextExample", "ToolCall", "ToolCalls", "UnsupportedError", "Upkeep", "Usage", "ValidCSV",
     "ValidSQL", "ValidXML", "ValidYAML", "Vote", "confusion", "entity_counts", "judged_pairs", "label_counts",
     "macro_f1", "micro", "rated_pairs",
