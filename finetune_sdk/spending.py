@@ -8,6 +8,9 @@ from finetune_sdk.backend import Event, Status
 from finetune_sdk.errors import BudgetError
 from finetune_sdk.estimate import Estimate, Range, Spent, quantity
 
+EXACT = 1 + 1e-9
+"""Sums that are the same but for the order in which they were added are the same."""
+
 
 def whole(estimate: Estimate) -> Range:
     """The provider's charge and the own machine's cost together. Own hardware without a price per hour costs exactly nothing."""
@@ -89,7 +92,7 @@ def _charged(tokens: float, learnt: float, estimate: Estimate) -> Range:
 def beyond(spent: Spent, estimate: Estimate) -> Iterator[tuple[str, str]]:
     """What is above the estimate's high end, "cost" or "time", each with a sentence about it."""
     cost, time = whole(estimate), estimate.time
-    if spent.cost.expected is not None and cost.high is not None and spent.cost.expected > cost.high:
+    if spent.cost.expected is not None and cost.high is not None and spent.cost.expected > cost.high * EXACT:
         yield "cost", f"it has cost {dollars(spent.cost.expected)}, above its estimate of {_span(cost)}"
     if spent.time.expected is not None and time.high is not None and spent.time.expected > time.high:
         yield "time", f"it has worked for {quantity(spent.time.expected, 's')}, above its estimate of {time}"
@@ -97,7 +100,7 @@ def beyond(spent: Spent, estimate: Estimate) -> Iterator[tuple[str, str]]:
 
 def over(spent: Spent, max_cost: float | None) -> bool:
     """Whether a run has cost more than its cap."""
-    return max_cost is not None and spent.cost.expected is not None and spent.cost.expected > max_cost
+    return max_cost is not None and spent.cost.expected is not None and spent.cost.expected > max_cost * EXACT
 
 
 def told(spent: Spent, estimate: Estimate | None, max_cost: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, JobPath
+from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, History, MaybeJobPath
 from finetune_sdk.cli.screen import screen, table
 from finetune_sdk.cli.waiting import waiting
 
@@ -17,13 +17,23 @@ if TYPE_CHECKING:
 
 
 def estimate(
-    file: JobPath, backend: BackendName = None, config: ConfigPath = None, as_json: AsJson = False
-) -> None:  # fmt: skip
+    file: MaybeJobPath = None,
+    backend: BackendName = None,
+    history: History = False,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
     """Show what a job will take: money, time, memory and tokens, each a range with its basis. Nothing is sent."""
     with screen(as_json) as out:
+        from finetune_sdk.cli.history import history as show_history
+        from finetune_sdk.cli.history import require_one
         from finetune_sdk.client import Client
         from finetune_sdk.jobfile import JobFile
 
+        require_one(file, history)
+        if file is None:
+            show_history(Client(backend, config=config), out)
+            return
         job_file = JobFile.load(file)
         client = Client(backend, config=config)
         with waiting(f"estimating {file.name}"):

@@ -168,7 +168,7 @@ class FakeBackend:
         job, options = resolved.job, self._options
         estimate = self.estimate(resolved)
         total, trained = (round(count * options.overrun) for count in _volume(job))
-        steps, seconds = _steps(job), options.seconds * options.overrun
+        steps, seconds = _steps(job), options.seconds * options.overrun * options.slow
         method = job.method
         each_epoch = math.ceil(len(job.train) / (method.batch_size or 1))
         plan = clock.Plan(
