@@ -60,7 +60,7 @@ def _paused(happened: list[Event], until: float, since: float = 0.0) -> float:
     ends = [*(event.time for event in happened[1:]), until]
     told = (
         (event.time, end)
-        for event, end in zip(happened, ends, strict=True)
+        for event, end in zip(happened, ends, strict=False)
         if "has been paused" in event.message.lower()
     )
     return sum(max(0.0, end - begin) for begin, end in told if begin >= since)

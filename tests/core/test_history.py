@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
@@ -230,11 +231,11 @@ def test_a_run_that_was_resumed_does_not_teach(at: Open, job: ft.Job) -> None:
 
 
 def test_what_runs_took_is_found_out_where_nobody_asked(at: Open, job: ft.Job) -> None:
-    client = at(seconds=0.05)
+    client = at(seconds=0.4)
     runs = [client.submit(replace(job, seed=seed)) for seed in range(3)]
     runs[2].cancel()
     while not all(run.status.terminal for run in runs):
-        pass
+        time.sleep(0.02)
     assert [entry.actual for entry in client.ledger.entries()] == [None] * 3
     assert client.catch_up() == []
     assert sum(entry.actual is not None for entry in client.ledger.entries()) == 2
