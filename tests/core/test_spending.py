@@ -14,7 +14,7 @@ import finetune_sdk as ft
 from finetune_sdk.spending import dollars, require_within, so_far, whole
 from place import Open
 
-DEAR = {"seconds": 0.4, "overrun": 4.0, "usd_per_million": 1000.0}
+DEAR = {"seconds": 0.7, "overrun": 4.0, "usd_per_million": 1000.0}
 WITHOUT = {**DEAR, "without": ["spent"]}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import finetune_sdk as ft
+from finetune_sdk.history import compared
 from finetune_sdk.spending import require_within
 from finetune_sdk_local import meter
 from finetune_sdk_local.runs import RunFolder
@@ -81,12 +82,16 @@ def test_the_estimate_of_a_priced_machine_counts_under_the_cap(priced: ft.Client
     assert priced.ledger.entries() == []
 
 
-def test_without_a_price_a_run_costs_exactly_nothing(client: ft.Client, job: ft.Job) -> None:
-    run = client.submit(job, max_cost=0.0)
+def test_what_the_machine_cost_is_among_the_actual_figures(priced: ft.Client, job: ft.Job) -> None:
+    short = replace(job, validation=None, method=ft.SFT(steps=2, batch_size=4))
+    run = priced.submit(short, max_cost=1_000_000)
     run.wait(progress=False)
-    assert spent(run) == 0
-    assert run.spent().time.expected == pytest.approx(run.result().actual["time"], abs=1.0)
-    assert "machine" not in run.result().actual
+    actual = run.result().actual
+    assert actual["charge"] == 0
+    assert actual["machine"] == pytest.approx(actual["time"] / 3600 * PRICE)
+    assert spent(run) == pytest.approx(actual["machine"], abs=1.0)
+    assert run.entry
+    assert {"machine", "time"} <= {one.figure for one in compared([run.entry])}
 
 
 def test_sessions_are_summed_up_as_they_said_or_else_from_event_to_event(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_job_that_tells_its_tokens_is_paused_above_its_cap_and_goes_on_with_a_
     client = at(**PRICED)
     high = client.estimate(job).charge.high
     assert high
-    provider.seconds, provider.bills = 1.5, 6.0
+    provider.seconds, provider.bills = 2.5, 6.0
     run = client.submit(job, max_cost=high)
     with pytest.raises(ft.RunError, match=r"was stopped \(paused\): it has cost \$.*above max_cost=") as no:
         run.wait(20, progress=False)
@@ -52,7 +52,7 @@ def test_a_place_that_refuses_to_pause_is_told_to_cancel(
     client = at(**PRICED)
     high = client.estimate(job).charge.high
     assert high
-    provider.seconds, provider.bills = 1.5, 6.0
+    provider.seconds, provider.bills = 2.5, 6.0
     monkeypatch.setattr(Training, "pause", lambda self: False)
     run = client.submit(job, max_cost=high)
     with pytest.raises(ft.RunError, match=r"was stopped \(cancelled\)") as no:
