@@ -137,7 +137,12 @@ class Client:
 
         if self._ledger is None and not (self.settings.home / "ledger.sqlite").exists():
             return made  # an estimate makes nothing, not even a ledger
-        past = teaching(self.ledger.entries(self.name), _version())
+        try:
+            entries = self.ledger.entries(self.name)
+        except SettingsError as fault:  # `submit` refuses without a ledger; to estimate needs none
+            _log.warning("nothing was learnt from past runs: %s", fault.message)
+            return made
+        past = teaching(entries, _version())
         return learned(made, past, Key.of(resolved.to_dict())) if past else made
 
     def upkeep(self, base: str, usage: Usage, *, tuned: bool = True) -> Upkeep:

@@ -219,6 +219,16 @@ def test_an_estimate_makes_no_ledger(at: Open, job: ft.Job) -> None:
     assert not (client.settings.home / "ledger.sqlite").exists()
 
 
+def test_a_ledger_that_cannot_be_read_teaches_nothing_and_is_told(
+    at: Open, job: ft.Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = at()
+    client.settings.home.mkdir()
+    (client.settings.home / "ledger.sqlite").write_bytes(b"no database at all" * 100)
+    assert client.estimate(job).time.known
+    assert "is damaged" in caplog.text
+
+
 def test_a_run_that_was_resumed_does_not_teach(at: Open, job: ft.Job) -> None:
     client = at(seconds=0.2, slow=2.0, fails_at=0.5)
     run = client.submit(job)
