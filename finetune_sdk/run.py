@@ -201,9 +201,8 @@ class Run:
         entry = self.entry
         if entry is None:
             return False
-        try:
-            spent = self.spent()
-        except BackendError:  # a place that cannot say now is asked again
+        spent = self._spent_if_known()
+        if spent is None:
             return False
         said = dict(beyond(spent, Estimate.from_dict(entry.estimate)))
         if entry.max_cost is not None and spent.cost.expected is None:
@@ -220,6 +219,13 @@ class Run:
         self._stop(status)
         return True
 
+    def _spent_if_known(self) -> Spent | None:
+        """None where the place cannot say now; it is asked again."""
+        try:
+            return self.spent()
+        except BackendError:
+            return None
+
     def _stop(self, status: Status) -> None:
         """Pauses where the place can, and else cancels: what is finished is kept."""
         if status in ("pausing", "paused", "cancelling"):
@@ -234,8 +240,8 @@ class Run:
     def _ended(self, status: Status) -> RunError:
         able = self._backend.capabilities.verbs
         can = "resume" in able or ("pause" in able and status == "paused")
-        cap = self.max_cost
-        if cap is not None and status in ("cancelled", "paused") and over(spent := self.spent(), cap):
+        cap, spent = self.max_cost, self._spent_if_known()
+        if cap is not None and spent is not None and status in ("cancelled", "paused") and over(spent, cap):
             more = "its checkpoints are kept: go on" if can else "its checkpoints are kept; submit it again"
             return RunError(
                 f"{self.id} was stopped ({status}): {told(spent, self.estimate, cap)}.",

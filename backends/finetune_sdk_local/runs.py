@@ -142,15 +142,30 @@ class RunFolder:
         return sum(seconds for seconds, _ in sessions[:-1]) + (time.time() - began if open_ended else last)
 
     def _sessions(self) -> list[tuple[float, float]]:
-        """The seconds of each worker's time on the run, and when it began: as it said at its end, or else from event to event."""
-        found = list[tuple[float, float]]()
-        for event in self.events():
-            if event.kind == "status" and event.data.get("worker"):
-                found.append((0.0, event.time))
-            elif found and event.kind == "status":  # others write statuses too: of a death that they found, of a resume
-                found[-1] = (event.data.get("worked", found[-1][0]), found[-1][1])
-            elif found:
-                found[-1] = (event.time - found[-1][1], found[-1][1])
+        """The seconds of each worker's time on the run, and when it began: as it said at its end, or else to its last event.
+
+        However long the run is, little more than its statuses is parsed.
+        """
+        found, last, lives = list[tuple[float, float]](), b"", False
+
+        def seen() -> None:
+            """The last event of a session that has not ended."""
+            if lives and last:
+                found[-1] = (json.loads(last)["time"] - found[-1][1], found[-1][1])
+
+        with self.events_file.open("rb") as file:
+            for line in file:
+                if _STATUS not in line or not line.endswith(b"\n"):
+                    last = line if line.endswith(b"\n") else last
+                    continue
+                seen()
+                row, last = json.loads(line), b""
+                lives = bool(row["data"].get("worker"))
+                if lives:
+                    found.append((0.0, row["time"]))
+                elif found:  # others write statuses too: of a death that they found, of a resume
+                    found[-1] = (row["data"].get("worked", found[-1][0]), found[-1][1])
+        seen()
         return found
 
     def cap(self, usd: float | None) -> None:

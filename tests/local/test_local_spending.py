@@ -101,6 +101,7 @@ def test_sessions_are_summed_up_as_they_said_or_else_from_event_to_event(tmp_pat
         (100, "status", {"status": "running", "worker": 1}),
         (130, "metrics", {"step": 1}),
         (131, "status", {"status": "cancelled", "worked": 31.5}),
+        (140, "message", {}),  # of a tracker, after the end
         (900, "status", {"status": "queued"}),
         (1000, "status", {"status": "running", "worker": 2}),
         (1007, "metrics", {"step": 2}),
