@@ -15,6 +15,7 @@ import pytest
 import finetune_sdk as ft
 from finetune_sdk.history import Compared, Key, compared, corrected, learned, summaries, teaching
 from finetune_sdk.ledger import Entry
+from finetune_sdk.testing import FakeBackend
 from place import Open
 
 RESOLVED = {
@@ -227,6 +228,27 @@ def test_a_ledger_that_cannot_be_read_teaches_nothing_and_is_told(
     (client.settings.home / "ledger.sqlite").write_bytes(b"no database at all" * 100)
     assert client.estimate(job).time.known
     assert "is damaged" in caplog.text
+
+
+def test_what_was_measured_just_now_learns_nothing_and_counts_under_its_own_kind(
+    at: Open, job: ft.Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    able, plain = FakeBackend.capabilities, FakeBackend.estimate
+    monkeypatch.setattr(FakeBackend, "estimate", lambda self, resolved, **asked: plain(self, resolved))
+    measures = property(lambda self: replace(able.__get__(self), estimates=frozenset({"gpu", "probe"})))
+    monkeypatch.setattr(FakeBackend, "capabilities", measures)
+    client = at(seconds=0.05, slow=2.0)
+    first = client.submit(job, probe=True)
+    first.wait(10, progress=False)
+    assert first.estimate
+    assert first.estimate.kind == "probe"
+    assert client.estimate(job).uncorrected == {}
+    submitted(client, job, 1)
+    assert set(client.estimate(job).uncorrected) == {"time", "memory"}
+    assert client.estimate(job, probe=True).uncorrected == {}
+    assert client.estimate(job, gpu="H100 80GB").uncorrected == {}
+    kinds = {one.kind: one.runs for one in summaries(compared(client.ledger.entries())) if one.figure == "time"}
+    assert kinds == {"": 1, "probe": 1}
 
 
 def test_a_run_that_was_resumed_does_not_teach(at: Open, job: ft.Job) -> None:
