@@ -13,9 +13,9 @@ from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.estimate import Estimate, Range
 from finetune_sdk.evaluation.rewards import case
 from finetune_sdk.job import RFT
-from finetune_sdk_local import estimates
+from finetune_sdk_local import estimates, memory_estimates, time_estimates
 from finetune_sdk_local.batches import Plan, grouped
-from finetune_sdk_local.estimates import Machine
+from finetune_sdk_local.layouts import Machine, fewest
 from finetune_sdk_local.prepare import steps as planned
 from finetune_sdk_local.reinforcement import standing
 from finetune_sdk_local.rollouts import HELD
@@ -73,7 +73,7 @@ def estimate(
     longest = np.argsort(-train.lengths)[: steps.batch_size].tolist()
     biggest = standing(train, longest, samples, room)
     trained = replace(resolved, job=replace(resolved.job, method=replace(method, batch_size=len(biggest))))
-    memory = estimates.memory(
+    memory = memory_estimates.memory(
         trained, biggest, Plan(len(biggest), len(biggest), 1, 0), 1, Shape.of(resolved.base), machine
     )
     return Estimate(
@@ -90,7 +90,7 @@ def estimate(
         charge=Range.exactly(0.0, "USD", "own hardware: no provider charges for it"),
         time=time,
         memory=_with_cache(memory, resolved, biggest, machine),
-        disk=estimates.disk(resolved, train),
+        disk=estimates.disk(resolved, train, steps, machine),
         machine=estimates.costing(time, price),
         resolved=resolved.to_dict(),
     )
@@ -127,15 +127,15 @@ def _time(
         looks = 2 + steps.steps // (method.validate_every or steps.per_epoch)
         held = list(range(len(validation)))
         once = [_asking(validation, held, 1, length, room, machine) for length in (answers.low, answers.expected, room)]
-        seen = estimates.watched_seconds(resolved, validation, general, machine)
+        seen = time_estimates.watched_seconds(resolved, validation, general, machine)
         low, expected, high = (
             whole + looks * (own + more) for whole, own, more in zip((low, expected, high), once, seen, strict=True)
         )
-    start, spread = estimates.START_SECONDS, estimates.SPREAD
+    loading, start, spread = machine.probe.begin or time_estimates.LOADING, time_estimates.START, time_estimates.SPREAD
     return Range(
-        start[0] + low * spread[0] * estimates.fewest(steps, method) / steps.steps,
-        start[1] + expected,
-        start[2] + high * spread[1],
+        0.8 * loading + start[0] + low * spread[0] * fewest(steps, method) / steps.steps,
+        loading + start[1] + expected,
+        1.5 * loading + start[2] + high * spread[1],
         "s",
         f"{steps.steps} steps of {expected / steps.steps:.2g} s by {machine.probe.basis}; answers of {answers.expected:.0f} tokens",
     )

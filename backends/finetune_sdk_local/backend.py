@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -23,6 +22,7 @@ from finetune_sdk.errors import (
     MissingDependencyError,
     NotFoundError,
     RunError,
+    UnsupportedError,
 )
 from finetune_sdk.estimate import Estimate, Price, Spent
 from finetune_sdk.job import RFT, Job, Method
@@ -32,13 +32,12 @@ from finetune_sdk.model import Model
 from finetune_sdk_local.loaded import LoadedBases
 from finetune_sdk_local.options import Options
 from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.spawning import ended, signal_to, start
 from finetune_sdk_local.tables import ADAPTERS, METHODS
 
 NEEDED = ("torch", "transformers", "peft", "safetensors", "psutil")
 CANCEL_SECONDS = 8.0
 KILL_SECONDS = 30.0
-# Threads that spin while they wait for each other slow a run down several times over on cores that others use too.
-_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 MICRO_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
 CAPABILITIES = Capabilities(
     methods=frozenset(METHODS),
@@ -52,6 +51,7 @@ CAPABILITIES = Capabilities(
     },
     exports=frozenset({"adapter", "gguf", "merged"}),
     pushes=True,
+    estimates=frozenset({"probe"}),
     guards=frozenset({"best_by", "forgetting", "forgetting_by", "memorisation"}),
     spent=True,
     caps=True,
@@ -151,31 +151,54 @@ class LocalBackend:
         found = list(findings.of(resolved, tokens, self._general(resolved), self._runs))
         return [*found, *trackers.missing(self._options.trackers)]
 
-    def estimate(self, resolved: Resolved) -> Estimate:
+    def estimate(self, resolved: Resolved, *, gpu: str | None = None, probe: bool = False) -> Estimate:
         from finetune_sdk_local import answering_estimates, bases, estimates
-        from finetune_sdk_local.probe import probe
 
-        job, device, machine, method = resolved.job, self._device(), self._machine(), resolved.method
+        job, method = resolved.job, resolved.method
         train = self._tokens(resolved, job.train)
         validation = self._tokens(resolved, job.validation) if job.validation is not None else None
-        here = estimates.Machine(
-            device,
-            machine["micro_tokens"],
-            probe(resolved.base, resolved.adapter, device, machine["threads"], self._place.home),
-            self._options.usd_per_hour,
-            self._options.engine,
-            self._options.activation_checkpointing,
-            self._options.offload,
-            machine["processes"] if self._options.sharding else 1,
-        )
+        machine = self._here(resolved, probe=probe)
         if isinstance(method, RFT):
             answers = answering_estimates.lengths(job.train, bases.tokenizer(resolved.base), method.max_tokens or 1)
             made = answering_estimates.estimate(
-                resolved, method, train, validation, self._general(resolved), here, answers
+                resolved, method, train, validation, self._general(resolved), machine, answers
             )
         else:
-            made = estimates.estimate(resolved, train, validation, self._general(resolved), here)
-        return estimates.shared_by(made, machine["processes"], device)
+            made = estimates.estimate(resolved, train, validation, self._general(resolved), machine)
+        return estimates.shared_by(made, self._options.processes, machine.device)
+
+    def _here(self, resolved: Resolved, *, probe: bool) -> Any:
+        """What estimates know of this machine."""
+        from finetune_sdk_local.layouts import Machine
+        from finetune_sdk_local.probe import probe as paced
+        from finetune_sdk_local.rehearsal import rehearse
+
+        device, machine, options = self._device(), self._machine(), self._options
+        if probe and options.processes > 1:
+            raise UnsupportedError(
+                f"a probe tries a job in one process, and {self._place.name} has processes = {options.processes}.",
+                cure="ask for the estimate as it comes",
+            )
+        pace = paced(resolved.base, resolved.adapter, device, machine["threads"], self._place.home)
+        return Machine(
+            device,
+            machine["micro_tokens"],
+            pace,
+            options.usd_per_hour,
+            options.engine,
+            options.activation_checkpointing,
+            options.offload,
+            machine["processes"] if options.sharding else 1,
+            rehearse(resolved, self._as_run(resolved), self._place.home) if probe else None,
+            options.checkpoint_every,
+            self._place.home,
+        )
+
+    def _as_run(self, resolved: Resolved) -> dict[str, Any]:
+        """What a run's folder keeps of this machine."""
+        from finetune_sdk_local.defaults import own_judges
+
+        return {**self._machine(), "homes": own_judges(resolved.job)}
 
     def _run(self, run: str) -> RunFolder:
         if not run.isalnum():
@@ -183,25 +206,19 @@ class LocalBackend:
         return RunFolder(self._runs / run).require()
 
     def submit(self, resolved: Resolved, token: str) -> str:
-        from finetune_sdk_local.defaults import own_judges
-
         run = RunFolder(self._runs / token[:16])
         run.make(
             {
                 **resolved.to_dict(),
                 "token": token,
-                "machine": {
-                    **self._machine(),
-                    "homes": own_judges(resolved.job),
-                    "max_cost": resolved.max_cost,
-                },
+                "machine": {**self._as_run(resolved), "max_cost": resolved.max_cost},
             },
             train=resolved.job.train,
             validation=resolved.job.validation,
             forgetting=resolved.job.guards.forgetting if resolved.job.guards else None,
         )
         if not run.started_mark.exists():
-            self._workers.add(_start(run))
+            self._workers.add(start(run))
             run.sent_mark.touch()
         return run.id
 
@@ -211,7 +228,7 @@ class LocalBackend:
 
     def status(self, run: str) -> Status:
         for worker in tuple(self._workers):
-            if _ended(worker):
+            if ended(worker):
                 self._workers.discard(worker)
         return self._run(run).status()[0]
 
@@ -226,13 +243,13 @@ class LocalBackend:
         if folder.status()[0].terminal:
             return
         folder.cancel_mark.touch()
-        _signal(folder, signal.SIGTERM)
+        signal_to(folder, signal.SIGTERM)
         asked = time.monotonic()
         while not folder.status()[0].terminal:
             if time.monotonic() > asked + KILL_SECONDS:
                 raise BackendError(f"the process of {run} does not end, though it was killed.", retryable=True)
             if time.monotonic() > asked + CANCEL_SECONDS:
-                _signal(folder, signal.SIGKILL)
+                signal_to(folder, signal.SIGKILL)
             time.sleep(0.05)
 
     def spent(self, run: str) -> Spent:
@@ -254,7 +271,7 @@ class LocalBackend:
         folder.append("status", "resumed", {"status": "queued"})
         folder.started_mark.unlink(missing_ok=True)
         os.utime(folder.path)
-        self._workers.add(_start(folder))
+        self._workers.add(start(folder))
 
     def result(self, run: str) -> Result:
         import json
@@ -378,43 +395,3 @@ class LocalCounter:
         rendered = self._renderer.texts(example.canonical())
         made = encoded(self._renderer, [Unit(text, tuple(spans)) for text, spans in rendered])
         return TokenCount(sum(len(each.trained) for each in made), sum(each.trained.count(1, 1) for each in made))
-
-
-def _ended(worker: int) -> bool:
-    """Whether a worker that this process started has ended; asking lets the system forget it."""
-    try:
-        return os.waitpid(worker, os.WNOHANG)[0] == worker
-    except ChildProcessError:
-        return True
-
-
-def _start(run: RunFolder) -> int:
-    """Starts a worker in a session of its own, with nothing of the caller's but its environment; its process number."""
-    command = [sys.executable, "-P", "-m", "finetune_sdk_local.worker", str(run.path)]  # nothing of the current folder
-    path = os.pathsep.join(entry for entry in (str(Path(entry).absolute()) for entry in sys.path if entry) if entry)
-    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    try:
-        return os.posix_spawn(
-            sys.executable,
-            command,
-            {**_PATIENT, **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, str(run.log), append, 0o644),
-                (os.POSIX_SPAWN_OPEN, 2, str(run.log), append, 0o644),
-            ],
-            setsid=True,
-        )
-    except OSError as fault:
-        raise BackendError(f"no process could be started for the run: {fault.strerror}.", retryable=True) from None
-
-
-def _signal(run: RunFolder, number: int) -> None:
-    worker = run.worker()
-    if worker is not None:
-        try:
-            os.kill(worker, number)
-        except ProcessLookupError:
-            return
-        except PermissionError:
-            raise BackendError(f"the run's process {worker} belongs to another user.", cure="ask that user") from None

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from finetune_sdk.errors import BackendError, MissingDependencyError, NotFoundError, RunError, UnsupportedError
+from finetune_sdk.errors import (
+    BackendError,
+    JobError,
+    MissingDependencyError,
+    NotFoundError,
+    RunError,
+    UnsupportedError,
+)
 from finetune_sdk.job import Adapter, Full, LoRA, PrefixTuning, PromptTuning, QLoRA
 from finetune_sdk_local import prompts
 from finetune_sdk_local.devices import Device
@@ -83,9 +90,17 @@ def tokenizer(base: str) -> Any:
 
 
 def _fetched(base: str, loader: Any) -> Any:
+    from huggingface_hub.errors import StrictDataclassError
+
     where = locate(base)
     try:
         return loader.from_pretrained(where, trust_remote_code=False, local_files_only=_is_only_here(where))
+    except (StrictDataclassError, ArithmeticError, TypeError) as fault:
+        why = " ".join(str(fault).split())
+        raise JobError(
+            f"config.json of the base {base!r} makes no sense: {why}.",
+            cure="take the config.json that was published with the base's weights",
+        ) from None
     except (OSError, ValueError) as fault:
         why = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
         if "trust_remote_code" in str(fault):
@@ -132,6 +147,12 @@ def listed(folder: Path) -> str:
     files = sorted(file for pattern in ("*.safetensors", "*.json", "*.jinja") for file in folder.glob(pattern))
     told = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def tokenizer_bytes(base: str) -> int:
+    """What a copy of its tokenizer takes on disk, where its files are here; what those of a large vocabulary take elsewhere."""
+    where = Path(locate(base))
+    return sum(file.stat().st_size for file in where.glob("*token*")) if where.is_dir() else 12_000_000
 
 
 def pinned(base: str, weights: str | None) -> str:

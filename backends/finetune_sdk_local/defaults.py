@@ -26,7 +26,7 @@ from finetune_sdk.job import (
     PromptTuning,
     table,
 )
-from finetune_sdk_local import bases, prompts
+from finetune_sdk_local import bases, prompts, stated
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.options import Options
 from finetune_sdk_local.tables import method_of
@@ -53,6 +53,8 @@ def resolve(job: Job, options: Options, device: Device) -> Resolved:
         )
     _require_judges(job)
     base = bases.absolute(base)
+    bases.causal(base)
+    stated.require(base)
     adapter = job.adapter or options.adapter_or_none() or LoRA()
     method, chosen = _method(job.method, getattr(options, job.method.kind), base, adapter)
     if job.adapter is None:
@@ -152,7 +154,7 @@ def learning_rate(base: str, method: Method, adapter: Adapter) -> float:
     Tinker's cookbook has them. DPO and KTO take a twentieth, as their objective moves further for the same rate; RFT, whose
     gradients are noisy, takes a fifth; most of ORPO's is SFT's.
     """
-    hidden = int(getattr(bases.config(base).get_text_config(), "hidden_size", 2000))
+    hidden = int(getattr(bases.config(base).get_text_config(), "hidden_size", 0) or 2000)
     rate = 5e-4 * (2000 / hidden) ** 0.781
     if isinstance(adapter, Full):
         rate /= 10

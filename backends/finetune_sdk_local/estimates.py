@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from finetune_sdk.backend import Resolved
-from finetune_sdk.estimate import Estimate, Range
-from finetune_sdk.job import DPO, KTO, ORPO, RFT, Full, LoRA, Method, PrefixTuning, PromptTuning, QLoRA
-from finetune_sdk_local import bases, prefixes
-from finetune_sdk_local.batches import Plan, grouped
+from finetune_sdk.data.dataset import Dataset
+from finetune_sdk.estimate import Estimate, Range, quantity
+from finetune_sdk_local import bases, time_estimates
+from finetune_sdk_local.batches import Plan
 from finetune_sdk_local.devices import Device
-from finetune_sdk_local.generation import BATCH_ROWS, batches
+from finetune_sdk_local.layouts import Machine, fewest, sharing, written
+from finetune_sdk_local.memory_estimates import memory, moments, moved
 from finetune_sdk_local.prepare import steps as planned
 from finetune_sdk_local.prepare import width as width_of
-from finetune_sdk_local.probe import Probe
-from finetune_sdk_local.prompts import ahead
 from finetune_sdk_local.shapes import Shape
+from finetune_sdk_local.time_estimates import asked
 from finetune_sdk_local.tokenising import Sequences
 
-START_SECONDS = (5.0, 8.0, 14.0)
-ROWS_PER_SECOND = 2_500.0
-PROCESS_BYTES = 0.55e9
-SPREAD = (0.65, 1.6)
-MEMORY_SPREAD = (0.65, 1.8)
-FULL_ACTIVATIONS = 0.7  # an adapter keeps the inputs of its own two products beside each layer's
-KEPT_CHECKPOINTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What the estimate knows of where the job would run. The weights are spread over so many `parts`."""
-
-    device: Device
-    micro_tokens: int
-    probe: Probe
-    usd_per_hour: float | None
-    engine: prefixes.Engine
-    recomputed: bool = False
-    offload: bool = False
-    parts: int = 1
+KEPT_CHECKPOINTS = 2
+CHECKPOINT_BYTES = 6_000.0
+STEP_BYTES = 350.0
+"""What a step's figures take among the run's events."""
 
 
 def estimate(
@@ -59,7 +41,8 @@ def estimate(
     steps = planned(method, job.seed, len(train) // width)
     tokens, trained = _tokens(train, steps, width)
     least = _tokens(train, replace(steps, steps=fewest(steps, method)), width)
-    time = _time(resolved, train, validation, general, steps, width, machine)
+    shared = sharing(resolved, train, steps, width, machine)
+    time = time_estimates.time(resolved, train, validation, general, steps, width, machine, shared)
     price = machine.usd_per_hour
     early = ", fewer if it stops early" if method.early_stopping is not None else ""
     return Estimate(
@@ -71,19 +54,12 @@ def estimate(
         ),
         charge=Range.exactly(0.0, "USD", "own hardware: no provider charges for it"),
         time=time,
-        memory=memory(resolved, train, steps, width, shape, machine, _asked(resolved, validation, general)),
-        disk=disk(resolved, train),
+        memory=memory(resolved, train, steps, width, shape, machine, asked(resolved, validation, general)),
+        disk=disk(resolved, train, steps, machine),
         machine=costing(time, price),
         resolved=resolved.to_dict(),
         notes=(*_notes(train, width, steps), *_of_memory(machine)),
     )
-
-
-def fewest(steps: Plan, method: Method) -> int:
-    """The steps that a run takes at least: all, unless it may stop early."""
-    if method.early_stopping is None:
-        return steps.steps
-    return min(steps.steps, (method.validate_every or steps.per_epoch) * (method.early_stopping + 1))
 
 
 def _tokens(train: Sequences, steps: Plan, width: int) -> tuple[int, int]:
@@ -98,245 +74,30 @@ def _tokens(train: Sequences, steps: Plan, width: int) -> tuple[int, int]:
     return tokens, trained
 
 
-def _time(
-    resolved: Resolved,
-    train: Sequences,
-    validation: Sequences | None,
-    general: Sequences | None,
-    steps: Plan,
-    width: int,
-    machine: Machine,
-) -> Range:
-    """Start, tokenising, steps and validations. Micro-batches are laid out as the run will, and the probe times them."""
-    longest, micro, watched = _longest(train, width), machine.micro_tokens, [0.0, 0.0, 0.0]
-    sharing = _sharing(resolved, train, steps, width, machine)
-
-    def seconds(rows: int, length: int, past: int) -> float:
-        return machine.probe.seconds(rows, length + ahead(resolved.adapter), past)
-
-    sample = [_laid(train, steps.rows(step).tolist(), width, micro, sharing) for step in range(min(8, steps.steps))]
-    per_step = float(np.mean([sum(seconds(*each) for each in step) for step in sample]))
-    forward = machine.probe.forward
-    if machine.recomputed:
-        per_step *= 1 + forward
-    if isinstance(resolved.method, KTO):
-        per_step *= 1 + forward  # a batch's mismatched answers are as many tokens, and are only scored
-    tried = _laid(train, np.argsort(-longest)[: steps.batch_size].tolist(), width, micro, sharing)
-    training = per_step * steps.steps + sum(seconds(*each) for each in tried)
-    if isinstance(resolved.method, DPO):
-        training += forward * per_step * steps.per_epoch
-    if isinstance(resolved.method, KTO):
-        training += 2 * forward / (1 + forward) * per_step * steps.per_epoch
-    if validation is not None:
-        every = resolved.method.validate_every or steps.per_epoch
-        held = _laid(validation, range(len(validation) // width), width, micro, sharing)
-        once = forward * sum(seconds(*each) for each in held)
-        if isinstance(resolved.method, KTO):
-            once *= 2
-        training += once * (2 + steps.steps // every)
-        watched = [
-            (2 + steps.steps // every) * each for each in watched_seconds(resolved, validation, general, machine)
-        ]
-    reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
-    low, expected, high = START_SECONDS
+def disk(resolved: Resolved, train: Sequences, steps: Plan, machine: Machine | None = None) -> Range:
+    """What the run's folder will take: the data, the model and the checkpoints that are kept, float32 weights and moments each."""
+    moving, tried = moved(resolved, Shape.of(resolved.base)), machine.rehearsal if machine else None
+    saves = written(steps, machine.checkpoint_every if machine else None)
+    each = tried.checkpoint_bytes if tried is not None else (4.0 + moments(resolved)) * moving + CHECKPOINT_BYTES
+    model = tried.model_bytes if tried is not None else 4.0 * moving + bases.tokenizer_bytes(resolved.base)
+    sides = [side for side in (resolved.job.train, resolved.job.validation) if side is not None]
+    data = sum(map(_written_out, sides)) + STEP_BYTES * steps.steps + 4 * len(train)
+    kept = min(saves, KEPT_CHECKPOINTS)
+    best = kept + 1 if resolved.job.validation is not None and saves > kept else kept
+    low, expected, high = (count * each + model + data for count in (min(kept, 1), kept, best))
     return Range(
-        low + reading / 2 + watched[0] + training * SPREAD[0] * fewest(steps, resolved.method) / steps.steps,
-        expected + reading + training + watched[1],
-        high + reading * 2 + training * SPREAD[1] + watched[2],
-        "s",
-        f"{steps.steps} steps of {per_step * 1000:.0f} ms by {machine.probe.basis}, and {expected:.0f} s to start",
-    )
-
-
-def watched_seconds(
-    resolved: Resolved, validation: Sequences, general: Sequences | None, machine: Machine
-) -> tuple[float, float, float]:
-    """Seconds of what guards look at in one validation: answers as long as the expected ones, or as long as they may be."""
-    guards, seconds, forward = resolved.job.guards, machine.probe.seconds, machine.probe.forward
-    low, expected, high = 0.0, 0.0, 0.0
-    if guards is None:
-        return low, expected, high
-    for made in _asked(resolved, validation, general):
-        rows, length = min(guards.cases, int(made.sources[-1]) + 1), int(made.lengths.mean())
-        each = -(-rows // BATCH_ROWS) * forward * seconds(min(rows, BATCH_ROWS), 1, length)
-        usual = min(guards.max_tokens, float(made.trained_counts.mean()) + 1)
-        low, expected, high = (
-            low + each * usual / 2,
-            expected + each * usual,
-            high + each * guards.max_tokens * SPREAD[1],
-        )
-    if general is not None:
-        once = forward * seconds(len(general), int(general.lengths.mean()))
-        low, expected, high = low + once / 2, expected + once, high + 3 * once
-    return low, expected, high
-
-
-def _asked(resolved: Resolved, validation: Sequences | None, general: Sequences | None) -> list[Sequences]:
-    """The examples whose prompts are answered at each validation."""
-    guards = resolved.job.guards
-    return [
-        made
-        for made, answered in (
-            (validation, guards is not None and guards.answers),
-            (general, guards is not None and bool(guards.forgetting_by)),
-        )
-        if made is not None and answered
-    ]
-
-
-def _longest(made: Sequences, width: int) -> NDArray[np.int64]:
-    """The longest sequence of each example."""
-    longest: NDArray[np.int64] = made.lengths.reshape(-1, width).max(1)
-    return longest
-
-
-def _sharing(resolved: Resolved, train: Sequences, steps: Plan, width: int, machine: Machine) -> dict[str, Any] | None:
-    """How the run will share prefixes, or None where it will not."""
-    config, answers = bases.config(resolved.base), not isinstance(resolved.method, DPO | ORPO | KTO | RFT)
-    dropout = getattr(resolved.adapter, "dropout", 0.0)
-    asked = machine.engine == "separate" or machine.recomputed or machine.parts > 1
-    if asked or prefixes.unfit(config) is not None or dropout or ahead(resolved.adapter):
-        return None
-    sample = [steps.rows(step).tolist() for step in range(min(prefixes.LOOKED_AT, steps.steps))]
-    if machine.engine == "auto" and prefixes.spared(train, sample, width, answers=answers) < prefixes.LEAST_SPARED:
-        return None
-    return {"answers": answers, "attended": Shape.of_config(config).attended}
-
-
-def _laid(
-    made: Sequences, examples: Sequence[int], width: int, micro_tokens: int, sharing: Mapping[str, Any] | None
-) -> list[tuple[int, int, int]]:
-    """The (rows, length, tokens attended to before) of each micro-batch that the examples make."""
-    if sharing is not None:
-        found = prefixes.passes(made, examples, width, micro_tokens, **sharing)
-        return [(len(each.spans), each.length, each.past) for top in found for each in top.every()]
-    longest = _longest(made, width)[list(examples)]
-    return [(len(group) * width, int(longest[group[0]]), 0) for group in grouped(longest, micro_tokens // width)]
-
-
-def memory(
-    resolved: Resolved,
-    train: Sequences,
-    steps: Plan,
-    width: int,
-    shape: Shape,
-    machine: Machine,
-    asked: Sequence[Sequences] = (),
-) -> Range:
-    """Weights, what moves and its two moments (float32), and what is larger of the two that never stand beside each other:
-    the gradient, with activations and logits of the longest micro-batch; or the answers that guards want at once.
-    """
-    adapter, device = resolved.adapter, machine.device
-    bytes_each = 4 if device.dtype == "float32" else 2
-    moving = _moving(resolved, shape)
-    weights: float = shape.parameters * bytes_each
-    if isinstance(adapter, Full):
-        weights = 4.0 * shape.parameters
-    elif isinstance(adapter, QLoRA):
-        weights = 0.53 * shape.linear + bytes_each * (shape.parameters - shape.linear)
-    biggest = _at_once(resolved, train, steps, width, machine)
-    layer = (20.0 * shape.hidden + 6.0 * shape.intermediate) * bytes_each
-    per_token = shape.layers * layer
-    if machine.offload:
-        per_token = 2 * layer  # the one at work, and the next on its way
-    elif machine.recomputed:
-        per_token = layer + shape.layers * shape.hidden * bytes_each
-    scored = min(biggest, int(np.max(train.trained_counts)) * min(steps.batch_size * width, 64))
-    if ahead(adapter):
-        scored = biggest  # through the whole model, and so its whole head
-    logits = scored * shape.vocabulary * 4 * 3
-    if not isinstance(adapter, LoRA | QLoRA):
-        per_token *= FULL_ACTIVATIONS
-    process = PROCESS_BYTES if device.kind == "cpu" else 0.6e9
-    states, learning = _moments(resolved) * moving, 4.0 * moving
-    if machine.parts > 1:
-        gathered = (shape.parameters - shape.linear + 2 * shape.linear / shape.layers) / shape.parameters * weights
-        weights = weights / machine.parts + gathered  # two layers and the tables of tokens are whole at once
-        if isinstance(adapter, Full):
-            states, learning = states / machine.parts, learning / machine.parts
-    learning += biggest * per_token + logits
-    answers, answering = _answering(resolved, asked, shape, bytes_each, layer)
-    expected = process + weights + states + max(learning, answering)
-    if not isinstance(adapter, Full):
-        expected += 4.0 * moving
-    busiest = f"{answers:,} tokens of guards' answers" if answering > learning else f"{biggest:,} tokens"
-    low, high = MEMORY_SPREAD
-    return Range(
-        expected * low,
+        0.85 * low,
         expected,
-        expected * high,
+        1.15 * high,
         "bytes",
-        f"{shape.parameters / 1e6:.1f} M parameters in {device.dtype}, {moving / 1e6:.2f} M of them or beside them "
-        f"trained, {busiest} at once, on {device.kind}"
-        + (f", weights in {machine.parts} parts" if machine.parts > 1 else ""),
+        f"{kept} {'checkpoint' if kept == 1 else 'checkpoints'} of {quantity(each, 'bytes')}, the model, a copy of the data",
     )
 
 
-def _answering(
-    resolved: Resolved, asked: Sequence[Sequences], shape: Shape, bytes_each: int, layer: float
-) -> tuple[int, float]:
-    """Tokens of the largest batch of guards' answers, each as long as it may be, and the bytes that it holds: keys and values,
-    beside them one layer's activations of the prompts and the scores of one token a row.
-    """
-    guards, most, held = resolved.job.guards, 0, 0.0
-    if guards is None:
-        return most, held
-    context = bases.context(resolved.base) - ahead(resolved.adapter)
-    for made in asked:
-        longest = np.minimum(np.sort(made.lengths)[-guards.cases :], context - 1).tolist()
-        for rows in batches(longest, guards.max_tokens, context):
-            prompt = longest[rows[-1]]
-            tokens = len(rows) * (ahead(resolved.adapter) + min(prompt + guards.max_tokens, context))
-            cache = 2 * shape.layers * shape.keys * bytes_each * tokens
-            batch = cache + layer * len(rows) * prompt + 2 * 4 * shape.vocabulary * len(rows)
-            most, held = (tokens, batch) if batch > held else (most, held)
-    return most, held
-
-
-def _at_once(resolved: Resolved, train: Sequences, steps: Plan, width: int, machine: Machine) -> int:
-    """Tokens whose activations are held at once for the longest examples, which every run tries first."""
-    longest, sharing = _longest(train, width), _sharing(resolved, train, steps, width, machine)
-    examples = np.argsort(-longest)[: steps.batch_size].tolist()
-    if sharing is None:
-        laid = _laid(train, examples, width, machine.micro_tokens, None)
-        return max(rows * (length + ahead(resolved.adapter)) for rows, length, _ in laid)
-
-    def held(each: prefixes.Pass) -> float:
-        own: float = len(each.spans) * (each.length + each.past * sharing["attended"])
-        return own + max(map(held, each.below), default=0.0)
-
-    return round(max(map(held, prefixes.passes(train, examples, width, machine.micro_tokens, **sharing))))
-
-
-def _moving(resolved: Resolved, shape: Shape) -> int:
-    adapter = resolved.adapter
-    if isinstance(adapter, LoRA | QLoRA):
-        return shape.lora(adapter.rank) + (shape.columns if adapter.dora else 0)
-    if isinstance(adapter, PromptTuning):
-        return adapter.tokens * shape.hidden
-    if isinstance(adapter, PrefixTuning):
-        return adapter.tokens * 2 * shape.layers * shape.keys
-    return shape.parameters
-
-
-def _moments(resolved: Resolved) -> float:
-    """Bytes of the optimizer's two moments of a weight: in 8 bits with a float32 scale for each 256 of them."""
-    return 8.0 if resolved.own.get("optimizer", "adamw") == "adamw" else 2.0 * (1 + 4 / 256)
-
-
-def disk(resolved: Resolved, train: Sequences) -> Range:
-    """What the run's folder will take: float32 weights and their moments a checkpoint."""
-    moving = _moving(resolved, Shape.of(resolved.base))
-    data = float(train.lengths.sum()) * 6
-    checkpoint = (4.0 + _moments(resolved)) * moving
-    expected = KEPT_CHECKPOINTS * checkpoint + 4.0 * moving + data + 8e6
-    return Range(
-        min(0.3 * expected, 0.9 * (checkpoint + 4.0 * moving)),  # a short run writes but one
-        expected,
-        expected * 2.5,
-        "bytes",
-        f"{KEPT_CHECKPOINTS} checkpoints, the model, a copy of the data",
-    )
+def _written_out(data: Dataset) -> float:
+    """Bytes of a copy of the data, from a few rows of it."""
+    sample = [data.row(int(at)) for at in np.linspace(0, len(data) - 1, min(len(data), 200))]
+    return len(data) / len(sample) * sum(len(json.dumps(row, ensure_ascii=False).encode()) for row in sample)
 
 
 def costing(time: Range, price: float | None) -> Range:
@@ -354,9 +115,8 @@ def costing(time: Range, price: float | None) -> Range:
 def seconds(resolved: Resolved, made: Sequences, examples: Sequence[int], width: int, machine: Machine) -> float:
     """Of the examples through the model, forward and backward, as the run would lay them out."""
     whole = Plan(len(made) // width, max(1, len(examples)), 1, 0)
-    sharing = _sharing(resolved, made, whole, width, machine)
-    laid = _laid(made, examples, width, machine.micro_tokens, sharing)
-    return sum(machine.probe.seconds(rows, length + ahead(resolved.adapter), past) for rows, length, past in laid)
+    shared = sharing(resolved, made, whole, width, machine)
+    return time_estimates.Pace(resolved, width, machine, shared).learnt(made, examples)
 
 
 def _of_memory(machine: Machine) -> tuple[str, ...]:

@@ -42,4 +42,5 @@ def of(resolved: Resolved, tokens: Tokens, general: Sequences | None, runs: Path
         from finetune_sdk_local import watching
 
         yield from watching.findings(job.guards, job, general)
-    yield from room(runs, estimates.disk(resolved, made))
+    steps = prepare.steps(method, job.seed, len(made) // prepare.width(method))
+    yield from room(runs, estimates.disk(resolved, made, steps))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
 from finetune_sdk.backend import Place
 from finetune_sdk.errors import JobError, SettingsError
 from finetune_sdk.job import Adapter
+from finetune_sdk_local import costs
 from finetune_sdk_local.tables import METHODS, adapter_of, method_of
 from finetune_sdk_local.trackers import Name
 
@@ -22,7 +23,8 @@ class Options(BaseModel):
     jobs leave open.
 
     `processes` share each step among them, and with `sharding` the weights too. `micro_tokens` go through the model at once; a checkpoint is written every
-    `checkpoint_every` steps; `usd_per_hour` is what the machine costs. `engine`: whether prefixes that examples share pass
+    `checkpoint_every` steps; `usd_per_hour` is what the machine costs, `watts` what it draws while it trains, and
+    `gpu_usd_per_hour` what you pay for cards that are not here, by name. `engine`: whether prefixes that examples share pass
     through the model once. `optimizer`, `activation_checkpointing` (layers pass again on the way back) and `offload`
     (activations wait in the machine's memory) spare a card's memory. `trackers` follow each run. At most `keep_adapters` stay
     in memory on one base. `gguf_converter` is the path of llama.cpp's converter.
@@ -48,6 +50,8 @@ class Options(BaseModel):
     offload: bool = False
     trackers: list[Name] = []
     usd_per_hour: NonNegativeFloat | None = None
+    watts: PositiveFloat | None = None
+    gpu_usd_per_hour: dict[str, NonNegativeFloat] = {}
     sft: dict[str, Any] = {}
     pretraining: dict[str, Any] = {}
     dpo: dict[str, Any] = {}
@@ -74,6 +78,7 @@ class Options(BaseModel):
                 method_of({"kind": kind, **getattr(options, kind)})
         except JobError as fault:
             raise SettingsError(f"{table}: {fault.message}", cure=fault.cure) from None
+        costs.require(options.gpu_usd_per_hour, table)
         if options.activation_checkpointing and options.engine == "shared":
             raise SettingsError(
                 f'{table}: engine = "shared" keeps the keys and values of prefixes, and activation_checkpointing keeps none.',

@@ -1,43 +1,43 @@
 """How fast this machine trains a model of the base's shape: a few timed passes of a random one, kept on disk.
 
-The probe builds the base's architecture with as many layers as fit 40 M parameters, passes micro-batches of a few lengths
-forward and backward, and fits seconds = a + b * tokens + c * tokens * length. It is kept per shape, device, thread count
-and package versions.
+The probe builds the base's architecture with as many layers as fit 40 M parameters and the job's adapter, passes micro-batches
+of a few lengths forward and backward, and fits seconds = a + b * tokens + c * tokens * length; the head and the optimizer are
+timed by themselves. It is kept per shape, adapter, device, thread count and package versions.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from finetune_sdk.errors import BackendError
 from finetune_sdk.files import whole
-from finetune_sdk.job import Adapter, Full, LoRA, QLoRA, digest, table
-from finetune_sdk.machine import cores
+from finetune_sdk.job import Adapter, LoRA, QLoRA, digest, table
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device
-from finetune_sdk_local.shapes import Shape
+from finetune_sdk_local.spawning import MODULE, environment
 
 PARAMETERS = 40e6
 SHAPES = ((4, 64), (4, 256), (16, 128), (8, 384), (3, 1024))
 REPEATS = 3
-ADAPTER_COST = 1.45
+SCORED = 512
 QUIET = 0.7
+BUSY_FOR = 3600.0
+"""Seconds for which a probe of a busy machine is good enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Seconds of one micro-batch, forward and backward: `start + token * tokens + pair * tokens * length`.
+    """Seconds of one micro-batch, forward and backward: `start + token * tokens + pair * tokens * length + head * scored`.
 
-    `load` is the share of the cores that others used meanwhile; a probe of a busy machine is taken again.
+    `update` is what the optimizer takes for a number that moves, `begin` what a process takes to load its packages, which then
+    hold `process` bytes. `load` is the share of the cores that others used meanwhile; a probe of a busy machine is taken
+    again after a while.
     """
 
     start: float
@@ -46,11 +46,16 @@ class Probe:
     forward: float
     basis: str
     load: float = 0.0
+    head: float = 0.0
+    update: float = 0.0
+    begin: float = 0.0
+    process: float = 0.0
 
-    def seconds(self, rows: int, length: int, past: int = 0) -> float:
-        """Of `past` tokens before its own a token attends to all, of its own to half."""
+    def seconds(self, rows: int, length: int, past: int = 0, scored: int = 0) -> float:
+        """Of `past` tokens before its own a token attends to all, of its own to half; `scored` of them pass the head."""
         tokens = rows * length
-        return max(1e-6, self.start + self.token * tokens + self.pair * tokens * (length + 2 * past))
+        taken = self.start + self.token * tokens + self.pair * tokens * (length + 2 * past) + self.head * scored
+        return max(1e-6, taken)
 
 
 def probe(base: str, adapter: Adapter, device: Device, threads: int, home: Path) -> Probe:
@@ -70,9 +75,9 @@ def probe(base: str, adapter: Adapter, device: Device, threads: int, home: Path)
     )
     kept = home / "probes" / f"{key}.json"
     earlier = _read(kept)
-    if earlier is not None and earlier.load <= QUIET:
+    if earlier is not None and (earlier.load <= QUIET or time.time() - kept.stat().st_mtime < BUSY_FOR):
         return earlier
-    found = _measure(config, adapter, device, threads)
+    found = _measured(base, adapter, device, threads)
     if earlier is not None and earlier.seconds(*SHAPES[-1]) < found.seconds(*SHAPES[-1]):
         return earlier
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -88,71 +93,34 @@ def _read(kept: Path) -> Probe | None:
         return None
 
 
-def _measure(config: Any, adapter: Adapter, device: Device, threads: int) -> Probe:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    small = deepcopy(config)
-    text = small.get_text_config()
-    layers, shape = int(text.num_hidden_layers), Shape.of_config(config)
-    text.num_hidden_layers = max(1, min(layers, int(PARAMETERS / max(1, shape.linear / layers))))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            model = AutoModelForCausalLM.from_config(small, dtype=device.torch_dtype).to(device.kind).train()
-            model.requires_grad_(isinstance(adapter, Full))
-            timings = [_pass(model, rows, length, device) for rows, length in SHAPES]
-    finally:
-        torch.set_num_threads(before)
-    scale = layers / text.num_hidden_layers * (ADAPTER_COST if isinstance(adapter, LoRA | QLoRA) else 1.0)
-    both = [forward + backward for forward, backward in timings]
-    load = min(1.0, os.getloadavg()[0] / cores())
-    start, token, pair = _fit(both)
-    share = float(np.median([forward / (forward + backward) for forward, backward in timings]))
-    return Probe(
-        start * scale,
-        token * scale,
-        pair * scale,
-        share,
-        f"a probe of this machine on {date.today().isoformat()}" + (", which was busy" if load > QUIET else ""),
-        load,
+def _measured(base: str, adapter: Adapter, device: Device, threads: int) -> Probe:
+    """Measured by a process of its own, as a run has one: what else this one does and holds does not matter there."""
+    asked = {"base": base, "adapter": table(adapter), "device": asdict(device), "threads": threads}
+    command = [sys.executable, *MODULE, "finetune_sdk_local.probing"]
+    done = subprocess.run(
+        command, input=json.dumps(asked), env=environment(), capture_output=True, text=True, check=False
     )
+    try:
+        return Probe(**json.loads(done.stdout.splitlines()[-1]))
+    except (IndexError, ValueError, TypeError):
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise BackendError(
+            f"the probe of this machine for {base!r} failed: {said[:300]}.",
+            cure="see that the machine has memory to spare, and try again",
+            retryable=True,
+        ) from None
 
 
-def _pass(model: Any, rows: int, length: int, device: Device) -> tuple[float, float]:
-    """Seconds forward and backward: the least of a few, after one that does not count."""
-    import torch
-
-    ids = torch.randint(0, model.config.get_text_config().vocab_size, (rows, length), device=device.kind)
-    decoder = model.get_decoder()
-    embedded = model.get_input_embeddings()(ids).detach().requires_grad_(True)
-    best = (float("inf"), float("inf"))
-    for attempt in range(REPEATS + 1):
-        started = time.perf_counter()
-        hidden = decoder(inputs_embeds=embedded, use_cache=False).last_hidden_state
-        loss = model.get_output_embeddings()(hidden[:, -length // 6 :]).float().logsumexp(-1).sum()
-        _wait(device)
-        middle = time.perf_counter()
-        loss.backward()
-        _wait(device)
-        if attempt:
-            best = min(best, (middle - started, time.perf_counter() - middle), key=sum)
-    return best
+def fewer(config: Any, layers: int) -> None:
+    """Leaves so many layers in a config."""
+    text = config.get_text_config()
+    text.num_hidden_layers = layers
+    if getattr(text, "layer_types", None):
+        text.layer_types = text.layer_types[:layers]
 
 
-def _wait(device: Device) -> None:
-    if device.kind == "cuda":
-        import torch
-
-        torch.cuda.synchronize()
-
-
-def _fit(seconds: Sequence[float]) -> tuple[float, float, float]:
-    """The three figures of `Probe`, none below 0."""
-    from scipy.optimize import nnls
-
-    rows = [[1.0, float(r * n), float(r * n * n)] for r, n in SHAPES]
-    weights = 1 / np.asarray(seconds)
-    found, _ = nnls(np.asarray(rows) * weights[:, None], np.ones(len(SHAPES)))
-    return float(found[0]), float(found[1]), float(found[2])
+def unquantised(adapter: Adapter) -> Adapter:
+    """The same without 4 bits."""
+    if not isinstance(adapter, QLoRA):
+        return adapter
+    return LoRA(**{**table(adapter), "kind": "lora", "targets": adapter.targets})

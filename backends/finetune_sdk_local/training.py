@@ -93,7 +93,8 @@ class Options:
 @dataclass
 class Training:
     """One run in this process. `report` receives what happens, `stop` says whether to end after this step, and `watch`
-    tells at each validation what it sees of the model; the best `validation_score` among that decides before the loss.
+    tells at each validation what it sees of the model; the best `validation_score` among that decides before the loss. `only`
+    names the examples that will be looked at, where it is not all.
     """
 
     model: Any
@@ -106,6 +107,7 @@ class Training:
     pad: int
     report: Report
     token: str = field(default="", kw_only=True)
+    only: Sequence[int] | None = field(default=None, kw_only=True)
     stop: Callable[[], bool] = lambda: False
     processes: Processes = field(default_factory=Processes)
     watch: Callable[[int], Mapping[str, float]] = lambda micro_tokens: {}
@@ -375,9 +377,11 @@ class Training:
         with prompts.without(self.model):
             for side, sequences in sides.items():
                 if sequences is not None:
-                    self.reference[side] = self._scores(sequences, range(len(sequences) // self.data.width))
+                    every = range(len(sequences) // self.data.width)
+                    looked_at = every if self.only is None else [each for each in self.only if each in every]
+                    self.reference[side] = self._scores(sequences, looked_at)
         self.model.train()
-        if self.processes.first:
+        if self.processes.first and self.only is None:
             checkpoints.write_tensors(kept, self.reference)
 
     def _save(self) -> None:

@@ -42,6 +42,25 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def probed_once() -> Iterator[None]:
+    """The machine is measured once for a shape, whatever home a test has: it stays the same machine."""
+    pytest.importorskip("torch")
+    from finetune_sdk_local import bases, probe
+
+    kept, measure = dict[str, probe.Probe](), probe._measured
+
+    def once(base: str, adapter: ft.Adapter, *machine: Any) -> probe.Probe:
+        key = f"{bases.config(base).to_json_string()} {adapter} {machine}"
+        if key not in kept:
+            kept[key] = measure(base, adapter, *machine)
+        return kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probe, "_measured", once)
+        yield
+
+
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with a random Llama of 30,000 weights beside `tiny`'s tokenizer and template."""

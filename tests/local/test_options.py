@@ -22,6 +22,12 @@ NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
     "a price as text": ({"usd_per_hour": "cheap"}, "usd_per_hour = 'cheap'"),
     "a negative price": ({"usd_per_hour": -2}, "usd_per_hour = -2"),
     "an endless price": ({"usd_per_hour": float("inf")}, "usd_per_hour = inf"),
+    "a power of nothing": ({"watts": 0}, "watts = 0"),
+    "a price of a card as text": ({"gpu_usd_per_hour": {"H100": "cheap"}}, "gpu_usd_per_hour"),
+    "a price of a card that nobody knows": (
+        {"gpu_usd_per_hour": {"H1000": 2.0}},
+        "gpu_usd_per_hour: no card 'H1000' is known",
+    ),
     "hyperparameters that are a number": ({"sft": 5}, "sft = 5"),
     "a hyperparameter that nobody knows": ({"sft": {"learning_rte": 1e-4}}, "learning_rte"),
     "a hyperparameter of no sense": ({"dpo": {"beta": -1}}, "beta"),
@@ -53,6 +59,7 @@ def test_the_nearest_option_is_named() -> None:
 
 def test_what_makes_sense_is_read() -> None:
     options = read(kind="local", threads=4, usd_per_hour=2, adapter={"kind": "qlora", "rank": 8})
+    assert read(watts=350, gpu_usd_per_hour={"h100 80gb": 2}).gpu_usd_per_hour == {"h100 80gb": 2.0}
     assert (options.threads, options.usd_per_hour) == (4, 2.0)
     assert options.adapter_or_none() == QLoRA(rank=8)
     assert read().adapter_or_none() is None

@@ -1,0 +1,70 @@
+"""What a job on a card costs: money by clouds' prices or one's own, energy by what the card draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from statistics import median
+
+from finetune_sdk.errors import SettingsError
+from finetune_sdk.estimate import Range
+from finetune_sdk_local.cards import STALE_DAYS, Card, card, offers
+
+DRAWN = (0.5, 0.75, 1.0)
+"""Of a card's limit, as training draws it: half where it waits for memory or the processor, all of it in large products."""
+
+
+def energy(time: Range, of: Card | None, watts: float | None = None) -> Range:
+    """Wh. `watts` is what finetune.toml says that the machine draws; else the card's limit is taken, and shares of it."""
+    if not time.known:
+        return Range.unknown("Wh", f"the time is not known: {time.basis}")
+    if watts is not None:
+        return _over(time, (watts, watts, watts), "Wh", f"{watts:g} W while it runs, as finetune.toml says")
+    if of is None:
+        return Range.unknown(
+            "Wh", "nobody has said what the machine draws: set watts under the backend in finetune.toml"
+        )
+    low, expected, high = (share * of.watts * of.count for share in DRAWN)
+    basis = f"{DRAWN[0]:.0%}-{DRAWN[-1]:.0%} of the {of.watts:g} W of {of}, without the machine around it"
+    return _over(time, (low, expected, high), "Wh", basis)
+
+
+def money(time: Range, of: Card, own: Mapping[str, float] | None = None, today: date | None = None) -> Range:
+    """USD for so many of the card: what `own` says (`gpu_usd_per_hour`), else from the cheapest to the dearest known offer."""
+    if not time.known:
+        return Range.unknown("USD", f"the time is not known: {time.basis}")
+    for name, usd in (own or {}).items():
+        if card(name).name == of.name:
+            each = usd * of.count
+            return _over(time, (each, each, each), "USD", f"${usd:.2f} a card and hour, as finetune.toml says")
+    found, today = offers(of), today or date.today()
+    if not found:
+        return Range.unknown(
+            "USD",
+            f'no credible price is known for {of.name}: set gpu_usd_per_hour = {{ "{of.name}" = … }} under the backend in finetune.toml',
+        )
+    prices = [offer.usd_per_hour * of.count for offer in found]
+    asked = ", ".join(f"{offer.cloud} ${offer.usd_per_hour:.2f} ({offer.dated})" for offer in found)
+    old = [offer.cloud for offer in found if offer.stale(today)]
+    basis = f"a card and hour on demand: {asked}"
+    if old:
+        basis += f"; older than {STALE_DAYS} days, so ask again: {', '.join(old)}"
+    return _over(time, (prices[0], median(prices), prices[-1]), "USD", basis)
+
+
+def require(own: Mapping[str, float], table: str) -> None:
+    """Raises SettingsError where `gpu_usd_per_hour` names a card that is not known."""
+    for name in own:
+        try:
+            card(name)
+        except SettingsError as fault:
+            raise SettingsError(f"{table}: gpu_usd_per_hour: {fault.message}", cure=fault.cure) from None
+
+
+def _over(time: Range, each: tuple[float, float, float], unit: str, basis: str) -> Range:
+    """For that time, by what an hour takes."""
+    assert time.low is not None
+    assert time.expected is not None
+    assert time.high is not None
+    low, expected, high = each
+    return Range(time.low / 3600 * low, time.expected / 3600 * expected, time.high / 3600 * high, unit, basis)

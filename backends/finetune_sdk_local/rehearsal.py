@@ -1,0 +1,79 @@
+"""A job tried before it runs: a process like the run's own prepares, takes a few steps and ends, and what that took is scaled up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune_sdk.backend import Resolved
+from finetune_sdk.errors import BackendError
+from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.spawning import MODULE, environment
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What was measured, in seconds and bytes.
+
+    `start` is all until the model and the data are there, `prepare` what a run does before its first step, `scored` of it what the
+    examples that are seen took under the reference; `longest` the longest batch forward and backward, once it is warm; `steps` the first steps of the run; `look` a
+    forward pass of the examples `looked`. `memory` is the peak of the process.
+    """
+
+    start: float
+    prepare: float
+    steps: tuple[float, ...]
+    save: float
+    publish: float
+    checkpoint_bytes: int
+    model_bytes: int
+    memory: int
+    micro_tokens: int
+    scored: float = 0.0
+    longest: float = 0.0
+    look: float = 0.0
+    looked: tuple[int, ...] = ()
+
+
+def rehearse(resolved: Resolved, machine: Mapping[str, Any], home: Path) -> Rehearsal:
+    """Runs it, in a folder of its own that is gone afterwards. Raises BackendError where it failed, as the run then would."""
+    home.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="rehearsal.", dir=home))
+    try:
+        run = RunFolder(folder / "run")
+        run.make(
+            {**resolved.to_dict(), "token": "", "machine": dict(machine)},
+            train=resolved.job.train,
+            validation=resolved.job.validation,
+        )
+        command = [sys.executable, *MODULE, "finetune_sdk_local.rehearsing", str(run.path)]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+        return _read(run.path / "rehearsal.json", done)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read(file: Path, done: subprocess.CompletedProcess[str]) -> Rehearsal:
+    try:
+        found = json.loads(file.read_text())
+    except OSError:
+        said = done.stderr.strip().splitlines()
+        why = (
+            f"it was killed by signal {-done.returncode}, as where memory runs out"
+            if done.returncode < 0
+            else said[-1:]
+        )
+        raise BackendError(
+            f"the probe of the job failed: {why if isinstance(why, str) else ''.join(why) or 'it said nothing'}.",
+            cure="ask for the estimate without a probe, and see whether the job fits this machine",
+        ) from None
+    if "error" in found:
+        raise BackendError(f"the probe of the job failed, as the run would: {found['error']}", cure=found["cure"])
+    return Rehearsal(**{**found, "steps": tuple(found["steps"]), "looked": tuple(found.get("looked", ()))})

@@ -1,0 +1,182 @@
+"""How long a local run will take: its micro-batches laid out as they will be, at the pace that was measured on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from finetune_sdk.backend import Resolved
+from finetune_sdk.estimate import Range
+from finetune_sdk.job import DPO, KTO
+from finetune_sdk_local.batches import Plan
+from finetune_sdk_local.generation import BATCH_ROWS
+from finetune_sdk_local.layouts import Machine, fewest, laid, longest_of, written
+from finetune_sdk_local.memory_estimates import moments, moved
+from finetune_sdk_local.prompts import ahead
+from finetune_sdk_local.shapes import Shape
+from finetune_sdk_local.tokenising import Sequences
+
+LOADING = 4.0
+"""Seconds in which a process loads its packages, where that was not measured."""
+START = (0.6, 1.2, 2.2)
+"""Seconds in which it then reads the base, chooses its engine and writes its first words."""
+ROWS_PER_SECOND = 4_000.0
+WRITTEN_A_SECOND = 400e6
+SPREAD = (0.75, 1.45)
+REHEARSED = (0.88, 1.15)
+SAMPLED = 16
+"""Steps that are laid out to find what one takes."""
+
+
+class Pace:
+    """Seconds of a job's examples, each pass laid out as the run will lay it out."""
+
+    def __init__(self, resolved: Resolved, width: int, machine: Machine, sharing: Mapping[str, Any] | None) -> None:
+        self.resolved, self.width, self.machine, self.sharing = resolved, width, machine, sharing
+        self._ahead = ahead(resolved.adapter)
+
+    def learnt(self, made: Sequences, examples: Sequence[int]) -> float:
+        """Forward and backward. Of KTO's batches the mismatched answers are as many tokens once more, and are only scored."""
+        forward, once = self.machine.probe.forward, self._of_passes(made, examples)
+        again = self.machine.recomputed + isinstance(self.resolved.method, KTO)
+        return once * (1 + forward * again)
+
+    def passed(self, made: Sequences, examples: Sequence[int]) -> float:
+        """Forward alone."""
+        return self.machine.probe.forward * self._of_passes(made, examples)
+
+    def scored(self, made: Sequences, examples: Sequence[int]) -> float:
+        """Of examples that are looked at: KTO's twice, their mismatched answers too."""
+        return self.passed(made, examples) * (2 if isinstance(self.resolved.method, KTO) else 1)
+
+    def reference(self, made: Sequences, examples: Sequence[int]) -> float:
+        """What is scored under the reference before the first step."""
+        return self.scored(made, examples) if isinstance(self.resolved.method, DPO | KTO) else 0.0
+
+    def updated(self) -> float:
+        """The optimizer's step."""
+        return self.machine.probe.update * moved(self.resolved, Shape.of(self.resolved.base))
+
+    def _of_passes(self, made: Sequences, examples: Sequence[int]) -> float:
+        seconds = self.machine.probe.seconds
+        return sum(
+            seconds(rows, length + self._ahead, past, rows * (length + self._ahead) if self._ahead else scored)
+            for rows, length, past, scored in laid(made, examples, self.width, self.machine.micro_tokens, self.sharing)
+        )
+
+
+def time(
+    resolved: Resolved,
+    train: Sequences,
+    validation: Sequences | None,
+    general: Sequences | None,
+    steps: Plan,
+    width: int,
+    machine: Machine,
+    sharing: Mapping[str, Any] | None,
+) -> Range:
+    """Start, tokenising, steps, validations and checkpoints."""
+    pace = Pace(resolved, width, machine, sharing)
+    tried = machine.rehearsal
+    sample = np.unique(np.linspace(0, steps.steps - 1, min(SAMPLED, steps.steps)).astype(int)).tolist()
+    per_step = float(np.mean([_step(pace, train, steps, step) for step in sample]))
+    looking, early = 1.0, 0.0
+    longest = np.argsort(-longest_of(train, width), kind="stable")[: steps.batch_size].tolist()
+    if tried is None:
+        early = pace.learnt(train, longest)
+        reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
+        loading = machine.probe.begin or LOADING
+        start = (
+            0.8 * loading + START[0] + reading / 2,
+            loading + START[1] + reading,
+            1.5 * loading + START[2] + 2 * reading,
+        )
+    else:
+        seen = sum(_step(pace, train, steps, step) for step in range(len(tried.steps)))
+        per_step *= sum(tried.steps) / seen
+        looking = tried.look / pace.passed(train, tried.looked)
+        begun = tried.start + tried.prepare - tried.scored
+        start = (0.9 * begun, begun, 1.15 * begun)
+    training = (
+        early + per_step * steps.steps + looking * _scoring(pace, train, steps) + _writing(resolved, steps, machine)
+    )
+    watched = (0.0, 0.0, 0.0)
+    if validation is not None:
+        looks = 2 + (steps.steps - 1) // (resolved.method.validate_every or steps.per_epoch)
+        held = range(len(validation) // width)
+        training += looking * (looks * pace.scored(validation, held) + pace.reference(validation, held))
+        low, expected, high = watched_seconds(resolved, validation, general, machine)
+        watched = (looks * low, looks * expected, looks * high)
+    spread = SPREAD if tried is None else REHEARSED
+    share = fewest(steps, resolved.method) / steps.steps
+    return Range(
+        start[0] + watched[0] + training * spread[0] * share,
+        start[1] + training + watched[1],
+        start[2] + training * spread[1] + watched[2],
+        "s",
+        f"{steps.steps} steps of {per_step * 1000:.0f} ms by {_by(machine)}, and {start[1]:.0f} s to start",
+    )
+
+
+def _by(machine: Machine) -> str:
+    if machine.rehearsal is None:
+        return machine.probe.basis
+    return f"{len(machine.rehearsal.steps)} steps of this very job, tried just now"
+
+
+def _step(pace: Pace, train: Sequences, steps: Plan, step: int) -> float:
+    return pace.learnt(train, steps.rows(step).tolist()) + pace.updated()
+
+
+def _scoring(pace: Pace, train: Sequences, steps: Plan) -> float:
+    """Of all examples under the reference, taken from a few steps of them."""
+    sample = [steps.rows(step).tolist() for step in range(min(4, steps.steps, steps.per_epoch))]
+    each = sum(pace.reference(train, rows) for rows in sample) / sum(map(len, sample))
+    return each * steps.examples
+
+
+def _writing(resolved: Resolved, steps: Plan, machine: Machine) -> float:
+    """Checkpoints, each of float32 weights and moments, and the model at the end."""
+    saves, tried = written(steps, machine.checkpoint_every), machine.rehearsal
+    if tried is not None:
+        return saves * tried.save + tried.publish
+    moving = moved(resolved, Shape.of(resolved.base))
+    return (1 + saves) * (0.03 + (4.0 + moments(resolved)) * moving / WRITTEN_A_SECOND)
+
+
+def watched_seconds(
+    resolved: Resolved, validation: Sequences, general: Sequences | None, machine: Machine
+) -> tuple[float, float, float]:
+    """Seconds of what guards look at in one validation: answers as long as the expected ones, or as long as they may be."""
+    guards, seconds, forward = resolved.job.guards, machine.probe.seconds, machine.probe.forward
+    low, expected, high = 0.0, 0.0, 0.0
+    if guards is None:
+        return low, expected, high
+    for made in asked(resolved, validation, general):
+        rows, length = min(guards.cases, int(made.sources[-1]) + 1), int(made.lengths.mean())
+        each = -(-rows // BATCH_ROWS) * forward * seconds(min(rows, BATCH_ROWS), 1, length)
+        usual = min(guards.max_tokens, float(made.trained_counts.mean()) + 1)
+        low, expected, high = (
+            low + each * usual / 2,
+            expected + each * usual,
+            high + each * guards.max_tokens * SPREAD[1],
+        )
+    if general is not None:
+        once = forward * seconds(len(general), int(general.lengths.mean()))
+        low, expected, high = low + once / 2, expected + once, high + 3 * once
+    return low, expected, high
+
+
+def asked(resolved: Resolved, validation: Sequences | None, general: Sequences | None) -> list[Sequences]:
+    """The examples whose prompts are answered at each validation."""
+    guards = resolved.job.guards
+    return [
+        made
+        for made, answered in (
+            (validation, guards is not None and guards.answers),
+            (general, guards is not None and bool(guards.forgetting_by)),
+        )
+        if made is not None and answered
+    ]
