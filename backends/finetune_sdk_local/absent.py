@@ -36,7 +36,6 @@ PASS = 2e-3
 class Timed:
     """Seconds of one micro-batch, forward and backward, as `probe.Probe` has them; what `spread` says is how far off they may be.
 
-    `update` are the seconds of one optimizer step beside its micro-batches.
     """
 
     card: Card
@@ -66,16 +65,24 @@ class Timed:
             f"{self.dtype}; {self.card.source}"
         )
 
-    @property
-    def update(self) -> float:
-        """AdamW reads and writes a weight, its gradient and its moments, all in float32, in passes of their own."""
-        learning = self.shape.parameters if isinstance(self.adapter, Full) else _own(self.shape, self.adapter)
-        return PASS + 40 * learning / self._bandwidth
+    def updating(self, moving: int) -> float:
+        """AdamW reads and writes a number, its gradient and its moments, all in float32, in passes of their own."""
+        return PASS + 40 * moving / self._bandwidth
 
-    def seconds(self, rows: int, length: int, past: int = 0) -> float:
-        """Of `past` tokens before its own a token attends to all, of its own to half."""
+    @property
+    def begin(self) -> float:
+        """What loading takes is not known of such a machine."""
+        return 0.0
+
+    @property
+    def process(self) -> float:
+        return 0.0
+
+    def seconds(self, rows: int, length: int, past: int = 0, scored: int | None = None) -> float:
+        """Of `past` tokens before its own a token attends to all, of its own to half; `scored` of them pass the head."""
         tokens = rows * length
-        work = tokens * (self._products(length, past) + self._moved) + self._weights
+        share = self.trained if scored is None else scored / tokens
+        work = tokens * (self._products(length, past, share) + self._moved(share)) + self._weights
         return PASS + max(work / self._reached[1], self._launched)
 
     def tokens_per_second(self, rows: int, length: int, *, recomputed: bool = False) -> tuple[float, float, float]:
@@ -110,7 +117,7 @@ class Timed:
     def _share(self, reached: float) -> float:
         """Of the datasheet's peak, for long batches of short sequences."""
         useful = self._per_weight * self.shape.active
-        return reached * useful / (self._products(1, 0) + self._moved) / (self._datasheet * 1e12)
+        return reached * useful / (self._products(1, 0, self.trained) + self._moved(self.trained)) / (self._datasheet * 1e12)
 
     @property
     def _used(self) -> float:
@@ -121,23 +128,22 @@ class Timed:
     def _per_weight(self) -> int:
         return 6 if isinstance(self.adapter, Full) else 4
 
-    def _products(self, length: int, past: int) -> float:
+    def _products(self, length: int, past: int, trained: float) -> float:
         """Seconds of a token's products at the card's best: layers, attention, the head where it is trained, the adapter."""
         shape, each = self.shape, self._per_weight
         pairs = 4 * shape.queries * (length / 2 + past) * 3.5 * shape.layers
-        head = each * shape.vocabulary * shape.hidden * self.trained
+        head = each * shape.vocabulary * shape.hidden * trained
         own = 6 * self._used * _own(shape, self.adapter) if isinstance(self.adapter, LoRA | QLoRA) else 0
         return (each * shape.active + pairs + head + own) / self._flops
 
-    @property
-    def _moved(self) -> float:
+    def _moved(self, trained: float) -> float:
         """Seconds of a token's reads and writes between products: three times those of a pass forward, and the scores."""
         shape, width = self.shape, 2 if self.dtype == "bfloat16" else 4
         layer = 24 * shape.hidden + 8 * shape.intermediate
         moved = 3.0 * shape.layers * layer * width
         if isinstance(self.adapter, LoRA | QLoRA):
             moved += 3.0 * self._used * shape.edges * width
-        return (moved + 8 * 4 * shape.vocabulary * self.trained) / self._bandwidth
+        return (moved + 8 * 4 * shape.vocabulary * trained) / self._bandwidth
 
     @property
     def _weights(self) -> float:

@@ -13,7 +13,7 @@ from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.estimate import Estimate, Range
 from finetune_sdk.evaluation.rewards import case
 from finetune_sdk.job import RFT
-from finetune_sdk_local import estimates, memory_estimates, time_estimates
+from finetune_sdk_local import costs, estimates, memory_estimates, time_estimates
 from finetune_sdk_local.batches import Plan, grouped
 from finetune_sdk_local.layouts import Machine, fewest
 from finetune_sdk_local.prepare import steps as planned
@@ -66,15 +66,8 @@ def estimate(
     asked = samples * (whole * int(train.lengths.sum()) + int(train.lengths[left].sum()))
     given = samples * (whole * len(train) + len(left))
     time = _time(resolved, method, train, validation, general, steps, machine, answers)
-    price = machine.usd_per_hour
     basis = (
         f"{samples} answers to each task of {steps.steps} steps, of {answers.expected:.0f} tokens as expected ones are"
-    )
-    longest = np.argsort(-train.lengths)[: steps.batch_size].tolist()
-    biggest = standing(train, longest, samples, room)
-    trained = replace(resolved, job=replace(resolved.job, method=replace(method, batch_size=len(biggest))))
-    memory = memory_estimates.memory(
-        trained, biggest, Plan(len(biggest), len(biggest), 1, 0), 1, Shape.of(resolved.base), machine
     )
     return Estimate(
         tokens=Range(
@@ -89,11 +82,23 @@ def estimate(
         ),
         charge=Range.exactly(0.0, "USD", "own hardware: no provider charges for it"),
         time=time,
-        memory=_with_cache(memory, resolved, biggest, machine),
+        memory=memory(resolved, method, train, machine),
         disk=estimates.disk(resolved, train, steps, machine),
-        machine=estimates.costing(time, price),
+        machine=estimates.costing(time, machine),
+        energy=costs.energy(time, machine.card, machine.watts),
         resolved=resolved.to_dict(),
     )
+
+
+def memory(resolved: Resolved, method: RFT, train: Sequences, machine: Machine) -> Range:
+    """That of learning from the longest answers to the longest prompts, and of what they grow in."""
+    steps = planned(method, resolved.job.seed, len(train))
+    longest = np.argsort(-train.lengths)[: steps.batch_size].tolist()
+    biggest = standing(train, longest, method.samples or 2, method.max_tokens or 1)
+    trained = replace(resolved, job=replace(resolved.job, method=replace(method, batch_size=len(biggest))))
+    whole = Plan(len(biggest), len(biggest), 1, 0)
+    learning = memory_estimates.memory(trained, biggest, whole, 1, Shape.of(resolved.base), machine)
+    return _with_cache(learning, resolved, biggest, machine)
 
 
 def _spread(steps: Plan) -> Sequence[int]:
@@ -131,7 +136,7 @@ def _time(
         low, expected, high = (
             whole + looks * (own + more) for whole, own, more in zip((low, expected, high), once, seen, strict=True)
         )
-    loading, start, spread = machine.probe.begin or time_estimates.LOADING, time_estimates.START, time_estimates.SPREAD
+    loading, start, spread = machine.probe.begin or time_estimates.LOADING, time_estimates.START, machine.probe.spread
     return Range(
         0.8 * loading + start[0] + low * spread[0] * fewest(steps, method) / steps.steps,
         loading + start[1] + expected,

@@ -11,7 +11,7 @@ import numpy as np
 from finetune_sdk.backend import Resolved
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.estimate import Estimate, Range, quantity
-from finetune_sdk_local import bases, time_estimates
+from finetune_sdk_local import bases, costs, time_estimates
 from finetune_sdk_local.batches import Plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.layouts import Machine, fewest, sharing, written
@@ -43,7 +43,6 @@ def estimate(
     least = _tokens(train, replace(steps, steps=fewest(steps, method)), width)
     shared = sharing(resolved, train, steps, width, machine)
     time = time_estimates.time(resolved, train, validation, general, steps, width, machine, shared)
-    price = machine.usd_per_hour
     early = ", fewer if it stops early" if method.early_stopping is not None else ""
     return Estimate(
         tokens=Range(
@@ -56,7 +55,8 @@ def estimate(
         time=time,
         memory=memory(resolved, train, steps, width, shape, machine, asked(resolved, validation, general)),
         disk=disk(resolved, train, steps, machine),
-        machine=costing(time, price),
+        machine=costing(time, machine),
+        energy=costs.energy(time, machine.card, machine.watts),
         resolved=resolved.to_dict(),
         notes=(*_notes(train, width, steps), *_of_memory(machine)),
     )
@@ -100,16 +100,14 @@ def _written_out(data: Dataset) -> float:
     return len(data) / len(sample) * sum(len(json.dumps(row, ensure_ascii=False).encode()) for row in sample)
 
 
-def costing(time: Range, price: float | None) -> Range:
-    """What the machine costs for that time, at a price an hour."""
-    if price is None:
+def costing(time: Range, machine: Machine) -> Range:
+    """What the machine costs for that time: at the settings' price an hour, or at clouds' prices of a card that is not here."""
+    if machine.card is not None:
+        return costs.money(time, machine.card, machine.gpu_usd_per_hour)
+    if machine.usd_per_hour is None:
         return Range.unknown("USD", "set usd_per_hour under the backend in finetune.toml to know it")
-    assert time.low is not None
-    assert time.expected is not None
-    assert time.high is not None
-    each = price / 3600
-    basis = f"${price:.2f} an hour, as finetune.toml says"
-    return Range(time.low * each, time.expected * each, time.high * each, "USD", basis)
+    basis = f"${machine.usd_per_hour:.2f} an hour, as finetune.toml says"
+    return time.scaled(machine.usd_per_hour / 3600, "USD", basis)
 
 
 def seconds(resolved: Resolved, made: Sequences, examples: Sequence[int], width: int, machine: Machine) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,8 @@ class Step:
             activations.recompute(base.model)
         taken = Taken.of(self, base.model, sequences)
         worst = taken.heaviest(sequences, examples)
-        return base.held(lambda: taken.step(worst), weigh)
+        with base.spilled() if self.offload else nullcontext():
+            return base.held(lambda: taken.step(worst), weigh)
 
     @property
     def width(self) -> int:
@@ -110,7 +111,7 @@ class Taken(Training):
             plan=Plan(count, count, 1, 0),
             method=step.method,
             device=replace(step.device, kind="cpu"),
-            options=Options(step.micro_tokens, 1, offload=False),
+            options=Options(step.micro_tokens, 1),
             folder=Path(),
             pad=0,
             report=lambda kind, message, figures: None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from finetune_sdk.backend import Resolved
 from finetune_sdk.job import DPO, KTO, ORPO, RFT, Method
 from finetune_sdk_local import bases, prefixes
+from finetune_sdk_local.absent import Timed
 from finetune_sdk_local.batches import Plan, grouped
+from finetune_sdk_local.cards import Card
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.probe import Probe
 from finetune_sdk_local.prompts import ahead
@@ -25,12 +27,12 @@ from finetune_sdk_local.tokenising import Sequences
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What the estimate knows of where the job would run. The weights are spread over so many `parts`; `rehearsal` is there where
-    a few steps were tried; under `home` is kept what was found once.
+    a few steps were tried; under `home` is kept what was found once. `card` is one that is not here, and `watts` what the machine draws.
     """
 
     device: Device
     micro_tokens: int
-    probe: Probe
+    probe: Probe | Timed
     usd_per_hour: float | None
     engine: prefixes.Engine
     recomputed: bool = False
@@ -39,6 +41,9 @@ class Machine:
     rehearsal: Rehearsal | None = None
     checkpoint_every: int | None = None
     home: Path | None = None
+    watts: float | None = None
+    card: Card | None = None
+    gpu_usd_per_hour: Mapping[str, float] = field(default_factory=dict)
 
 
 def fewest(steps: Plan, method: Method) -> int:

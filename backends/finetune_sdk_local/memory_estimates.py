@@ -112,7 +112,7 @@ def weights(resolved: Resolved, shape: Shape, device: Device) -> float:
         return 4.0 * shape.parameters
     beside = 4.0 * moved(resolved, shape)
     if isinstance(resolved.adapter, QLoRA):
-        return FOUR_BITS * shape.linear + each * (shape.parameters - shape.linear) + beside
+        return FOUR_BITS * shape.quantised + each * (shape.parameters - shape.quantised) + beside
     return each * shape.parameters + beside
 
 

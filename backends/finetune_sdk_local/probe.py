@@ -27,6 +27,7 @@ SHAPES = ((4, 64), (4, 256), (16, 128), (8, 384), (3, 1024))
 REPEATS = 3
 SCORED = 512
 QUIET = 0.7
+SPREAD = (0.75, 1.45)
 BUSY_FOR = 3600.0
 """Seconds for which a probe of a busy machine is good enough."""
 
@@ -56,6 +57,15 @@ class Probe:
         tokens = rows * length
         taken = self.start + self.token * tokens + self.pair * tokens * (length + 2 * past) + self.head * scored
         return max(1e-6, taken)
+
+    def updating(self, moving: int) -> float:
+        """Seconds of an optimizer's step on so many numbers."""
+        return self.update * moving
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """By what the time of steps may be multiplied, at best and at worst."""
+        return SPREAD
 
 
 def probe(base: str, adapter: Adapter, device: Device, threads: int, home: Path) -> Probe:

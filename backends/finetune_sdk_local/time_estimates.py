@@ -10,6 +10,7 @@ import numpy as np
 from finetune_sdk.backend import Resolved
 from finetune_sdk.estimate import Range
 from finetune_sdk.job import DPO, KTO
+from finetune_sdk_local import memory_estimates
 from finetune_sdk_local.batches import Plan
 from finetune_sdk_local.generation import BATCH_ROWS
 from finetune_sdk_local.layouts import Machine, fewest, laid, longest_of, written
@@ -24,7 +25,7 @@ START = (0.6, 1.2, 2.2)
 """Seconds in which it then reads the base, chooses its engine and writes its first words."""
 ROWS_PER_SECOND = 4_000.0
 WRITTEN_A_SECOND = 400e6
-SPREAD = (0.75, 1.45)
+READ_A_SECOND = 1.5e9
 REHEARSED = (0.88, 1.15)
 SAMPLED = 16
 """Steps that are laid out to find what one takes."""
@@ -57,7 +58,7 @@ class Pace:
 
     def updated(self) -> float:
         """The optimizer's step."""
-        return self.machine.probe.update * moved(self.resolved, Shape.of(self.resolved.base))
+        return self.machine.probe.updating(moved(self.resolved, Shape.of(self.resolved.base)))
 
     def _of_passes(self, made: Sequences, examples: Sequence[int]) -> float:
         seconds = self.machine.probe.seconds
@@ -87,7 +88,7 @@ def time(
     if tried is None:
         early = pace.learnt(train, longest)
         reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
-        loading = machine.probe.begin or LOADING
+        loading = machine.probe.begin or LOADING + memory_estimates.weights(resolved, Shape.of(resolved.base), machine.device) / READ_A_SECOND
         start = (
             0.8 * loading + START[0] + reading / 2,
             loading + START[1] + reading,
@@ -109,7 +110,7 @@ def time(
         training += looking * (looks * pace.scored(validation, held) + pace.reference(validation, held))
         low, expected, high = watched_seconds(resolved, validation, general, machine)
         watched = (looks * low, looks * expected, looks * high)
-    spread = SPREAD if tried is None else REHEARSED
+    spread = machine.probe.spread if tried is None else REHEARSED
     share = fewest(steps, resolved.method) / steps.steps
     return Range(
         start[0] + watched[0] + training * spread[0] * share,
@@ -161,7 +162,7 @@ def watched_seconds(
         low, expected, high = (
             low + each * usual / 2,
             expected + each * usual,
-            high + each * guards.max_tokens * SPREAD[1],
+            high + each * guards.max_tokens * machine.probe.spread[1],
         )
     if general is not None:
         once = forward * seconds(len(general), int(general.lengths.mean()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch.utils._pytree import tree_any, tree_leaves
 
 from finetune_sdk.job import Adapter, Full
 from finetune_sdk_local import bases
+from finetune_sdk_local.activations import LEAST_BYTES
 from finetune_sdk_local.probe import fewer, unquantised
 
 _ATEN = torch.ops.aten
@@ -74,6 +76,22 @@ class Weightless:
     def weights(self) -> list[Tensor]:
         """Each once, buffers too."""
         return list({id(each): each for each in (*self.model.parameters(), *self.model.buffers())}.values())
+
+    def spilled(self) -> AbstractContextManager[Any]:
+        """Where activations of passes leave the device until they are needed again, as `activations.kept` has it."""
+        weights = {each.untyped_storage()._cdata for each in self.weights}
+
+        def away(tensor: Tensor) -> Any:
+            stays = tensor.nbytes < LEAST_BYTES or tensor.untyped_storage()._cdata in weights
+            return tensor if stays or not _is_fake(tensor) else (tensor.size(), tensor.dtype)
+
+        def back(packed: Any) -> Tensor:
+            if isinstance(packed, Tensor):
+                return packed
+            with self._fake:
+                return torch.empty(packed[0], dtype=packed[1])
+
+        return torch.autograd.graph.saved_tensors_hooks(away, back)
 
     def held(self, work: Callable[[], object], weigh: Callable[[int], float] = float) -> float:
         """The most that `work` holds at once beside the weights, of what it makes; `weigh` says what so many bytes take."""
