@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Result,
         Status,
     )
+    from finetune_sdk.breakeven import BreakEven, Payback, Plan, break_even
     from finetune_sdk.client import Client
     from finetune_sdk.data.checks import Finding
     from finetune_sdk.data.dataset import Dataset
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
         SettingsError,
         UnsupportedError,
     )
-    from finetune_sdk.estimate import Estimate, Price, Range, Spent, Upkeep, Usage
+    from finetune_sdk.estimate import Difference, Estimate, Price, Range, Spent, Upkeep, Usage
     from finetune_sdk.evaluation.counterfactual import Counterfactual
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import (
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
         ToolCall,
     )
     from finetune_sdk.model import Answer, Model, Observed, Origin, Prompted, Recorded, Sampling
+    from finetune_sdk.places import Offer, compare
     from finetune_sdk.review import Review
     from finetune_sdk.run import Run
     from finetune_sdk.settings import Settings
@@ -123,13 +125,14 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "backend": "Backend Capabilities Checkpoint Event Export PastFile PastJob Place Resolved Result Status",
+    "breakeven": "BreakEven Payback Plan break_even",
     "client": "Client",
     "data.checks": "Finding",
     "data.dataset": "Dataset",
     "drafts": "Draft Drafts",
     "errors": "AnswersError BackendError BudgetError DatasetError EvaluationError FinetuneError InputError JobError "
     "MissingDependencyError NotFoundError RefusedError RunError SettingsError UnsupportedError",
-    "estimate": "Estimate Price Range Spent Upkeep Usage",
+    "estimate": "Difference Estimate Price Range Spent Upkeep Usage",
     "evaluation.counterfactual": "Counterfactual",
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Bounded Case Check ChrF Confusion Contains Counts EntitySpans ExactMatch FieldMatch Forbidden "
@@ -147,6 +150,7 @@ _ROOMS = {
     "log": "Log",
     "messages": "ChatExample Conversation Message PreferenceExample RatedExample TaskExample TextExample ToolCall",
     "model": "Answer Model Observed Origin Prompted Recorded Sampling",
+    "places": "Offer compare",
     "review": "Review",
     "run": "Run",
     "settings": "Settings",
@@ -164,6 +168,7 @@ __all__ = [
     "Backend",
     "BackendError",
     "Bounded",
+    "BreakEven",
     "BudgetError",
     "Capabilities",
     "Case",
@@ -179,6 +184,7 @@ __all__ = [
     "Counts",
     "Dataset",
     "DatasetError",
+    "Difference",
     "Draft",
     "Drafts",
     "EntitySpans",
@@ -217,13 +223,16 @@ __all__ = [
     "NotFoundError",
     "NumericMatch",
     "Observed",
+    "Offer",
     "Origin",
     "PairwiseJudge",
     "PastFile",
     "PastJob",
     "Pattern",
+    "Payback",
     "Perplexity",
     "Place",
+    "Plan",
     "Preference",
     "PreferenceExample",
     "PrefixTuning",
@@ -263,6 +272,8 @@ __all__ = [
     "ValidXML",
     "ValidYAML",
     "Vote",
+    "break_even",
+    "compare",
     "confusion",
     "entity_counts",
     "judged_pairs",

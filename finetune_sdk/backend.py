@@ -284,7 +284,10 @@ class Backend(Protocol):
         ...
 
     def resolve(self, job: Job) -> Resolved:
-        """Fills in what the job leaves open. Raises UnsupportedError before anything is sent."""
+        """Fills in what the job leaves open. Raises UnsupportedError before anything is sent.
+
+        Where "gpu" is among `Capabilities.estimates`, `gpu` is a keyword argument: the job as it would run on that card.
+        """
         ...
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:

@@ -82,12 +82,15 @@ class Client:
 
     def resolve(self, job: Job) -> Resolved:
         """The job as it would run here. Raises UnsupportedError for what is set and cannot be done."""
+        return self._resolve(job)
+
+    def _resolve(self, job: Job, **there: Any) -> Resolved:
         if not isinstance(job, Job):
             raise JobError(
                 f"this is {type(job).__name__}, not a Job.", cure="make a Job(…), or read one: JobFile.load(path).job()"
             )
         refuse_hyperparameters(job, self.backend.capabilities, self.name)
-        return self.backend.resolve(job)
+        return self.backend.resolve(job, **there)
 
     def check(self, job: Job, *, allow_leakage: bool = False) -> tuple[Finding, ...]:
         """All that is wrong with the job's data and what this backend would reject; errors first. Sends nothing."""
@@ -120,7 +123,10 @@ class Client:
         `gpu` asks what the job would take on a card that need not be here, as in "H100 80GB"; `probe` takes a few steps of it
         first. Raises UnsupportedError where the place has no such estimate.
         """
-        return self._estimated(self.resolve(job), gpu=gpu, probe=probe)
+        there: dict[str, Any] = {"gpu": gpu} if gpu is not None else {}
+        for kind in (*there, *(["probe"] if probe else ())):
+            self._require_estimate(kind)
+        return self._estimated(self._resolve(job, **there), gpu=gpu, probe=probe)
 
     def _estimated(self, resolved: Resolved, *, gpu: str | None = None, probe: bool = False) -> Estimate:
         """As the place says, with what past runs like it taught; nothing teaches what was measured just now, or is elsewhere."""
@@ -133,7 +139,7 @@ class Client:
         return made if gpu is not None else self._learned(made, resolved)
 
     def _learned(self, made: Estimate, resolved: Resolved) -> Estimate:
-        from finetune_sdk.history import Key, learned, teaching
+        from finetune_sdk.history import VERSION, Key, learned, teaching
 
         if self._ledger is None and not (self.settings.home / "ledger.sqlite").exists():
             return made  # an estimate makes nothing, not even a ledger
@@ -142,7 +148,7 @@ class Client:
         except SettingsError as fault:  # `submit` refuses without a ledger; to estimate needs none
             _log.warning("nothing was learnt from past runs: %s", fault.message)
             return made
-        past = teaching(entries, _version())
+        past = teaching(entries, VERSION)
         return learned(made, past, Key.of(resolved.to_dict())) if past else made
 
     def upkeep(self, base: str, usage: Usage, *, tuned: bool = True) -> Upkeep:
@@ -198,6 +204,8 @@ class Client:
 
     def _intend(self, resolved: Resolved, estimate: Estimate, fingerprint: str, attempt: int) -> Entry:
         """A new intent, which is on the disk when this returns."""
+        from finetune_sdk.history import VERSION
+
         now = time.time()
         entry = Entry(
             token=resolved.token(self.backend.address, attempt),
@@ -216,7 +224,7 @@ class Client:
             sketch=resolved.job.train.sketch(),
             max_cost=resolved.max_cost,
             resumed=False,
-            version=_version(),
+            version=VERSION,
         )
         self.ledger.intend(entry)
         return entry
@@ -420,10 +428,3 @@ def _refuse(findings: Sequence[Finding]) -> None:
     raise kind(
         f"{len(errors)} things are wrong:\n  " + "\n  ".join(lines), cure="mend them; `finetune check` lists all"
     )
-
-
-def _version() -> str:
-    """What estimates are made by: two versions that differ here may make them otherwise."""
-    from finetune_sdk import __version__
-
-    return ".".join(__version__.split(".")[:2])

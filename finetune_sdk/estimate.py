@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from math import floor, inf, isfinite, log10
+from numbers import Real
+from typing import Any, ClassVar, Self
 
 from finetune_sdk.errors import JobError
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """A figure that is not known exactly: `low` and `high` hold it in nine of ten cases, `expected` is the best guess.
-
-    `unit` is "USD", "s", "bytes", "Wh" or "tokens"; `basis` says in a phrase what it rests on, with a date where it is a
-    price. An unknown range has no numbers, and any sum with it is unknown.
-    """
+class _Figures:
+    """What a Range and a Difference have in common: three finite figures in order, or none, in one unit, with a basis."""
 
     low: float | None
     expected: float | None
@@ -24,39 +22,45 @@ class Range:
     unit: str
     basis: str
 
+    _LEAST: ClassVar[float] = -inf
+    _ORDER: ClassVar[str] = "low <= expected <= high"
+
     def __post_init__(self) -> None:
         figures = (self.low, self.expected, self.high)
-        if any(figure is None for figure in figures):
-            if any(figure is not None for figure in figures):
-                raise ValueError(f"a range is known whole or not at all, not {figures}")
-        elif not (0 <= self.low <= self.expected <= self.high):  # type: ignore[operator]
-            raise ValueError(f"a range needs 0 <= low <= expected <= high, not {figures}")
+        if not isinstance(self.unit, str) or not self.unit:
+            raise ValueError(f"a range needs a unit, not {self.unit!r}")
+        if all(figure is None for figure in figures):
+            return
+        if None in figures:
+            raise ValueError(f"a range is known whole or not at all, not {figures}")
+        if not all(map(_is_number, figures)):
+            raise ValueError(f"a range is of numbers, not {figures}")
+        if not all(isfinite(figure) for figure in figures):  # type: ignore[arg-type]
+            raise ValueError(f"a range is of finite numbers, not {figures}; what nobody knows is Range.unknown")
+        if not self._LEAST <= self.low <= self.expected <= self.high:  # type: ignore[operator]
+            raise ValueError(f"a range needs {self._ORDER}, not {figures}")
 
     @classmethod
-    def exactly(cls, value: float, unit: str, basis: str) -> Range:
+    def exactly(cls, value: float, unit: str, basis: str) -> Self:
         return cls(value, value, value, unit, basis)
 
     @classmethod
-    def unknown(cls, unit: str, basis: str) -> Range:
+    def unknown(cls, unit: str, basis: str) -> Self:
         return cls(None, None, None, unit, basis)
 
     @property
     def known(self) -> bool:
         return self.expected is not None
 
-    def __add__(self, other: Range) -> Range:
-        if self.unit != other.unit:
-            raise ValueError(f"cannot add {other.unit} to {self.unit}")
-        basis = "; ".join(dict.fromkeys((self.basis, other.basis)))
-        if (
-            self.low is None or self.expected is None or self.high is None
-            or other.low is None or other.expected is None or other.high is None
-        ):  # fmt: skip
-            return Range.unknown(self.unit, basis)
-        return Range(self.low + other.low, self.expected + other.expected, self.high + other.high, self.unit, basis)
+    @property
+    def figures(self) -> tuple[float, float, float] | None:
+        """(low, expected, high), or None where they are unknown."""
+        if self.low is None or self.expected is None or self.high is None:
+            return None
+        return self.low, self.expected, self.high
 
     def holds(self, value: float) -> bool:
-        """Whether `value` lies within; an unknown range holds nothing."""
+        """Whether `value` lies within; what is unknown holds nothing."""
         return self.low is not None and self.high is not None and self.low <= value <= self.high
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,7 +69,7 @@ class Range:
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> Range:
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
         return cls(row["low"], row["expected"], row["high"], row["unit"], row["basis"])
 
     def __str__(self) -> str:
@@ -75,10 +79,101 @@ class Range:
         return low if low == high else f"{low} - {high}"
 
 
+@dataclass(frozen=True, slots=True)
+class Range(_Figures):
+    """A figure that is not known exactly: `low` and `high` hold it in nine of ten cases, `expected` is the best guess.
+
+    `unit` is "USD", "s", "bytes", "Wh" or "tokens"; `basis` says in a phrase what it rests on, with a date where it is a
+    price. An unknown range has no numbers, and any sum with it is unknown.
+
+    Ranges of one unit are added (`a + b`, `sum(ranges)`) end to end, as if all were high, or low, together. So a sum never
+    claims more than its parts: of parts that are independent it is wider than it need be. `a * 3` is thrice the same thing,
+    `a.less(b)` what a is above b. Ranges have no order: say which of their figures you compare.
+    """
+
+    _LEAST: ClassVar[float] = 0.0
+    _ORDER: ClassVar[str] = "0 <= low <= expected <= high"
+
+    def __add__(self, other: Range) -> Range:
+        if not isinstance(other, Range):
+            return NotImplemented
+        self._refuse(other, "add {1} to {0}")
+        here, there, basis = self.figures, other.figures, self._with(other)
+        if here is None or there is None:
+            return Range.unknown(self.unit, basis)
+        return Range(here[0] + there[0], here[1] + there[1], here[2] + there[2], self.unit, basis)
+
+    def __radd__(self, other: object) -> Range:
+        """What `sum` begins with is nothing, so that it needs no start."""
+        return self if isinstance(other, int) and not isinstance(other, bool) and other == 0 else NotImplemented
+
+    def __mul__(self, times: float) -> Range:
+        return self.scaled(times) if _is_number(times) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def scaled(self, times: float, unit: str | None = None, basis: str | None = None) -> Range:
+        """Each figure `times` an exact number of 0 or more: `tokens.scaled(usd / 1e6, "USD", price)`. Unknown stays so, even 0 times."""
+        if not _is_number(times) or not 0 <= times < inf:
+            raise ValueError(f"a range is multiplied by a finite number of 0 or more, not {times!r}")
+        unit, basis, figures = unit or self.unit, basis or self.basis, self.figures
+        if figures is None:
+            return Range.unknown(unit, basis)
+        return Range(figures[0] * times, figures[1] * times, figures[2] * times, unit, basis)
+
+    def less(self, other: Range) -> Difference:
+        """What this is above `other`, or below it: the least is this one's low end less the other's high end."""
+        self._refuse(other, "take {1} from {0}")
+        here, there, basis = self.figures, other.figures, self._with(other)
+        if here is None or there is None:
+            return Difference.unknown(self.unit, basis)
+        return Difference(here[0] - there[2], here[1] - there[1], here[2] - there[0], self.unit, basis)
+
+    def _with(self, other: Range) -> str:
+        """What both rest on, each phrase once; what is unknown comes first."""
+        told = sorted((self, other), key=lambda one: one.known)
+        return "; ".join(dict.fromkeys(part for one in told for part in one.basis.split("; ")))
+
+    def _refuse(self, other: Range, what: str) -> None:
+        if self.unit != other.unit:
+            raise ValueError(f"cannot {what.format(self.unit, other.unit)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference(_Figures):
+    """How far a figure is above another, or where it is negative below: `low` in the worst case, `high` in the best."""
+
+    @property
+    def sign(self) -> int | None:
+        """1 where it is surely above, -1 where surely below, 0 where it is none at all; None where that is open or unknown."""
+        if self.low is None or self.high is None:
+            return None
+        return 1 if self.low > 0 else -1 if self.high < 0 else 0 if self.low == self.high else None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return "unknown"
+        low, high = quantity(self.low, self.unit), quantity(self.high, self.unit)
+        return low if low == high else f"{low} to {high}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def quantity(value: float, unit: str) -> str:
-    """A figure as a person reads it: `$4.10`, `22 min`, `14.2 GB` (10^9 bytes), `12,300 tokens`."""
+    """A figure as a person reads it: `$4.10`, `22 min`, `14.2 GB` (10^9 bytes), `12,300 tokens`. What is not 0 never reads as 0 USD."""
+    if value < 0:
+        return f"-{quantity(-value, unit)}"
     if unit == "USD":
-        return f"${value:,.2f}"
+        small = 0 < value < 0.005
+        return (
+            f"${value:,.2f}"
+            if not small
+            else f"${value:.{1 - floor(log10(value))}f}"
+            if value > 1e-6
+            else f"${value:.0e}"
+        )
     if unit == "bytes":
         for size, suffix in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
             if value >= size:
@@ -107,7 +202,7 @@ class Price:
     source: str
 
     def __post_init__(self) -> None:
-        if self.usd < 0 or not self.unit:
+        if not 0 <= self.usd < inf or not self.unit:
             raise JobError(f"the price of {self.model} ({self.kind}) needs a figure of 0 or more and a unit.")
 
     def age_days(self, today: date) -> int:
@@ -180,13 +275,24 @@ class Spent:
 class Usage:
     """What a model is asked in a month: so many answers, each of which reads and writes so many tokens in the mean.
 
-    `basis` says where the tokens come from.
+    `basis` says where the tokens come from. Raises JobError for what is negative or no number.
     """
 
     answers: float
     input_tokens: float
     output_tokens: float
     basis: str
+
+    def __post_init__(self) -> None:
+        for name in ("answers", "input_tokens", "output_tokens"):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value < inf:
+                raise JobError(f"{name} = {value!r} is no figure of a month.", cure="give 0 or more")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "answers": self.answers, "input_tokens": self.input_tokens, "output_tokens": self.output_tokens, "basis": self.basis
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from typing import Any
 from finetune_sdk.estimate import Estimate, Range
 from finetune_sdk.ledger import Entry
 
+VERSION = "0.1"
+"""The version of the SDK, without the last number, that makes estimates: another may make them otherwise, so its runs do not teach."""
 FIGURES = ("tokens", "charge", "machine", "time", "memory", "disk")
 LEARNT = ("time", "memory")
 FOLLOWING = {"time": ("machine", "energy"), "memory": ()}  # what is reckoned from a figure moves with it

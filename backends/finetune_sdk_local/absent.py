@@ -34,9 +34,7 @@ PASS = 2e-3
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Seconds of one micro-batch, forward and backward, as `probe.Probe` has them; what `spread` says is how far off they may be.
-
-    """
+    """Seconds of one micro-batch, forward and backward, as `probe.Probe` has them; what `spread` says is how far off they may be."""
 
     card: Card
     shape: Shape
@@ -117,7 +115,12 @@ class Timed:
     def _share(self, reached: float) -> float:
         """Of the datasheet's peak, for long batches of short sequences."""
         useful = self._per_weight * self.shape.active
-        return reached * useful / (self._products(1, 0, self.trained) + self._moved(self.trained)) / (self._datasheet * 1e12)
+        return (
+            reached
+            * useful
+            / (self._products(1, 0, self.trained) + self._moved(self.trained))
+            / (self._datasheet * 1e12)
+        )
 
     @property
     def _used(self) -> float:

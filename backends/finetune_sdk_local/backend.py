@@ -24,8 +24,8 @@ from finetune_sdk.errors import (
     RunError,
     UnsupportedError,
 )
-from finetune_sdk.estimate import Estimate, Price, Spent
-from finetune_sdk.job import RFT, Job, Method
+from finetune_sdk.estimate import Estimate, Price, Spent, Upkeep, Usage
+from finetune_sdk.job import Job, Method
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
@@ -51,7 +51,7 @@ CAPABILITIES = Capabilities(
     },
     exports=frozenset({"adapter", "gguf", "merged"}),
     pushes=True,
-    estimates=frozenset({"probe"}),
+    estimates=frozenset({"gpu", "probe", "upkeep"}),
     guards=frozenset({"best_by", "forgetting", "forgetting_by", "memorisation"}),
     spent=True,
     caps=True,
@@ -101,14 +101,14 @@ class LocalBackend:
             "usd_per_hour": options.usd_per_hour,
         }
 
-    def resolve(self, job: Job) -> Resolved:
+    def resolve(self, job: Job, *, gpu: str | None = None) -> Resolved:
         from finetune_sdk_local import bases, defaults
 
         bases.quiet()
-        device = self._device()
+        device = self._device() if gpu is None else self._elsewhere(gpu)
         self._options.fit(self._place.name, device.kind)
         resolved = defaults.resolve(job, self._options, device)
-        if self._options.processes > 1:
+        if self._options.processes > 1 and gpu is None:
             from finetune_sdk_local import processes
 
             processes.require(device, self._options.processes)
@@ -119,6 +119,11 @@ class LocalBackend:
         bases.causal(resolved.base)
         bases.safe(resolved.base)
         return resolved
+
+    def _elsewhere(self, gpu: str) -> Any:
+        from finetune_sdk_local import absent, elsewhere
+
+        return absent.device(elsewhere.named(gpu, self._options, self._place.name), self._options.dtype)
 
     def _tokens(self, resolved: Resolved, dataset: Dataset, method: Method | None = None) -> Any:
         """The dataset as token sequences, as the job's method or another sees it; made once for a job, whoever asks."""
@@ -152,20 +157,26 @@ class LocalBackend:
         return [*found, *trackers.missing(self._options.trackers)]
 
     def estimate(self, resolved: Resolved, *, gpu: str | None = None, probe: bool = False) -> Estimate:
-        from finetune_sdk_local import answering_estimates, bases, estimates
+        from finetune_sdk_local import elsewhere, estimates, estimating
 
-        job, method = resolved.job, resolved.method
-        train = self._tokens(resolved, job.train)
-        validation = self._tokens(resolved, job.validation) if job.validation is not None else None
-        machine = self._here(resolved, probe=probe)
-        if isinstance(method, RFT):
-            answers = answering_estimates.lengths(job.train, bases.tokenizer(resolved.base), method.max_tokens or 1)
-            made = answering_estimates.estimate(
-                resolved, method, train, validation, self._general(resolved), machine, answers
+        options, train = self._options, self._tokens(resolved, resolved.job.train)
+        sides = estimating.Sides(train, self._validation(resolved), self._general(resolved))
+        if gpu is None:
+            here = self._here(resolved, probe=probe)
+            return estimates.shared_by(estimating.estimate(resolved, sides, here), options.processes, here.device)
+        if probe:
+            raise UnsupportedError(
+                f"a probe tries the job here, and {gpu} is not here.", cure="ask for one of the two: gpu, or probe"
             )
-        else:
-            made = estimates.estimate(resolved, train, validation, self._general(resolved), machine)
-        return estimates.shared_by(made, self._options.processes, machine.device)
+        card = elsewhere.named(gpu, options, self._place.name)
+        there = elsewhere.machine(resolved, card, train, options, self._place.home)
+        made = estimating.estimate(resolved, sides, there)
+        fitted = elsewhere.fitted(made, resolved, sides, there, options)
+        return estimates.shared_by(fitted, elsewhere.processes(card, options), there.device)
+
+    def _validation(self, resolved: Resolved) -> Any:
+        validation = resolved.job.validation
+        return self._tokens(resolved, validation) if validation is not None else None
 
     def _here(self, resolved: Resolved, *, probe: bool) -> Any:
         """What estimates know of this machine."""
@@ -192,6 +203,7 @@ class LocalBackend:
             rehearse(resolved, self._as_run(resolved), self._place.home) if probe else None,
             options.checkpoint_every,
             self._place.home,
+            options.watts,
         )
 
     def _as_run(self, resolved: Resolved) -> dict[str, Any]:
@@ -337,7 +349,14 @@ class LocalBackend:
         return LocalCounter(base, bases.tokenizer(base))
 
     def prices(self) -> Sequence[Price]:
-        return ()
+        from finetune_sdk_local.cards import card_prices
+
+        return card_prices()
+
+    def upkeep(self, base: str, usage: Usage, *, tuned: bool) -> Upkeep:
+        from finetune_sdk_local.costs import upkeep
+
+        return upkeep(self._options.usd_per_hour)
 
     def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:
         from finetune_sdk_local import bases, texts

@@ -7,9 +7,10 @@ from datetime import date
 from statistics import median
 
 from finetune_sdk.errors import SettingsError
-from finetune_sdk.estimate import Range
+from finetune_sdk.estimate import Range, Upkeep
 from finetune_sdk_local.cards import STALE_DAYS, Card, card, offers
 
+HOURS_A_MONTH = 730
 DRAWN = (0.5, 0.75, 1.0)
 """Of a card's limit, as training draws it: half where it waits for memory or the processor, all of it in large products."""
 
@@ -50,6 +51,16 @@ def money(time: Range, of: Card, own: Mapping[str, float] | None = None, today: 
     if old:
         basis += f"; older than {STALE_DAYS} days, so ask again: {', '.join(old)}"
     return _over(time, (prices[0], median(prices), prices[-1]), "USD", basis)
+
+
+def upkeep(usd_per_hour: float | None) -> Upkeep:
+    """A machine of one's own that answers around the clock: it costs what it costs, however many answers it gives."""
+    free = Range.exactly(0.0, "USD", "own hardware: no provider charges for an answer")
+    if usd_per_hour is None:
+        said = "what the own machine costs: set usd_per_hour under the backend in finetune.toml"
+        return Upkeep(free, Range.unknown("USD", said))
+    basis = f"{HOURS_A_MONTH} hours a month at ${usd_per_hour:.2f}, as finetune.toml says"
+    return Upkeep(free, Range.exactly(HOURS_A_MONTH * usd_per_hour, "USD", basis))
 
 
 def require(own: Mapping[str, float], table: str) -> None:

@@ -88,7 +88,10 @@ def time(
     if tried is None:
         early = pace.learnt(train, longest)
         reading = (len(train) + (len(validation) if validation is not None else 0)) / ROWS_PER_SECOND
-        loading = machine.probe.begin or LOADING + memory_estimates.weights(resolved, Shape.of(resolved.base), machine.device) / READ_A_SECOND
+        loading = (
+            machine.probe.begin
+            or LOADING + memory_estimates.weights(resolved, Shape.of(resolved.base), machine.device) / READ_A_SECOND
+        )
         start = (
             0.8 * loading + START[0] + reading / 2,
             loading + START[1] + reading,

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
+from finetune_sdk.breakeven import paid_back
+
 _MUCH = 1.2
 
 
@@ -33,7 +35,7 @@ def _beside(model: Mapping[str, Any], than: Mapping[str, Any], training: float |
             yield {**row, "sentence": sentence}
         return
     saving = there - here
-    answers = ceil(1000 * training / saving) if training and saving > 0 else None
+    answers = ceil(paid_back(1000 * training, saving)) if training and saving > 0 else None
     yield {**row, "saving": saving, "answers": answers, "sentence": _by_price(model, than, saving, training, answers)}
 
 

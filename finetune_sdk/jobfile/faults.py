@@ -12,6 +12,7 @@ from finetune_sdk.errors import JobError
 from finetune_sdk.job import DPO, KTO, ORPO, SFT, Full, LoRA, PrefixTuning, Pretraining, PromptTuning, QLoRA
 from finetune_sdk.jobfile.judging import TABLES
 from finetune_sdk.jobfile.tables import (
+    BreakEvenTable,
     DataFile,
     EvaluationTable,
     GateTable,
@@ -47,6 +48,7 @@ _KEYS: dict[str, frozenset[str]] = {
     **_EVALUATORS,
     **_RFT,
     **{name: frozenset(field.name for field in fields(kind)) for name, kind in (_METHODS | _ADAPTERS).items()},
+    "break_even": frozenset(BreakEvenTable.model_fields),
 }
 _HOMES = {**dict.fromkeys(_METHODS, "method"), "rft": "method", **dict.fromkeys(_ADAPTERS, "adapter"),
           **dict.fromkeys(_EVALUATORS, "evaluation.evaluators"), "prompted": "evaluation.prompted", "gate": "evaluation.gate", "against": "evaluation.against", "DataFile": "data"}  # fmt: skip

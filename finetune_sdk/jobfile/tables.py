@@ -177,6 +177,38 @@ class EvaluationTable(Table):
     """When the model may ship."""
 
 
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class BreakEvenTable(Table):
+    """What the tuned model is asked and what it takes to have it: when a training is paid back. All money in USD."""
+
+    answers: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """How many answers a month."""
+    against: Annotated[dict[Name, RivalTable], Field(min_length=1)] | None = None
+    """Bigger models that would be asked instead, by the names that the table has for them."""
+    prompt_tokens: Annotated[int, Field(gt=0)] | None = None
+    """So many more tokens of prompt with which the base would be asked instead."""
+    input_tokens: Amount | None = None
+    """Tokens read for an answer; the mean of the job's rows when left out."""
+    output_tokens: Amount | None = None
+    """Tokens written in an answer; the mean of the job's rows when left out."""
+    months: Annotated[int, Field(ge=1, le=600)] = 12
+    """How far to look."""
+    retrainings: Amount = 4.0
+    """How many a year."""
+    hours: Amount | None = None
+    """People's hours for the first training."""
+    retraining_hours: Amount | None = None
+    """People's hours for each retraining; as many as for the first when left out."""
+    usd_per_hour: Amount | None = None
+    """What an hour of people costs."""
+    storage: Amount | None = None
+    """What storage costs a month."""
+    hosting: Amount | None = None
+    """What keeping the tuned model ready costs a month; what its place says when left out."""
+
+
 class JobTable(Table):
     """A fine-tuning job: what is learnt, how, and how the result is judged."""
 
@@ -204,6 +236,8 @@ class JobTable(Table):
     """What is watched while the job runs."""
     evaluation: EvaluationTable | None = None
     """How the result is judged."""
+    break_even: BreakEvenTable | None = None
+    """What the tuned model is asked, and what it is to save money against; no part of what is trained."""
 
 
 _HYPERPARAMETERS = {

@@ -96,17 +96,17 @@ def _cell(value: Any) -> Any:
 
 
 def _lines(data: Mapping[str, Any]) -> Iterator[str]:
-    yield f"# {_text(data['title'], 120)}"
+    yield f"# {in_markdown(data['title'], 120)}"
     yield ""
-    yield f"**{_text((data.get('verdict') or {}).get('sentence') or '')}**"
+    yield f"**{in_markdown((data.get('verdict') or {}).get('sentence') or '')}**"
     yield ""
-    source = f" from {_text(data['case_source'], 80)}" if data.get("case_source") else ""
-    when = _text(figures.day(visible(data["created"])), 60)
+    source = f" from {in_markdown(data['case_source'], 80)}" if data.get("case_source") else ""
+    when = in_markdown(figures.day(visible(data["created"])), 60)
     yield f"{figures.counted(data['cases'], 'case')}{source}, {figures.confidence(data['confidence'])} confidence, {when}"
-    yield from _table(
+    yield from as_table(
         ["Evaluator", "Model", "Rate", "Interval", "Passed"],
         [
-            [_text(row["evaluator"], 60), _text(row["model"], 60), figures.percent(row["rate"]),
+            [in_markdown(row["evaluator"], 60), in_markdown(row["model"], 60), figures.percent(row["rate"]),
              figures.between(row["low"], row["high"]), f"{row['passed']} of {row['cases']}"]
             for row in data.get("metrics") or []
         ],
@@ -118,26 +118,30 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _list("What changes with a swap", [pair["sentence"] for pair in data.get("counterfactual") or []])
     tables = by_slice(data)
     if tables:
-        yield from ("", "## Slice by slice", "", _text(telling(data)))
+        yield from ("", "## Slice by slice", "", in_markdown(telling(data)))
         rows = [
-            [_text(row["by"], 60), _text(row["value"], 60), figures.percent(row["rate"]), f"{row['passed']} of {row['cases']}",
+            [in_markdown(row["by"], 60), in_markdown(row["value"], 60), figures.percent(row["rate"]), f"{row['passed']} of {row['cases']}",
              f"{figures.points(row['difference'])} ({figures.points(row['apart_low'])} to {figures.points(row['apart_high'])})"
              if row["difference"] is not None else "–"]
             for table in tables for row in table["rows"]
         ]  # fmt: skip
-        yield from _table(["Slice", "Value", "Rate", "Passed", "From all others"], rows)
+        yield from as_table(["Slice", "Value", "Rate", "Passed", "From all others"], rows)
     yield from _list("What it costs", [row["sentence"] for row in data.get("costs") or []])
     yield from _list("To keep in mind", [*(data.get("notes") or []), *([leakage(data)] if leakage(data) else [])])
 
 
 def _labels(data: Mapping[str, Any]) -> Iterator[str]:
     for table in labels.tables(data):
-        yield from ("", f"## {_text(table.evaluator, 60)}, label by label", "")
-        yield from (f"- {_text(sentence)}" for sentence in table.sentences)
-        yield from _table(
+        yield from ("", f"## {in_markdown(table.evaluator, 60)}, label by label", "")
+        yield from (f"- {in_markdown(sentence)}" for sentence in table.sentences)
+        yield from as_table(
             ["Label", "Model", "Precision", "Recall", "F1"],
             [
-                [_text(label, 60), _text(model, 60), *(labels.f1(cell[part]) for part in ("precision", "recall", "f1"))]
+                [
+                    in_markdown(label, 60),
+                    in_markdown(model, 60),
+                    *(labels.f1(cell[part]) for part in ("precision", "recall", "f1")),
+                ]
                 for label, cells in (*table.rows, *table.folded)
                 for model, cell in zip(table.models, cells, strict=True)
                 if cell is not None
@@ -145,7 +149,7 @@ def _labels(data: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def as_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     if rows:
         yield from ("", f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |")
         yield from (f"| {' | '.join(row)} |" for row in rows)
@@ -154,9 +158,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _list(title: str, sentences: Sequence[str]) -> Iterator[str]:
     if sentences:
         yield from ("", f"## {title}", "")
-        yield from (f"- {_text(sentence)}" for sentence in sentences)
+        yield from (f"- {in_markdown(sentence)}" for sentence in sentences)
 
 
-def _text(text: str, cap: int = 2_000) -> str:
+def in_markdown(text: str, cap: int = 2_000) -> str:
     """One line in which no letter is Markdown, HTML or a mention."""
     return _MARKS.sub(r"\\\1", short(written(text), cap)).replace("://", ":\u200b//").replace("www.", "www\u200b.")

@@ -55,26 +55,26 @@ def interval(label: str, mark: int, rate: float, low: float, high: float) -> Mar
     """A rate and its interval on an axis from 0 to 100%."""
     said = f"{short(label, 80)}: {percent(rate)}, interval {between(low, high)}"
     colour = f"mark-{mark % MARKS}"
-    parts = [_tag("title", said), *_grid()]
+    parts = [tag("title", said), *_grid()]
     parts.append(_line(_share(low), _share(high), 17, f"whisker {colour}"))
     parts += [
-        _tag("line", class_=f"whisker {colour}", x1=_share(end), x2=_share(end), y1=13, y2=21) for end in (low, high)
+        tag("line", class_=f"whisker {colour}", x1=_share(end), x2=_share(end), y1=13, y2=21) for end in (low, high)
     ]
     parts.append(_at(_share(rate), "17", _shape(mark)))
-    return _tag("svg", *parts, class_="strip", width="100%", height="34", role="img", aria_label=said)
+    return tag("svg", *parts, class_="strip", width="100%", height="34", role="img", aria_label=said)
 
 
 def percent_axis() -> Markup:
     """The axis that stands under rows of `interval`."""
     ticks = [
-        _tag("text", f"{tick}%", class_="tick", x=f"{tick}%", y=16, text_anchor="middle") for tick in range(0, 101, 25)
+        tag("text", f"{tick}%", class_="tick", x=f"{tick}%", y=16, text_anchor="middle") for tick in range(0, 101, 25)
     ]
-    return _tag("svg", *ticks, class_="strip", width="100%", height="22", aria_hidden="true")
+    return tag("svg", *ticks, class_="strip", width="100%", height="22", aria_hidden="true")
 
 
 def swatch(mark: int) -> Markup:
     """The shape and colour of one model, to stand before its name."""
-    return _tag("svg", _at("7", "7", _shape(mark)), class_="swatch", width="14", height="14", aria_hidden="true")
+    return tag("svg", _at("7", "7", _shape(mark)), class_="swatch", width="14", height="14", aria_hidden="true")
 
 
 def estimated(label: str, low: float, expected: float, high: float, actual: float | None) -> Markup | None:
@@ -87,14 +87,14 @@ def estimated(label: str, low: float, expected: float, high: float, actual: floa
         return None
     left, width = 100 * low / end, max(100 * (high - low) / end, 0.6)
     parts = [
-        _tag("title", label),
+        tag("title", label),
         _line("0%", "100%", 15, "track"),
-        _tag("rect", class_="range", x=f"{left:.2f}%", y=10, width=f"{width:.2f}%", height=10, rx=2),
-        _tag("line", class_="expected", x1=_share(expected / end), x2=_share(expected / end), y1=6, y2=24),
+        tag("rect", class_="range", x=f"{left:.2f}%", y=10, width=f"{width:.2f}%", height=10, rx=2),
+        tag("line", class_="expected", x1=_share(expected / end), x2=_share(expected / end), y1=6, y2=24),
     ]
     if actual is not None:
-        parts.append(_at(_share(actual / end), "15", _tag("circle", class_="actual", r="5.5")))
-    return _tag("svg", *parts, class_="strip", width="100%", height="30", role="img", aria_label=label)
+        parts.append(_at(_share(actual / end), "15", tag("circle", class_="actual", r="5.5")))
+    return tag("svg", *parts, class_="strip", width="100%", height="30", role="img", aria_label=label)
 
 
 def scale(lines: Sequence[Line]) -> Scale:
@@ -113,24 +113,24 @@ def curves(lines: Sequence[Line], on: Scale = "linear", height: int = 240) -> Ma
     values = [value for line in drawn for _, value in line.points]
     first, last = min(steps), max(steps)
     last = last if last > first else first + 1
-    ticks, upright = (_decades if on == "logarithmic" else _linear)(min(values), max(values))
+    ticks, upright = (_decades if on == "logarithmic" else linear)(min(values), max(values))
     said = _described(drawn) + ("; logarithmic axis" if on == "logarithmic" else "")
 
     def across(step: float) -> float:
         return (step - first) / (last - first)
 
-    parts: list[Markup] = [_tag("title", said)]
+    parts: list[Markup] = [tag("title", said)]
     for tick in ticks:
         up = f"{100 * (1 - upright(tick)):.2f}%"
-        parts.append(_tag("line", class_="grid", x1="0%", x2="100%", y1=up, y2=up))
-        parts.append(_tag("text", _plain(tick), class_="tick", x=-8, y=up, dy="0.32em", text_anchor="end"))
-    for tick in _nice(first, last, 5):
+        parts.append(tag("line", class_="grid", x1="0%", x2="100%", y1=up, y2=up))
+        parts.append(tag("text", _plain(tick), class_="tick", x=-8, y=up, dy="0.32em", text_anchor="end"))
+    for tick in nice(first, last, 5):
         if first <= tick <= last:
             where = _share(across(tick))
-            parts.append(_tag("line", class_="notch", x1=where, x2=where, y1=height, y2=height + 4))
-            parts.append(_tag("text", f"{tick:,g}", class_="tick", x=where, y=height + 18, text_anchor="middle"))
+            parts.append(tag("line", class_="notch", x1=where, x2=where, y1=height, y2=height + 4))
+            parts.append(tag("text", f"{tick:,g}", class_="tick", x=where, y=height + 18, text_anchor="middle"))
     paths = [
-        _tag(
+        tag(
             "path",
             class_=f"curve curve-{place}",
             d=_path(_thinned(line.points), across, upright),
@@ -139,32 +139,32 @@ def curves(lines: Sequence[Line], on: Scale = "linear", height: int = 240) -> Ma
         for place, line in enumerate(drawn)
     ]
     box = {"viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "width": "100%", "height": "100%"}
-    parts.append(_tag("svg", *paths, **box))
+    parts.append(tag("svg", *paths, **box))
     for place, line in enumerate(drawn):
         parts += _dots(line, place, across, upright)
-    return _tag("svg", *parts, class_="curves", width="100%", height=str(height), role="img", aria_label=said)
+    return tag("svg", *parts, class_="curves", width="100%", height=str(height), role="img", aria_label=said)
 
 
 def histogram(said: str, bars: Sequence[int], edges: Sequence[float], height: int = 120) -> Markup:
     """How often each stretch occurs; `edges` has one number more than there are bars, and every eighth edge is named."""
     top, width = max(bars), 100 / len(bars)
-    parts = [_tag("title", said), _line("0%", "100%", height, "track")]
+    parts = [tag("title", said), _line("0%", "100%", height, "track")]
     for place, count in enumerate(bars):
         tall = max(1.5, (height - 8) * count / top) if count else 0
-        title = _tag("title", f"{edges[place]:,.0f} to {edges[place + 1]:,.0f}: {count:,}")
+        title = tag("title", f"{edges[place]:,.0f} to {edges[place + 1]:,.0f}: {count:,}")
         x, wide = f"{place * width + 0.2:.2f}%", f"{width - 0.4:.2f}%"
-        parts.append(_tag("rect", title, class_="bar", x=x, y=f"{height - tall:.1f}", width=wide, height=f"{tall:.1f}"))
+        parts.append(tag("rect", title, class_="bar", x=x, y=f"{height - tall:.1f}", width=wide, height=f"{tall:.1f}"))
     for place in range(0, len(edges), 8):
         anchor = "start" if place == 0 else "end" if place == len(edges) - 1 else "middle"
         name = _rounded(edges[place])
-        parts.append(_tag("text", name, class_="tick", x=_share(place / len(bars)), y=height + 18, text_anchor=anchor))
-    return _tag("svg", *parts, class_="curves", width="100%", height=height + 24, role="img", aria_label=said)
+        parts.append(tag("text", name, class_="tick", x=_share(place / len(bars)), y=height + 18, text_anchor=anchor))
+    return tag("svg", *parts, class_="curves", width="100%", height=height + 24, role="img", aria_label=said)
 
 
 def bar(share: float) -> Markup:
     """A bar of that share of the width, to stand beside its figure."""
-    drawn = _tag("rect", class_="bar", x=0, y=4, width=_share(max(share, 0.004)), height=12, rx=2)
-    return _tag("svg", drawn, class_="strip", width="100%", height="20", aria_hidden="true")
+    drawn = tag("rect", class_="bar", x=0, y=4, width=_share(max(share, 0.004)), height=12, rx=2)
+    return tag("svg", drawn, class_="strip", width="100%", height="20", aria_hidden="true")
 
 
 def _rounded(value: float) -> str:
@@ -180,15 +180,15 @@ def _dots(line: Line, place: int, across: Callable[[float], float], upright: Cal
     found: list[Markup] = []
     if len(line.points) <= 40 and line.lowest:
         for step, value in line.points:
-            dot = _tag("circle", _tag("title", f"step {step:,g}: {loss(value)}"), class_=f"point curve-{place}", r="3")
+            dot = tag("circle", tag("title", f"step {step:,g}: {loss(value)}"), class_=f"point curve-{place}", r="3")
             found.append(_at(_share(across(step)), _share(1 - upright(value)), dot))
     if line.lowest:
         step, value = min(line.points, key=lambda point: point[1])
         x = across(step)
         anchor = "start" if x < 0.2 else "end" if x > 0.8 else "middle"
         said = f"{line.lowest} {loss(value)}, step {step:,g}"
-        ring = _tag("circle", class_=f"ring curve-{place}", r="6.5")
-        note = _tag("text", said, class_="note", y=-13, text_anchor=anchor)
+        ring = tag("circle", class_=f"ring curve-{place}", r="6.5")
+        note = tag("text", said, class_="note", y=-13, text_anchor=anchor)
         found.append(_at(_share(x), _share(1 - upright(value)), ring, note))
     return found
 
@@ -214,18 +214,18 @@ def _decades(low: float, high: float) -> tuple[list[float], Callable[[float], fl
     return ticks, lambda value: (math.log10(value) - foot) / (top - foot)
 
 
-def _linear(low: float, high: float) -> tuple[list[float], Callable[[float], float]]:
+def linear(low: float, high: float) -> tuple[list[float], Callable[[float], float]]:
     """Ticks and a scale that starts at 0 where that costs less than half of the height."""
     if 0 <= low < 0.5 * high:
         low = 0.0
     if high <= low:
         low, high = low - (abs(low) or 1.0) * 0.5, high + (abs(high) or 1.0) * 0.5
-    ticks = _nice(low, high, 4)
+    ticks = nice(low, high, 4)
     foot, top = min(low, ticks[0]), max(high, ticks[-1])
     return ticks, lambda value: (value - foot) / (top - foot)
 
 
-def _nice(low: float, high: float, about: int) -> list[float]:
+def nice(low: float, high: float, about: int) -> list[float]:
     """Round numbers from at most `low` to at least `high`, `about` so many (Heckbert 1990, Graphics Gems I)."""
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
@@ -259,12 +259,12 @@ def _path(
 
 
 def _grid() -> list[Markup]:
-    return [_tag("line", class_="grid", x1=f"{tick}%", x2=f"{tick}%", y1="0", y2="100%") for tick in range(0, 101, 25)]
+    return [tag("line", class_="grid", x1=f"{tick}%", x2=f"{tick}%", y1="0", y2="100%") for tick in range(0, 101, 25)]
 
 
 def _shape(mark: int) -> Markup:
     name, form = _SHAPES[mark % MARKS]
-    return _tag(name, class_=f"dot mark-{mark % MARKS}", **form)
+    return tag(name, class_=f"dot mark-{mark % MARKS}", **form)
 
 
 def _share(part: float) -> str:
@@ -272,15 +272,15 @@ def _share(part: float) -> str:
 
 
 def _line(left: str, right: str, y: float, class_: str) -> Markup:
-    return _tag("line", class_=class_, x1=left, x2=right, y1=y, y2=y)
+    return tag("line", class_=class_, x1=left, x2=right, y1=y, y2=y)
 
 
 def _at(x: str, y: str, *parts: Markup) -> Markup:
     """A nested drawing whose origin lies at a percentage: the only way to place a shape there."""
-    return _tag("svg", *parts, x=x, y=y, overflow="visible", class_="place")
+    return tag("svg", *parts, x=x, y=y, overflow="visible", class_="place")
 
 
-def _tag(name: str, *inside: str, **attributes: str | float) -> Markup:
+def tag(name: str, *inside: str, **attributes: str | float) -> Markup:
     """One SVG element; text and attribute values are escaped, names are ours."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(visible(str(value)))}"' for key, value in attributes.items()

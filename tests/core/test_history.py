@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+import finetune_sdk
 import finetune_sdk as ft
-from finetune_sdk.history import Compared, Key, compared, corrected, learned, summaries, teaching
+from finetune_sdk.history import VERSION, Compared, Key, compared, corrected, learned, summaries, teaching
 from finetune_sdk.ledger import Entry
 from finetune_sdk.testing import FakeBackend
 from place import Open
@@ -212,6 +213,10 @@ def test_a_clients_estimates_learn_from_its_runs_and_the_ledger_keeps_what_the_p
     assert ft.Estimate.from_dict(made.to_dict()) == made
     other = ft.Client(settings=replace(client.settings, backend="else", places={"else": {"kind": "fake"}}))
     assert other.estimate(job).uncorrected == {}
+
+
+def test_what_teaches_was_estimated_by_this_minor_version() -> None:
+    assert finetune_sdk.__version__.startswith(f"{VERSION}.")
 
 
 def test_an_estimate_makes_no_ledger(at: Open, job: ft.Job) -> None:

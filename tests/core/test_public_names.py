@@ -8,20 +8,20 @@ import finetune_sdk
 from finetune_sdk import errors
 
 NAMES = [
-    "DPO", "KTO", "ORPO", "RFT", "SFT", "Answer", "AnswersError", "Backend", "BackendError", "Bounded",
+    "DPO", "KTO", "ORPO", "RFT", "SFT", "Answer", "AnswersError", "Backend", "BackendError", "Bounded", "BreakEven",
     "BudgetError", "Capabilities", "Case", "ChatExample", "Check", "Checkpoint", "ChrF", "Client", "Confusion",
-    "Contains", "Conversation", "Counterfactual", "Counts", "Dataset", "DatasetError", "Draft", "Drafts",
-    "EntitySpans", "Estimate", "Evaluation", "EvaluationError", "Event", "ExactMatch", "Export", "FieldMatch",
-    "Finding", "FinetuneError", "Forbidden", "Full", "Gate", "Guards", "InputError", "Instruction", "Instructions",
-    "JSONSchema", "Job", "JobError", "JobFile", "Judge", "LabelSets", "Labels", "Language", "Length", "LoRA", "Log",
-    "Memorisation", "Message", "MissingDependencyError", "Model", "NormalisedMatch", "NotFoundError",
-    "NumericMatch", "Observed", "Origin", "PairwiseJudge", "PastFile", "PastJob", "Pattern", "Perplexity", "Place",
-    "Preference", "PreferenceExample", "PrefixTuning", "Pretraining", "Price", "PromptTuning", "Prompted", "QLoRA",
-    "Range", "RatedExample", "Recorded", "Refusal", "RefusedError", "Report", "Resolved", "Result", "Review",
-    "RougeL", "Run", "RunError", "Sampling", "Score", "Settings", "SettingsError", "Spent", "Status", "TaskExample",
-    "Template", "TextExample", "ToolCall", "ToolCalls", "UnsupportedError", "Upkeep", "Usage", "ValidCSV",
-    "ValidSQL", "ValidXML", "ValidYAML", "Vote", "confusion", "entity_counts", "judged_pairs", "label_counts",
-    "macro_f1", "micro", "rated_pairs",
+    "Contains", "Conversation", "Counterfactual", "Counts", "Dataset", "DatasetError", "Difference", "Draft",
+    "Drafts", "EntitySpans", "Estimate", "Evaluation", "EvaluationError", "Event", "ExactMatch", "Export",
+    "FieldMatch", "Finding", "FinetuneError", "Forbidden", "Full", "Gate", "Guards", "InputError", "Instruction",
+    "Instructions", "JSONSchema", "Job", "JobError", "JobFile", "Judge", "LabelSets", "Labels", "Language",
+    "Length", "LoRA", "Log", "Memorisation", "Message", "MissingDependencyError", "Model", "NormalisedMatch",
+    "NotFoundError", "NumericMatch", "Observed", "Offer", "Origin", "PairwiseJudge", "PastFile", "PastJob",
+    "Pattern", "Payback", "Perplexity", "Place", "Plan", "Preference", "PreferenceExample", "PrefixTuning",
+    "Pretraining", "Price", "PromptTuning", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "Refusal",
+    "RefusedError", "Report", "Resolved", "Result", "Review", "RougeL", "Run", "RunError", "Sampling", "Score",
+    "Settings", "SettingsError", "Spent", "Status", "TaskExample", "Template", "TextExample", "ToolCall", "ToolCalls",
+    "UnsupportedError", "Upkeep", "Usage", "ValidCSV", "ValidSQL", "ValidXML", "ValidYAML", "Vote", "break_even",
+    "compare", "confusion", "entity_counts", "judged_pairs", "label_counts", "macro_f1", "micro", "rated_pairs",
 ]  # fmt: skip
 
 

@@ -49,6 +49,14 @@ def test_the_quickstart_ends_in_a_verdict_and_a_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
+def test_the_costs_end_in_when_it_is_paid_back(tmp_path: Path) -> None:
+    said = run("costs.py", tmp_path, {"tickets.jsonl": 64}).splitlines()
+    assert said[0] == "local: $0.00"
+    assert said[1].startswith("openai: $")
+    assert re.search(r"is paid back after [\d.]+ - [\d.]+ months", said[-1])
+
+
+@pytest.mark.soak
 def test_preferences_raise_the_held_out_margin(tmp_path: Path) -> None:
     said = run("preferences.py", tmp_path, {"preferences.jsonl": 48, "preferences_heldout.jsonl": 12})
     found = re.search(r"held-out margin: (\S+) before, (\S+) after", said)

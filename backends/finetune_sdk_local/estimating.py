@@ -1,0 +1,43 @@
+"""The estimate of a job on a machine, whatever its method: of what is learnt from data, or from answers that the run draws."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from finetune_sdk.backend import Resolved
+from finetune_sdk.estimate import Estimate, Range
+from finetune_sdk.job import RFT
+from finetune_sdk_local import answering_estimates, bases, estimates
+from finetune_sdk_local.layouts import Machine
+from finetune_sdk_local.memory_estimates import memory
+from finetune_sdk_local.prepare import steps, width
+from finetune_sdk_local.shapes import Shape
+from finetune_sdk_local.time_estimates import asked
+from finetune_sdk_local.tokenising import Sequences
+
+
+class Sides(NamedTuple):
+    """The job's data as token sequences: what is learnt, what is validated on, and the general examples that guards look at."""
+
+    train: Sequences
+    validation: Sequences | None
+    general: Sequences | None
+
+
+def estimate(resolved: Resolved, sides: Sides, machine: Machine) -> Estimate:
+    method = resolved.method
+    if not isinstance(method, RFT):
+        return estimates.estimate(resolved, *sides, machine)
+    tokenizer = bases.tokenizer(resolved.base)
+    answers = answering_estimates.lengths(resolved.job.train, tokenizer, method.max_tokens or 1)
+    return answering_estimates.estimate(resolved, method, *sides, machine, answers)
+
+
+def memory_of(resolved: Resolved, sides: Sides, machine: Machine) -> Range:
+    """The memory alone."""
+    method, train = resolved.method, sides.train
+    if isinstance(method, RFT):
+        return answering_estimates.memory(resolved, method, train, machine)
+    each = width(method)
+    plan, shape = steps(method, resolved.job.seed, len(train) // each), Shape.of(resolved.base)
+    return memory(resolved, train, plan, each, shape, machine, asked(resolved, sides.validation, sides.general))
