@@ -238,7 +238,8 @@ def test_a_ledger_that_cannot_be_read_teaches_nothing_and_is_told(
 def test_what_was_measured_just_now_learns_nothing_and_counts_under_its_own_kind(
     at: Open, job: ft.Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    able, plain = FakeBackend.capabilities, FakeBackend.estimate
+    able, plain, resolve = FakeBackend.capabilities, FakeBackend.estimate, FakeBackend.resolve
+    monkeypatch.setattr(FakeBackend, "resolve", lambda self, job, **asked: resolve(self, job))
     monkeypatch.setattr(FakeBackend, "estimate", lambda self, resolved, **asked: plain(self, resolved))
     measures = property(lambda self: replace(able.__get__(self), estimates=frozenset({"gpu", "probe"})))
     monkeypatch.setattr(FakeBackend, "capabilities", measures)
