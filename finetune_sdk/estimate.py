@@ -192,7 +192,13 @@ def quantity(value: float, unit: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a place charges: USD per `unit`, valid on `dated`, as stated by `source`."""
+    """What a place charges: USD per `unit`, valid on `dated`, as stated by `source`.
+
+    Kinds, by the million tokens (`unit` "1M tokens"): `training` what is billed of the data; `input`, `cached` and `output` what
+    asking a model tuned from `model` takes, and `base_input`, `base_cached` and `base_output` what asking `model` itself does.
+    By the hour (`unit` "hour"): `hour` of training, `hosting` of a tuned model, whether it is asked or not. A model's own
+    `prices` are `input` and `output`, whatever it is.
+    """
 
     model: str
     kind: str

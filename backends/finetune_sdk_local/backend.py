@@ -25,7 +25,7 @@ from finetune_sdk.errors import (
     UnsupportedError,
 )
 from finetune_sdk.estimate import Estimate, Price, Spent, Upkeep, Usage
-from finetune_sdk.job import Job, Method
+from finetune_sdk.job import Job, Method, digest
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
@@ -127,7 +127,8 @@ class LocalBackend:
 
     def _tokens(self, resolved: Resolved, dataset: Dataset, method: Method | None = None) -> Any:
         """The dataset as token sequences, as the job's method or another sees it; made once for a job, whoever asks."""
-        from finetune_sdk_local import bases, prepare
+        from finetune_sdk_local import bases, prepare, publish
+        from finetune_sdk_local.remembering import remembered
 
         method, most = method or resolved.method, resolved.method.max_length
         assert most is not None
@@ -137,7 +138,13 @@ class LocalBackend:
             while len(self._sequences) >= 4:
                 del self._sequences[next(iter(self._sequences))]
             tokenizer = bases.tokenizer(resolved.base)
-            self._sequences[key] = prepare.sequences(resolved.base, tokenizer, dataset, method, most)
+            name = digest({"of": key, "base": bases.identity(resolved.base), "versions": publish.versions()})
+            self._sequences[key] = remembered(
+                self._place.home / "tokens",
+                name,
+                len(dataset),
+                lambda: prepare.sequences(resolved.base, tokenizer, dataset, method, most),
+            )
         return self._sequences[key]
 
     def _general(self, resolved: Resolved) -> Any:

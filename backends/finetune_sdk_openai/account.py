@@ -12,10 +12,9 @@ from finetune_sdk.errors import BackendError
 from finetune_sdk_openai import known, wire
 from finetune_sdk_openai.connecting import Connection
 from finetune_sdk_openai.errors import GarbledError
-from finetune_sdk_openai.estimates import asking
 from finetune_sdk_openai.graders import evaluators
 from finetune_sdk_openai.jobs import Jobs
-from finetune_sdk_openai.options import Options
+from finetune_sdk_openai.tariffs import Tariff
 
 if TYPE_CHECKING:
     import openai
@@ -29,11 +28,10 @@ _BLOCK = 2**16
 class Account:
     """The past of one account. Nothing here changes anything there."""
 
-    def __init__(self, connection: Connection, jobs: Jobs, options: Options, today: Callable[[], date]) -> None:
+    def __init__(self, connection: Connection, jobs: Jobs, tariff: Callable[[], Tariff]) -> None:
         self._connection = connection
         self._jobs = jobs
-        self._options = options
-        self._today = today
+        self._tariff = tariff
 
     def history(self) -> list[PastJob]:
         jobs = wire.oldest_first(self._jobs.every())
@@ -64,7 +62,7 @@ class Account:
             own={**{name: value for name, value in words.items() if name not in _PORTABLE and value != "auto"}, **more},
             seed=job.seed,
             tokens=job.trained_tokens,
-            prices=asking(job.model, self._connection.address, self._options, self._today()),
+            prices=self._tariff().asking(job.model, tuned=True),
             whole=job.model_dump(mode="json", warnings=False),
         )
 

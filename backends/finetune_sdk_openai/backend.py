@@ -11,10 +11,10 @@ from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter
 from finetune_sdk.errors import NotFoundError, RefusedError, RunError, UnsupportedError
-from finetune_sdk.estimate import Estimate, Price, Spent
+from finetune_sdk.estimate import Estimate, Price, Spent, Upkeep, Usage
 from finetune_sdk.job import Job
 from finetune_sdk.model import Model, Origin
-from finetune_sdk_openai import defaults, estimates, known, rules, spending, submission, wire
+from finetune_sdk_openai import defaults, estimates, known, rules, spending, submission, volumes, wire
 from finetune_sdk_openai.account import Account
 from finetune_sdk_openai.addresses import Address
 from finetune_sdk_openai.azure import Deployments
@@ -24,7 +24,9 @@ from finetune_sdk_openai.history import History
 from finetune_sdk_openai.jobs import PAGE, Jobs
 from finetune_sdk_openai.models import ProtocolModel
 from finetune_sdk_openai.options import Options
+from finetune_sdk_openai.tariffs import Tariff
 from finetune_sdk_openai.tokens import ProtocolCounter
+from finetune_sdk_openai.upkeep import upkeep
 
 _KEPT = 4
 
@@ -36,15 +38,15 @@ class OpenAIBackend:
         needed()
         self._place = place
         self._today = today
-        self._options = Options.read(place)
+        self._options = Options.read(place, today())
         self._address = Address.read(self._options, place.name)
         self._capabilities = defaults.capabilities(self._options, self._address)
         self._connection = Connection(self._address, self._options.timeout, self._options.patience)
         self._jobs = Jobs(self._connection)
         self._files = Files(self._connection, self._jobs, self._options)
         self._history = History(self._connection, self._jobs, self._files)
-        self._account = Account(self._connection, self._jobs, self._options, today)
-        self._volumes: dict[tuple[str, str], estimates.Volume] = {}
+        self._account = Account(self._connection, self._jobs, self._tariff)
+        self._volumes: dict[tuple[str, str], volumes.Volume] = {}
         self._bases: set[str] = set()
 
     def __repr__(self) -> str:
@@ -92,14 +94,14 @@ class OpenAIBackend:
                 request_id=fault.request_id,
             ) from None
 
-    def _volume(self, data: Dataset, base: str) -> estimates.Volume:
+    def _volume(self, data: Dataset, base: str) -> volumes.Volume:
         """The tokens of a dataset, counted once for whoever asks."""
         key = (data.fingerprint, base)
         if key not in self._volumes:
             while len(self._volumes) >= _KEPT:
                 del self._volumes[next(iter(self._volumes))]
             limit = estimates.longest_row(base, self._address)
-            self._volumes[key] = estimates.volume(data, ProtocolCounter(base), limit)
+            self._volumes[key] = volumes.volume(data, ProtocolCounter(base), limit, self._place.home)
         return self._volumes[key]
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
@@ -112,9 +114,16 @@ class OpenAIBackend:
         return found
 
     def estimate(self, resolved: Resolved) -> Estimate:
-        base = resolved.base
-        counted = self._volume(resolved.job.train, base)
-        return estimates.estimate(resolved, self._address, self._options, ProtocolCounter(base), counted, self._today())
+        base, job = resolved.base, resolved.job
+        train = self._volume(job.train, base)
+        validation = self._volume(job.validation, base) if job.validation is not None else None
+        return estimates.estimate(resolved, self._tariff(), ProtocolCounter(base), train, validation)
+
+    def upkeep(self, base: str, usage: Usage, *, tuned: bool) -> Upkeep:
+        return upkeep(base, usage, self._tariff(), tuned=tuned)
+
+    def _tariff(self) -> Tariff:
+        return Tariff(self._place.name, self._address, self._options, self._today())
 
     def submit(self, resolved: Resolved, token: str) -> str:
         return submission.submit(
@@ -135,7 +144,7 @@ class OpenAIBackend:
         return self._history.events(run, after)
 
     def spent(self, run: str) -> Spent:
-        return spending.spent(self._jobs.read(run), self.events(run), self._address, self._options)
+        return spending.spent(self._jobs.read(run), self.events(run), self._tariff())
 
     def cancel(self, run: str) -> None:
         self._jobs.cancel(run)
@@ -191,7 +200,7 @@ class OpenAIBackend:
     def model(self, name: str) -> Model:
         self._there(name)
         origin = Origin(backend=self._place.name, base=known.plain(name))
-        prices = estimates.asking(name, self._address, self._options, self._today())
+        prices = self._tariff().asking(name, tuned=known.plain(name) != name)
         return ProtocolModel(name, origin, self._address, self._options, self._called(name), prices)
 
     def _called(self, model: str) -> str:
@@ -214,7 +223,7 @@ class OpenAIBackend:
         return ProtocolCounter(base)
 
     def prices(self) -> Sequence[Price]:
-        return estimates.price_list(self._address, self._options)
+        return list(self._tariff().everything())
 
     def render(self, dataset: Dataset, index: int, base: str) -> Mapping[str, Any]:
         raise UnsupportedError(f"{self._place.name} has no 'render': {self._capabilities.gaps['render']}.")

@@ -37,6 +37,7 @@ def capabilities(options: Options, address: Address) -> Capabilities:
         verbs=frozenset({"list", "checkpoints", "pause", "history"} | ({"deploy"} if deploys else set())),
         gaps=gaps,
         visible_within=options.visible_within,
+        estimates=frozenset({"upkeep"}),
         spent=True,
     )
 

@@ -1,84 +1,43 @@
-"""What a job will take at such a place: the tokens that are billed, and what that costs by dated prices.
+"""What a job will take at such a place, and a model in a month: the tokens that are billed, and what they cost by dated prices.
 
-Billed is what is counted, each row cut at the base's limit, times the epochs. Other places than OpenAI have their own
-prices, which nobody knows here until the settings give one.
+Billed is what is counted, each row cut at the base's limit, times the epochs; reinforcement is billed by the hour. Other
+places than OpenAI have their own prices, which nobody knows here until the settings give them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterator
 
 from finetune_sdk.backend import Resolved
-from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.estimate import Estimate, Price, Range
 from finetune_sdk.job import DPO, RFT
-from finetune_sdk.messages import PreferenceExample
 from finetune_sdk_openai import known
 from finetune_sdk_openai.addresses import Address
 from finetune_sdk_openai.defaults import default_epochs
-from finetune_sdk_openai.options import Options
+from finetune_sdk_openai.graders import asks_a_model
+from finetune_sdk_openai.tariffs import Tariff, doubts, stated
 from finetune_sdk_openai.tokens import ProtocolCounter
+from finetune_sdk_openai.upkeep import HOURS_A_MONTH
+from finetune_sdk_openai.volumes import Volume
 
-HOURS_A_MONTH = 730
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """Tokens of one epoch: billed, learnt, and those of prompts that a pair may be billed for twice; rows that are cut."""
-
-    billed: int
-    learnt: int
-    prompts: int
-    cut: tuple[int, ...]
-    longest: int
-
-
-def volume(data: Dataset, counter: ProtocolCounter, limit: int | None) -> Volume:
-    billed = learnt = prompts = longest = 0
-    cut = []
-    for index, example in enumerate(data):
-        count = counter.count(example)
-        whole = count.total
-        if limit is not None and whole > limit:
-            cut.append(index)
-        longest = max(longest, whole)
-        kept = min(whole, limit or whole)
-        billed += kept
-        learnt += min(count.trained, kept)
-        prompts += whole - count.trained if isinstance(example, PreferenceExample) else 0
-    return Volume(billed, learnt, prompts, tuple(cut), longest)
+_NOTHING = "finetune.toml says that this place charges nothing"
 
 
 def longest_row(base: str, address: Address) -> int | None:
     """The longest example, in tokens; known of OpenAI's own address and of Azure, which has the same models."""
     family = known.family(base)
-    return family.tokens if family is not None and (address.official or address.kind == "azure") else None
+    return family.tokens if family is not None and _as_openai(address) else None
+
+
+def _as_openai(address: Address) -> bool:
+    return address.official or address.kind == "azure"
 
 
 def estimate(
-    resolved: Resolved, address: Address, options: Options, counter: ProtocolCounter, counted: Volume, today: date
+    resolved: Resolved, tariff: Tariff, counter: ProtocolCounter, train: Volume, validation: Volume | None
 ) -> Estimate:
-    job = resolved.job
-    epochs = _epochs(resolved)
-    basis = f"{len(job.train):,} rows, {_said(epochs)}, counted by {counter.basis}"
-    low, high = counter.spread
-    twice = counted.prompts if isinstance(job.method, DPO) else 0
-    if twice:
-        basis += "; whether a pair's prompt is billed once or twice is not said"
-    tokens = Range(
-        round(counted.billed * low * epochs[0]), round((counted.billed + twice / 2) * epochs[1]),
-        round((counted.billed + twice) * high * epochs[2]), "tokens", basis,
-    )  # fmt: skip
-    learnt = Range(
-        round(counted.learnt * low * epochs[0]), round(counted.learnt * epochs[1]),
-        round(counted.learnt * high * epochs[2]), "tokens", basis,
-    )  # fmt: skip
-    if isinstance(job.method, RFT):
-        unknown = "reinforcement draws answers until it is done, and the place does not say how many"
-        tokens = learnt = Range.unknown("tokens", unknown)
-    charge, notes = _charge(resolved, address, options, tokens, today)
+    tokens, learnt = _tokens(resolved, tariff.address, counter, train, validation)
+    charge, notes = _charge(resolved, tariff, tokens)
     return Estimate(
         tokens=tokens,
         trained_tokens=learnt,
@@ -88,8 +47,38 @@ def estimate(
         disk=Range(0, 0, 10_000, "bytes", "a row in the ledger; the weights stay at the place"),
         machine=Range.exactly(0.0, "USD", "no machine of your own is used"),
         resolved=resolved.to_dict(),
-        notes=(*notes, *_notes(counted, address, options)),
+        notes=(*notes, *_notes(train, resolved.base, tariff)),
     )
+
+
+def _tokens(
+    resolved: Resolved, address: Address, counter: ProtocolCounter, train: Volume, validation: Volume | None
+) -> tuple[Range, Range]:
+    """Tokens that are billed, and those that are learnt."""
+    job = resolved.job
+    if isinstance(job.method, RFT):
+        unknown = "reinforcement draws answers until it is done, and the place does not say how many"
+        return Range.unknown("tokens", unknown), Range.unknown("tokens", unknown)
+    epochs = _epochs(resolved)
+    basis = f"{len(job.train):,} rows, {_said(epochs)}, counted by {counter.basis}"
+    twice = train.prompts if isinstance(job.method, DPO) else 0
+    if twice:
+        basis += "; whether a pair's prompt is billed once or twice is not said"
+    held = 0
+    if validation is not None and _as_openai(address):
+        basis += "; validation rows are not billed: what is billed are the training file's tokens times the epochs"
+    elif validation is not None:
+        held = validation.billed
+        basis += "; whether validation rows are billed is not said"
+    low, high = counter.spread
+
+    def over(least: float, expected: float, most: float) -> Range:
+        return Range(
+            round(least * low * epochs[0]), round(expected * epochs[1]), round(most * high * epochs[2]), "tokens", basis
+        )
+
+    billed = train.billed
+    return over(billed, billed + twice / 2, billed + twice + held), over(train.learnt, train.learnt, train.learnt)
 
 
 def _epochs(resolved: Resolved) -> tuple[float, float, float]:
@@ -105,78 +94,53 @@ def _said(epochs: tuple[float, float, float]) -> str:
     return f"epochs that the place chooses (1 to 25, by its cookbook {expected:g})"
 
 
-def price(base: str, address: Address, options: Options, kind: str = "training") -> Price | None:
-    """The price that counts: that of the settings, or OpenAI's at OpenAI. None where nobody knows one."""
-    if options.usd_per_million is not None:
-        if kind != "training":
-            return None
-        return Price(base, kind, options.usd_per_million, "1M tokens", options.priced or date.min, "finetune.toml")
-    return known.price(base, kind) if address.official else None
-
-
-def asking(base: str, address: Address, options: Options, today: date) -> tuple[Price, ...]:
-    """What asking a base or a model tuned from it costs: what the settings say, or OpenAI's prices at OpenAI."""
-    given = {"input": options.input_usd_per_million, "output": options.output_usd_per_million}
-    if None not in given.values() or options.usd_per_million == 0:
-        dated = options.priced or today
-        return tuple(Price(base, kind, usd or 0.0, "1M tokens", dated, "finetune.toml") for kind, usd in given.items())
-    if not address.official:
-        return ()
-    return tuple(found for kind in given if (found := known.price(base, kind)) is not None)
-
-
-def _charge(
-    resolved: Resolved, address: Address, options: Options, tokens: Range, today: date
-) -> tuple[Range, list[str]]:
-    base = resolved.base
-    if options.usd_per_million == 0:
-        return Range.exactly(0.0, "USD", "finetune.toml says that this place charges nothing"), []
-    if isinstance(resolved.method, RFT):
-        hourly = price(base, address, options, "hour")
-        if hourly is None:
-            return Range.unknown("USD", f"nobody here knows what {address.url} asks for reinforcement"), []
-        said = (
-            f"{hourly.usd:g} USD an hour of training ({hourly.dated}, {hourly.source}), and nobody knows how many hours"
-        )
-        return Range.unknown("USD", said), _old(hourly, today)
-    found = price(base, address, options)
+def _charge(resolved: Resolved, tariff: Tariff, tokens: Range) -> tuple[Range, list[str]]:
+    reinforced = isinstance(resolved.method, RFT)
+    by_token = None if reinforced else tariff.price(resolved.base, "training")
+    found = by_token or tariff.price(resolved.base, "hour")
     if found is None:
-        why = f"nobody here knows what {address.url} asks for training {base}; set usd_per_million and priced"
-        return Range.unknown("USD", why), []
-    basis = f"${found.usd:g} for a million billed tokens, as of {found.dated} ({found.source})"
+        what, kind = ("reinforcement on", "hour") if reinforced else ("training", "training")
+        return Range.unknown("USD", tariff.unknown(resolved.base, what, kind)), []
+    if found.usd == 0 and tariff.nothing:
+        return Range.exactly(0.0, "USD", _NOTHING), []
+    charge = _by_the_token(tokens, found) if by_token else _by_the_hour(found, tariff)
+    if reinforced and asks_a_model(resolved.own["grader"]):
+        charge += Range.unknown(
+            "USD", "the tokens of the model that grades are billed besides, and nobody knows how many"
+        )
+    return charge, doubts(found, tariff)
+
+
+def _by_the_token(tokens: Range, found: Price) -> Range:
     if tokens.low is None or tokens.expected is None or tokens.high is None:
-        return Range.unknown("USD", basis), _old(found, today)
-    each = found.usd / 1e6
-    return Range(tokens.low * each, tokens.expected * each, tokens.high * each, "USD", basis), _old(found, today)
+        return Range.unknown("USD", stated(found))
+    low, expected, high = (count * found.usd / 1e6 for count in (tokens.low, tokens.expected, tokens.high))
+    return Range(low, expected, high, "USD", stated(found))
 
 
-def _old(found: Price, today: date) -> list[str]:
-    age = found.age_days(today)
-    if age <= known.STALE_DAYS:
-        return []
-    return [
-        f"the price is {age} days old (of {found.dated}): look it up, and set usd_per_million and priced in finetune.toml"
-    ]
+def _by_the_hour(found: Price, tariff: Tariff) -> Range:
+    hours = tariff.options.hours
+    if found.usd == 0:
+        return Range.exactly(0.0, "USD", stated(found))
+    if hours is None:
+        why = f"nobody knows how many hours; give the least and the most, as in training_hours = [2, 6] under [backends.{tariff.place}]"
+        return Range.unknown("USD", f"{stated(found)}; {why}")
+    least, most = hours
+    basis = f"{stated(found)}; {least:g} to {most:g} hours, as finetune.toml says (training_hours)"
+    return Range(least * found.usd, (least + most) / 2 * found.usd, most * found.usd, "USD", basis)
 
 
-def _notes(counted: Volume, address: Address, options: Options) -> Iterator[str]:
-    if counted.cut:
-        yield f"{len(counted.cut)} rows are longer than the base takes and are cut at the end; what is cut is not billed"
-    if address.kind != "azure":
+def _notes(train: Volume, base: str, tariff: Tariff) -> Iterator[str]:
+    if train.cuts:
+        yield f"{train.cuts} rows are longer than the base takes and are cut at the end; what is cut is not billed"
+    if tariff.address.kind != "azure":
         return
-    yield f"Azure trains it as {address.extra['trainingType']}; the model answers only once it is deployed"
-    if options.hosting_usd_per_hour is None:
+    yield f"Azure trains it as {tariff.address.extra['trainingType']}; the model answers only once it is deployed"
+    hosting = tariff.price(base, "hosting")
+    if hosting is None:
         yield "a deployed model is billed by the hour while it is deployed, asked or not; set hosting_usd_per_hour"
     else:
-        each = options.hosting_usd_per_hour
         yield (
-            f"a deployed model costs ${each:,.2f} an hour while it is deployed, asked or not: "
-            f"${each * HOURS_A_MONTH:,.0f} a month"
+            f"a deployed model costs ${hosting.usd:,.2f} an hour while it is deployed, asked or not: "
+            f"${hosting.usd * HOURS_A_MONTH:,.0f} a month"
         )
-
-
-def price_list(address: Address, options: Options) -> Sequence[Price]:
-    if options.usd_per_million is not None and options.base:
-        own = price(options.base, address, options)
-        return [own] if own is not None and options.priced is not None else []
-    return list(known.prices()) if address.official else []

@@ -53,6 +53,14 @@ def grader(evaluators: Sequence[Any], train: Dataset) -> dict[str, Any]:
     }
 
 
+def asks_a_model(grader: Mapping[str, Any]) -> bool:
+    """Whether a grader in the protocol's shape has answers graded by a model, which is billed for its tokens."""
+    if grader.get("type") in ("score_model", "label_model"):
+        return True
+    inner = grader.get("graders")
+    return isinstance(inner, Mapping) and any(isinstance(one, Mapping) and asks_a_model(one) for one in inner.values())
+
+
 def _share(conditions: Sequence[str]) -> str:
     passed = " + ".join(f"({condition})" for condition in conditions)
     return f"float({passed})" if len(conditions) == 1 else f"({passed}) / {len(conditions)}"

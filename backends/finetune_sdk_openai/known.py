@@ -1,6 +1,7 @@
 """What is known of OpenAI's own models without asking: families, tokenizers, methods, limits, shutdowns, prices.
 
-The figures are dated data in known.toml. They hold at OpenAI's own address; of other places only the tokenizer is taken.
+The figures are dated data in known.toml and prices.toml. They hold at OpenAI's own address; of other places only the
+tokenizer is taken.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -16,20 +17,19 @@ from typing import Any, Literal
 
 from finetune_sdk.data.checks import Finding
 from finetune_sdk.estimate import Price
+from finetune_sdk.prices import read, refused
 
 ELSEWHERE = (
     "Azure OpenAI ([backends.azure]) and Amazon Bedrock ([backends.bedrock]) speak the same protocol and still train, "
     'and so does your own machine (backend = "local")'
 )
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$|-\d{4}$")
-STALE_DAYS = 90
 SOON_DAYS = 180
-_UNITS = {"training": "1M tokens", "input": "1M tokens", "cached": "1M tokens", "output": "1M tokens", "hour": "hour"}
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Models that share a tokenizer, a price and an end. `tokens` is the longest example; longer ones are cut."""
+    """Models that share a tokenizer and an end. `tokens` is the longest example; longer ones are cut."""
 
     name: str
     snapshots: tuple[str, ...]
@@ -38,7 +38,6 @@ class Family:
     tokens: int | None = None
     shutdown: date | None = None
     reasons: bool = False
-    prices: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +88,34 @@ def is_snapshot(base: str) -> bool:
     return any(base in one.snapshots for one in families())
 
 
-def prices() -> Iterator[Price]:
-    stated = _table()["prices"]
-    for one in families():
-        for base in one.snapshots:
-            for kind, usd in one.prices.items():
-                yield Price(base, kind, usd, _UNITS[kind], stated["dated"], stated["source"])
+@cache
+def prices() -> tuple[Price, ...]:
+    """OpenAI's prices, of all kinds. Raises SettingsError where prices.toml has been spoilt."""
+    lists = tomllib.loads((files(__package__) / "prices.toml").read_text("utf-8"))["lists"]
+    rows = [
+        {
+            "model": row["model"],
+            "kind": kind,
+            "usd": usd,
+            **{name: said for name, said in one.items() if name != "prices"},
+        }
+        for one in lists
+        for row in one["prices"]
+        for kind, usd in row.items()
+        if kind != "model"
+    ]
+    found, faults = read(rows, "finetune_sdk_openai/prices.toml", date.max)
+    if faults:
+        raise refused(faults)
+    return found
 
 
 def price(base: str, kind: str) -> Price | None:
-    """What OpenAI asks for a base or for a model tuned from it."""
+    """What OpenAI asks for a base, or for a model tuned from it."""
     found = family(base)
-    names = found.snapshots if found else ()
-    return next((one for one in prices() if one.model in names and one.kind == kind), None)
+    if found is None or _DATED.sub("", plain(base)) != found.name:  # gpt-4o-audio-preview is no gpt-4o
+        return None
+    return next((one for one in prices() if one.model in found.snapshots and one.kind == kind), None)
 
 
 def days(base: str, method: str, today: date, place: str) -> Iterator[Finding]:

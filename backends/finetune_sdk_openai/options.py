@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 
 from finetune_sdk.backend import Place
 from finetune_sdk.errors import SettingsError
+from finetune_sdk.estimate import Price
+from finetune_sdk.prices import read, refused
 
 Text = Annotated[str, Field(min_length=1)]
 Auto = Literal["auto"]
@@ -60,8 +62,9 @@ class Options(BaseModel):
     The key is read from the variable that `api_key_env` names, and from nowhere else. A run shows up in the place's list
     within `visible_within` seconds; one request may take `timeout`, and one call with its repetitions `patience`.
     `at_once` conversations are asked together. `lasting` says that a name there always means the same weights, or that it does
-    not; left out, that is known of OpenAI's own names, and of others it is not. `usd_per_million` trained tokens, `priced` on a day, goes before any price
-    that is known, and so do `input_usd_per_million` and `output_usd_per_million` for what asking a model costs.
+    not; left out, that is known of OpenAI's own names, and of others it is not. `prices` are rows of a price list, which go before all else that is known of their model;
+    `usd_per_million` trained tokens of any base, `priced` on a day, comes next, and so do `input_usd_per_million` and `output_usd_per_million` for what
+    asking a model costs. `training_hours`, a number or the least and the most, is how long a job takes that is billed by the hour.
     """
 
     model_config = _TABLE
@@ -85,6 +88,8 @@ class Options(BaseModel):
     input_usd_per_million: NonNegativeFloat | None = None
     output_usd_per_million: NonNegativeFloat | None = None
     priced: date | None = None
+    prices: tuple[Price, ...] = ()
+    training_hours: PositiveFloat | list[PositiveFloat] | None = None
     sft: Words = Words()
     dpo: DPOWords = DPOWords()
     rft: RFTWords = RFTWords()
@@ -103,9 +108,9 @@ class Options(BaseModel):
     region: Text | None = None
 
     @classmethod
-    def read(cls, place: Place) -> Options:
+    def read(cls, place: Place, today: date | None = None) -> Options:
         """The options of a place. Raises SettingsError for a name that nothing reads, and for a value of no sense."""
-        table = f"[backends.{place.name}]"
+        table, today = f"[backends.{place.name}]", today or date.today()
         given = dict(place.options)
         for secret in ("api_key", "key", "token", "password"):
             if secret in given:
@@ -114,19 +119,46 @@ class Options(BaseModel):
                     cure='put the key into the environment, and name the variable: api_key_env = "OPENAI_API_KEY"',
                 )
         given.setdefault("kind", place.name)
+        if "prices" in given:
+            given["prices"], faults = read(given["prices"], f"finetune.toml [[backends.{place.name}.prices]]", today)
+            if faults:
+                raise refused(faults)
         try:
             options = cls.model_validate(given)
         except ValidationError as faults:
             raise _refused(table, faults) from None
-        prices = ("usd_per_million", "input_usd_per_million", "output_usd_per_million")
-        undated = next((name for name in prices if getattr(options, name)), None) if options.priced is None else None
-        if undated is not None:
-            raise SettingsError(f"{table}: {undated} has no date.", cure="say of which day it is: priced = 2026-11-22")
+        _refuse_nonsense(options, table, today)
         return options
+
+    @property
+    def hours(self) -> tuple[float, float] | None:
+        """The least and the most hours of a job that is billed by the hour."""
+        said = self.training_hours
+        if said is None:
+            return None
+        return (said[0], said[-1]) if isinstance(said, list) else (said, said)
 
     def words(self, method: str) -> Words:
         found: Words = getattr(self, method)
         return found
+
+
+def _refuse_nonsense(options: Options, table: str, today: date) -> None:
+    """Raises SettingsError for a price without a day, a day that has not come, and hours that are no range."""
+    prices = ("usd_per_million", "input_usd_per_million", "output_usd_per_million")
+    undated = next((name for name in prices if getattr(options, name)), None) if options.priced is None else None
+    if undated is not None:
+        raise SettingsError(f"{table}: {undated} has no date.", cure="say of which day it is: priced = 2026-11-22")
+    if options.priced is not None and options.priced > today:
+        raise SettingsError(
+            f"{table}: priced = {options.priced} has not come yet: today is {today} by this machine's clock.",
+            cure="mend the date, or the clock",
+        )
+    hours = options.training_hours
+    if isinstance(hours, list) and (len(hours) != 2 or hours[0] > hours[1]):
+        raise SettingsError(
+            f"{table}: training_hours = {hours!r} is no range.", cure="give the least and the most, as in [2, 6]"
+        )
 
 
 def _refused(table: str, faults: ValidationError) -> SettingsError:

@@ -16,9 +16,9 @@ from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.job import RFT
 from finetune_sdk.messages import ChatExample, Example, Message, PreferenceExample, TaskExample
 from finetune_sdk_openai.addresses import Address
-from finetune_sdk_openai.estimates import Volume
 from finetune_sdk_openai.graders import templates
 from finetune_sdk_openai.tokens import images
+from finetune_sdk_openai.volumes import Volume
 
 LEAST_ROWS = 10
 MOST_IMAGE_ROWS = 50_000
@@ -123,17 +123,17 @@ def _not_text(message: Message) -> bool:
 
 
 def _cut(data: Dataset, volume: Volume, limit: int | None) -> Iterator[Finding]:
-    if not volume.cut:
+    if not volume.cuts:
         return
-    rows = volume.cut
+    rows, one = volume.cuts, volume.cuts == 1
     yield Finding(
         "cut",
         "warning",
-        f"{len(rows)} {'row' if len(rows) == 1 else 'rows'} of {data.name} {'is' if len(rows) == 1 else 'are'} longer than "
+        f"{rows} {'row' if one else 'rows'} of {data.name} {'is' if one else 'are'} longer than "
         f"{limit:,} tokens (the longest has {volume.longest:,}) and will be cut at the end without a word.",
         "shorten them, or split them into several rows",
-        tuple(data.line(row) for row in rows[:SHOWN]),
-        len(rows),
+        tuple(data.line(row) for row in volume.cut[:SHOWN]),
+        rows,
     )
 
 

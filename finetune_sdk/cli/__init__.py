@@ -20,6 +20,7 @@ from finetune_sdk.cli.export import export
 from finetune_sdk.cli.faults import tell
 from finetune_sdk.cli.gate import gate
 from finetune_sdk.cli.migrate import migrate
+from finetune_sdk.cli.prices import prices
 from finetune_sdk.cli.report import report
 from finetune_sdk.cli.resume import resume
 from finetune_sdk.cli.review import review
@@ -35,7 +36,7 @@ app = typer.Typer(name="finetune", pretty_exceptions_enable=False)
 for _panel, _commands in (
     (_DEFINE, (check, estimate, run, evaluate, gate, report, review, schema)),
     (_FOLLOW, (runs, attach, cancel, resume, export)),
-    (_LOOK, (doctor, demo)),
+    (_LOOK, (doctor, prices, demo)),
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)

@@ -209,10 +209,10 @@ def _said(row: Row) -> str:
 
 def _legend(name: str, points: Sequence[tuple[float, Figures]], back: str, *, months: int) -> str:
     if not points:
-        return f"{short(written(name), 40)}: unknown"
+        return f"{short(written(name), 34)}: unknown"
     low, _, high = points[-1][1]
     cost = _usd(low) if _usd(low) == _usd(high) else f"{_usd(low)} - {_usd(high)}"
-    return f"{short(written(name), 40)}: {cost} in {months} months{f'; {back}' if back else ''}"
+    return f"{short(written(name), 34)}: {cost} in {months} months{f'; {back}' if back else ''}"
 
 
 def _rings(found: Row, x: Any, y: Any) -> list[Markup]:

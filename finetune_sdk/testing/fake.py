@@ -33,7 +33,7 @@ from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter
 from finetune_sdk.errors import BackendError, DatasetError, NotFoundError, RunError
-from finetune_sdk.estimate import Estimate, Price, Range, Spent
+from finetune_sdk.estimate import Estimate, Price, Range, Spent, Upkeep, Usage
 from finetune_sdk.files import whole_folder
 from finetune_sdk.job import SFT, Job, Method
 from finetune_sdk.model import Model, Origin
@@ -86,6 +86,7 @@ class FakeBackend:
             gaps={**_GAPS, **dict.fromkeys(OPTIONAL - verbs - _GAPS.keys(), _TAKEN)},
             visible_within=self._options.visible_after,
             exports=frozenset({"adapter"} if "export" in verbs else ()),
+            estimates=frozenset({"upkeep"}) - without,
             spent="spent" not in without,
         )
 
@@ -150,6 +151,16 @@ class FakeBackend:
         assert counted.high is not None
         each, basis = usd / 1e6, f"${usd:g} for a million tokens, from finetune.toml, dated {dated}; {counted.basis}"
         return Range(counted.low * each, counted.expected * each, counted.high * each, "USD", basis)
+
+    def upkeep(self, base: str, usage: Usage, *, tuned: bool) -> Upkeep:
+        self._known(base)
+        tokens = usage.answers * (usage.input_tokens + usage.output_tokens)
+        said = f"{usage.answers:,.0f} answers, {tokens:,.0f} tokens ({usage.basis})"
+        kept = "a fake keeps a tuned model" if tuned else "a fake keeps its bases"
+        return Upkeep(
+            inference=self._charge(Range.exactly(tokens, "tokens", said)),
+            hosting=Range.exactly(0.0, "USD", f"{kept} for nothing"),
+        )
 
     def submit(self, resolved: Resolved, token: str) -> str:
         options = self._options

@@ -17,7 +17,7 @@ from finetune_sdk.backend import OPTIONAL, Backend, Place, Resolved
 from finetune_sdk.client import Client
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import MissingDependencyError, NotFoundError, UnsupportedError
-from finetune_sdk.estimate import Estimate
+from finetune_sdk.estimate import Estimate, Range, Usage
 from finetune_sdk.evaluation.evaluators import ExactMatch
 from finetune_sdk.guards import Guards
 from finetune_sdk.job import (
@@ -39,6 +39,7 @@ from finetune_sdk.job import (
 
 Opened = Callable[[Place], Backend]
 NO_SUCH = "no-such-thing-4711"
+ASKED = Usage(1_000, 200, 50, "what the kit asks")
 UNITS = {
     "tokens": "tokens", "trained_tokens": "tokens", "charge": "USD", "time": "s", "memory": "bytes", "disk": "bytes",
     "machine": "USD", "energy": "Wh",
@@ -223,6 +224,30 @@ class BeforeARun:
         if estimate.charge.high:
             assert re.search(r"\d{4}-\d\d-\d\d", estimate.charge.basis), estimate.charge.basis
 
+    @pytest.mark.parametrize("tuned", [True, False])
+    def test_a_month_has_a_price_that_grows_with_its_answers(
+        self, client: Client, resolved: Resolved, tuned: bool
+    ) -> None:
+        if "upkeep" not in client.backend.capabilities.estimates:
+            with pytest.raises(UnsupportedError, match="upkeep"):
+                client.upkeep(resolved.base, ASKED, tuned=tuned)
+            pytest.skip("no upkeep is declared")
+        none, once, twice = (
+            client.upkeep(resolved.base, replace(ASKED, answers=times * ASKED.answers), tuned=tuned)
+            for times in range(3)
+        )
+        for part in (once.inference, once.hosting, once.month):
+            assert part.unit == "USD"
+            assert len(part.basis.split()) >= 2, part.basis
+            assert not part.high or re.search(r"\d{4}-\d\d-\d\d", part.basis), part.basis
+        assert once.month.known == (once.inference.known and once.hosting.known)
+        assert (twice.hosting.low, twice.hosting.high) == (once.hosting.low, once.hosting.high)
+        if once.inference.known:
+            assert (none.inference.low, none.inference.high) == (0, 0)
+            doubled = [2 * figure for figure in _figures(once.inference)]
+            assert _figures(twice.inference) == pytest.approx(doubled)
+        json.dumps(once.to_dict())
+
     def test_prices_are_dated_and_have_a_source(self, backend: Backend) -> None:
         for price in backend.prices():
             assert price.source
@@ -266,6 +291,13 @@ def _of_method(job: Job, kind: str) -> Job:
         "rft": {**asked, "reference": "yes"},
     }
     return replace(job, train=Dataset.of([rows[kind]] * len(job.train)), validation=None, method=_METHODS[kind]())
+
+
+def _figures(known: Range) -> tuple[float, float, float]:
+    assert known.low is not None
+    assert known.expected is not None
+    assert known.high is not None
+    return known.low, known.expected, known.high
 
 
 def _or_refused(client: Client, job: Job) -> Resolved | None:

@@ -15,6 +15,7 @@ import pytest
 import finetune_sdk.backend
 from finetune_sdk.backend import Capabilities, Resolved
 from finetune_sdk.estimate import Estimate, Range, Upkeep, Usage
+from finetune_sdk.job import Job
 from finetune_sdk.testing import FakeBackend
 from shell import JOB, Shell
 
@@ -28,6 +29,9 @@ class Priced(FakeBackend):
     @property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, estimates=frozenset({"gpu", "probe", "upkeep"}))
+
+    def resolve(self, job: Job, *, gpu: str | None = None) -> Resolved:
+        return super().resolve(job)
 
     def estimate(self, resolved: Resolved, *, gpu: str | None = None, probe: bool = False) -> Estimate:
         basis = f"on {gpu}{' after a probe' if probe else ''}" if gpu else "no machine of your own is used"

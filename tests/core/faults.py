@@ -40,6 +40,10 @@ GUESSES_A_PRICE = """
         made = super().estimate(resolved)
         return replace(made, charge=replace(made.charge, basis="what it was some time ago"))
 """
+ONE_ANSWER_A_MONTH = """
+    def upkeep(self, base, usage, *, tuned):
+        return super().upkeep(base, replace(usage, answers=1), tuned=tuned)
+"""
 STEPS_OF_ITS_OWN = """
     def submit(self, resolved, token):
         method = replace(resolved.method, steps=None, epochs=3)
@@ -164,6 +168,9 @@ FAULTS = {
     "a check that makes a run": Fault(MAKES_ON_CHECK, "check_and_estimate_make_nothing"),
     "a price without a date": Fault(
         GUESSES_A_PRICE, "the_charge_is_nothing_or_dated_or_said_to_be_unknown", "usd_per_million=8"
+    ),
+    "a month of one answer": Fault(
+        ONE_ANSWER_A_MONTH, "a_month_has_a_price_that_grows_with_its_answers[True]", "usd_per_million=8"
     ),
     "an address that changes": Fault(
         "    address = property(lambda self: str(id(self)))", "the_address_is_the_same_each_time"

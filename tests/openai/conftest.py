@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,11 @@ from migrating import Ended, Finetune, told
 from opened import VARIABLE, Opened, table
 from protocol_data import chats
 from provider import KEY, Provider
+
+RANKS = {
+    "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
+    "cl100k_base": "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
+}
 
 
 @pytest.fixture
@@ -67,3 +74,24 @@ def finetune(tmp_path: Path, provider: Provider, capfd: pytest.CaptureFixture[st
         return Ended(status, said.out, said.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both rank files, out of an installed package that holds them, or where the environment has them."""
+    folder = tmp_path_factory.mktemp("ranks")
+    for name in ("llama-index-core", "litellm"):
+        try:
+            files = importlib.metadata.files(name) or ()
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            if file.name in RANKS.values():
+                (folder / file.name).write_bytes(file.read_binary())
+    for name in RANKS.values():
+        kept = Path(os.environ.get("TIKTOKEN_CACHE_DIR", "/nowhere")) / name
+        if kept.is_file():
+            (folder / name).write_bytes(kept.read_bytes())
+    if len(list(folder.iterdir())) < 2:
+        pytest.skip("the rank files of tiktoken are not at hand (llama-index-core and litellm hold them)")
+    return folder

@@ -18,6 +18,7 @@ from finetune_sdk.errors import BackendError
 from finetune_sdk_openai.account import Account
 from finetune_sdk_openai.addresses import Address
 from finetune_sdk_openai.options import Options
+from finetune_sdk_openai.tariffs import Tariff
 from migrating import (
     HELD,
     HELDOUT,
@@ -82,7 +83,8 @@ class Known:
 
 def test_openais_own_calendar_and_prices_count_at_openai() -> None:
     known: Any = Known()
-    (past,) = Account(known, known, Options(), date.today).history()
+    tariff = Tariff("openai", Known.address, Options(), date.today())
+    (past,) = Account(known, known, lambda: tariff).history()
     assert (past.dies, past.name, past.portable) == (date(2027, 1, 14), "triage", {"epochs": 3})
     assert [price.usd for price in past.prices] == [0.3, 1.2]
     assert (past.model_there, past.train and past.train.there) == (None, None)

@@ -15,6 +15,7 @@ import finetune_sdk as ft
 from finetune_sdk_openai.addresses import Address
 from finetune_sdk_openai.options import Options
 from finetune_sdk_openai.spending import spent
+from finetune_sdk_openai.tariffs import Tariff
 from opened import Opened
 from protocol_data import chats
 from provider import Provider
@@ -86,17 +87,17 @@ def told(seconds: int, **more: Any) -> FineTuningJob:
 
 
 @pytest.fixture
-def official(home: Path) -> tuple[Address, Options]:
+def official(home: Path) -> Tariff:
     options = Options.read(ft.Place("openai", {}, home))
-    return Address.read(options, "openai"), options
+    return Tariff("openai", Address.read(options, "openai"), options, datetime(2026, 8, 1, tzinfo=UTC).date())
 
 
 def test_reinforcement_is_billed_by_the_hour_from_its_first_step_without_pauses(
-    official: tuple[Address, Options],
+    official: Tariff,
 ) -> None:
     method = FineTuningJob.model_construct(type="reinforcement")
     job, now = told(7200, method=method), time.time()
-    assert spent(job, [], *official).cost.expected == 0.0
+    assert spent(job, [], official).cost.expected == 0.0
     events = [
         ft.Event(1, now - 7200, "message", "Created fine-tuning job"),
         ft.Event(2, now - 5400, "metrics", "Step 1", {"step": 1}),
@@ -104,21 +105,22 @@ def test_reinforcement_is_billed_by_the_hour_from_its_first_step_without_pauses(
         ft.Event(4, now - 1800, "message", "The job has been resumed"),
         ft.Event(5, now - 10, "metrics", "Step 2", {"step": 2}),
     ]
-    found = spent(job, events, *official)
+    found = spent(job, events, official)
     assert found.cost.expected == pytest.approx(100.0, rel=0.01)  # an hour at $100: 5400 s less 1800 s
     assert found.time.expected == pytest.approx(5400, rel=0.01)
     assert "an hour" in found.cost.basis
 
 
-def test_tokens_are_those_that_were_billed_or_told_whichever_is_more(official: tuple[Address, Options]) -> None:
+def test_tokens_are_those_that_were_billed_or_told_whichever_is_more(official: Tariff) -> None:
     job = told(60, method=FineTuningJob.model_construct(type="supervised"))
     job.model = "gpt-4.1-2025-04-14"
     few = [ft.Event(1, time.time(), "metrics", "", {"step": 1, "trained_tokens": 1_000_000})]
-    once = spent(job, few, *official).cost.expected
+    once = spent(job, few, official).cost.expected
     assert once
     job.trained_tokens = 2_000_000
-    assert spent(job, few, *official).cost.expected == pytest.approx(2 * once)
-    assert not spent(told(60, method=None), [], *official).cost.known
+    assert spent(job, few, official).cost.expected == pytest.approx(2 * once)
+    job.model = "a-model-that-nobody-knows"
+    assert not spent(job, few, official).cost.known
 
 
 def test_actual_tokens_and_charges_of_finished_jobs_are_compared(provider: Provider, at: Opened) -> None:
