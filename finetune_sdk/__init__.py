@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         SettingsError,
         UnsupportedError,
     )
-    from finetune_sdk.estimate import Difference, Estimate, Price, Range, Upkeep, Usage
+    from finetune_sdk.estimate import Difference, Estimate, Price, Range, Spent, Upkeep, Usage
     from finetune_sdk.evaluation.counterfactual import Counterfactual
     from finetune_sdk.evaluation.evaluation import Evaluation, Report
     from finetune_sdk.evaluation.evaluators import (
@@ -132,7 +132,7 @@ _ROOMS = {
     "drafts": "Draft Drafts",
     "errors": "AnswersError BackendError BudgetError DatasetError EvaluationError FinetuneError InputError JobError "
     "MissingDependencyError NotFoundError RefusedError RunError SettingsError UnsupportedError",
-    "estimate": "Difference Estimate Price Range Upkeep Usage",
+    "estimate": "Difference Estimate Price Range Spent Upkeep Usage",
     "evaluation.counterfactual": "Counterfactual",
     "evaluation.evaluation": "Evaluation Report",
     "evaluation.evaluators": "Bounded Case Check ChrF Confusion Contains Counts EntitySpans ExactMatch FieldMatch Forbidden "
@@ -257,6 +257,7 @@ __all__ = [
     "Score",
     "Settings",
     "SettingsError",
+    "Spent",
     "Status",
     "TaskExample",
     "Template",

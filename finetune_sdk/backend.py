@@ -18,7 +18,7 @@ from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter
 from finetune_sdk.errors import MissingDependencyError, SettingsError, UnsupportedError
-from finetune_sdk.estimate import Estimate, Price, Upkeep, Usage
+from finetune_sdk.estimate import Estimate, Price, Spent, Upkeep, Usage
 from finetune_sdk.job import Adapter, Job, Method, digest, table
 from finetune_sdk.model import Model
 
@@ -164,7 +164,8 @@ class Capabilities:
     `hyperparameters` the names that a job may set; `gaps` gives the reason in words for every optional verb that is not
     in `verbs`; `exports` the kinds of export that there are ("adapter", "merged", "gguf"), `pushes` whether one
     can go on to a hub; `guards` those of a job that it keeps ("best_by"); `estimates` what it can say beyond an estimate as it
-    comes: for a "gpu" that is not here, after a "probe" of a few steps, and the monthly "upkeep" of a model. A run that was made shows up in `find` after at most
+    comes: for a "gpu" that is not here, after a "probe" of a few steps, and the monthly "upkeep" of a model. `spent` says whether it tells what a
+    run has cost so far, and `caps` whether it keeps a run's cap by itself, also where nobody waits. A run that was made shows up in `find` after at most
     `visible_within` seconds: the time for which a submission in doubt is never sent again.
     """
 
@@ -178,6 +179,8 @@ class Capabilities:
     pushes: bool = False
     guards: frozenset[str] = frozenset()
     estimates: frozenset[str] = frozenset()
+    spent: bool = False
+    caps: bool = False
 
     def __post_init__(self) -> None:
         strange = self.estimates - ESTIMATES
@@ -216,12 +219,14 @@ class Resolved:
     """A job with everything filled in: what will truly run.
 
     `job` has its base, adapter and method complete (no adapter where the place does not tell which weights move); `own` are the place's own values that change the result or the bill;
-    `chosen` names what the place chose and the user did not.
+    `chosen` names what the place chose and the user did not. `max_cost` is the cap of its submission in USD, and no part of
+    the fingerprint.
     """
 
     job: Job
     own: Mapping[str, Any] = field(default_factory=dict)
     chosen: tuple[str, ...] = ()
+    max_cost: float | None = None
 
     @property
     def base(self) -> str:
@@ -332,6 +337,16 @@ class Backend(Protocol):
     def counter(self, base: str) -> Counter: ...
 
     def prices(self) -> Sequence[Price]: ...
+
+    def spent(self, run: str) -> Spent:
+        """Optional, with `Capabilities.spent`: what a run has taken up to now. Of one that has ended, nothing changes."""
+        ...
+
+    def cap(self, run: str, usd: float | None) -> None:
+        """Optional, with `Capabilities.caps`: from now on the run ends by itself, as by `cancel`, once it has cost more; None
+        lifts it. The cap of a submission comes with it, as `Resolved.max_cost`.
+        """
+        ...
 
     def resume(self, run: str) -> None:
         """Optional: goes on from the last good checkpoint of a run that failed, was cancelled or was killed.

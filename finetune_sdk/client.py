@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from finetune_sdk.backend import (
@@ -20,8 +21,8 @@ from finetune_sdk.data.checks import QUICK, Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import (
     BackendError,
-    BudgetError,
     DatasetError,
+    FinetuneError,
     InputError,
     JobError,
     MissingDependencyError,
@@ -37,6 +38,7 @@ from finetune_sdk.ledger import Entry, Ledger
 from finetune_sdk.model import Model
 from finetune_sdk.run import Run
 from finetune_sdk.settings import Settings
+from finetune_sdk.spending import require_within
 
 _SHOWN = 10
 _log = logging.getLogger("finetune_sdk")
@@ -122,10 +124,32 @@ class Client:
         first. Raises UnsupportedError where the place has no such estimate.
         """
         there: dict[str, Any] = {"gpu": gpu} if gpu is not None else {}
-        asked = {**there, **({"probe": True} if probe else {})}
+        for kind in (*there, *(["probe"] if probe else ())):
+            self._require_estimate(kind)
+        return self._estimated(self._resolve(job, **there), gpu=gpu, probe=probe)
+
+    def _estimated(self, resolved: Resolved, *, gpu: str | None = None, probe: bool = False) -> Estimate:
+        """As the place says, with what past runs like it taught; nothing teaches what was measured just now, or is elsewhere."""
+        asked: dict[str, Any] = {**({"gpu": gpu} if gpu is not None else {}), **({"probe": True} if probe else {})}
         for kind in asked:
             self._require_estimate(kind)
-        return self.backend.estimate(self._resolve(job, **there), **asked)
+        made = self.backend.estimate(resolved, **asked)
+        if probe:
+            return replace(made, kind="probe")
+        return made if gpu is not None else self._learned(made, resolved)
+
+    def _learned(self, made: Estimate, resolved: Resolved) -> Estimate:
+        from finetune_sdk.history import VERSION, Key, learned, teaching
+
+        if self._ledger is None and not (self.settings.home / "ledger.sqlite").exists():
+            return made  # an estimate makes nothing, not even a ledger
+        try:
+            entries = self.ledger.entries(self.name)
+        except SettingsError as fault:  # `submit` refuses without a ledger; to estimate needs none
+            _log.warning("nothing was learnt from past runs: %s", fault.message)
+            return made
+        past = teaching(entries, VERSION)
+        return learned(made, past, Key.of(resolved.to_dict())) if past else made
 
     def upkeep(self, base: str, usage: Usage, *, tuned: bool = True) -> Upkeep:
         """What a base, or a model tuned from it, costs here in a month. Raises UnsupportedError where the place cannot say."""
@@ -141,18 +165,26 @@ class Client:
             )
 
     def submit(
-        self, job: Job, *, max_cost: float | None = None, again: bool = False, allow_leakage: bool = False
+        self,
+        job: Job,
+        *,
+        max_cost: float | None = None,
+        again: bool = False,
+        allow_leakage: bool = False,
+        probe: bool = False,
     ) -> Run:
         """Starts the job, or returns its run when it is active or has succeeded: never a second bill.
 
-        `max_cost` in USD refuses (BudgetError) when the estimate's high end is above it, or unknown. A job whose last
-        run failed or was cancelled raises RunError; `again=True` counts the attempt up. Raises DatasetError for
+        `max_cost` in USD refuses (BudgetError) when the estimate's high end is above it, or unknown; it is kept with the run, which
+        `wait` stops above it. `probe` takes a few steps for the estimate. A job whose last run failed or was cancelled raises RunError; `again=True` counts the attempt up. Raises DatasetError for
         findings that are errors, and BackendError when the place failed; then submitting again is safe.
         """
         resolved = self.resolve(job)
         _refuse(self._check(resolved, allow_leakage))
-        estimate = self.backend.estimate(resolved)
-        _within(estimate, max_cost)
+        estimate = self._estimated(resolved, probe=probe)
+        if max_cost is not None:
+            require_within(estimate, max_cost)
+            resolved = replace(resolved, max_cost=max_cost)
         fingerprint = resolved.fingerprint(self.backend.address)
         with self.ledger.only_one(fingerprint):
             attempts = self.ledger.attempts(fingerprint)
@@ -165,10 +197,15 @@ class Client:
             if key is None:
                 return self._send(resolved, last)
             self.ledger.settle(last.token, "sent", key)
-            return self._here(last, key)
+            run = self._here(last, key)
+            if max_cost is not None and not run.status.terminal:
+                run.cap(max_cost)
+            return run
 
     def _intend(self, resolved: Resolved, estimate: Estimate, fingerprint: str, attempt: int) -> Entry:
         """A new intent, which is on the disk when this returns."""
+        from finetune_sdk.history import VERSION
+
         now = time.time()
         entry = Entry(
             token=resolved.token(self.backend.address, attempt),
@@ -185,6 +222,9 @@ class Client:
             estimate=estimate.to_dict(),
             actual=None,
             sketch=resolved.job.train.sketch(),
+            max_cost=resolved.max_cost,
+            resumed=False,
+            version=VERSION,
         )
         self.ledger.intend(entry)
         return entry
@@ -221,6 +261,8 @@ class Client:
         else:
             key = self._only(entry, key)
         self.ledger.settle(entry.token, "sent", key)
+        if resolved.max_cost is not None and resolved.max_cost != entry.max_cost:  # an intent of an earlier time
+            self.ledger.cap(entry.place, key, resolved.max_cost)
         return self._here(entry, key)
 
     def _only(self, entry: Entry, key: str) -> str:
@@ -329,6 +371,30 @@ class Client:
                 _log.warning("the runs at %s are left out: %s", entry.place, fault.message)
         return found
 
+    def catch_up(self, place: str | None = None) -> list[str]:
+        """Takes the actual figures into the ledger of runs that have succeeded and that nobody asked for a result.
+
+        Returns what could not be asked, a sentence for each.
+        """
+        missed, closed = list[str](), set[str]()
+        for entry in self.ledger.entries(place):
+            if entry.run is None or entry.actual is not None or entry.status in ("failed", "cancelled"):
+                continue
+            if entry.place in closed:
+                continue
+            try:
+                run = self._run(entry.place, entry.run)
+            except FinetuneError as fault:
+                closed.add(entry.place)
+                missed.append(f"the runs at {entry.place} cannot be asked: {fault.message}")
+                continue
+            try:
+                if run.status == "succeeded":
+                    run.result()
+            except FinetuneError as fault:
+                missed.append(f"{run.id} ({entry.name}) is left out: {fault.message}")
+        return missed
+
     def model(self, name: str) -> Model:
         """A base, or a run's model by its run id."""
         place, separator, _ = name.partition(":")
@@ -362,21 +428,3 @@ def _refuse(findings: Sequence[Finding]) -> None:
     raise kind(
         f"{len(errors)} things are wrong:\n  " + "\n  ".join(lines), cure="mend them; `finetune check` lists all"
     )
-
-
-def _within(estimate: Estimate, max_cost: float | None) -> None:
-    if max_cost is None:
-        return
-    if isinstance(max_cost, bool) or not isinstance(max_cost, int | float) or not max_cost >= 0:
-        raise BudgetError(f"max_cost={max_cost!r} is no sum of money.", cure="give it in USD, 0 or more")
-    high = estimate.charge.high
-    if high is None:
-        raise BudgetError(
-            f"the charge is unknown ({estimate.charge.basis}), so max_cost=${max_cost:,.2f} cannot be kept.",
-            cure="give the price in finetune.toml, or submit without max_cost",
-        )
-    if high > max_cost:
-        raise BudgetError(
-            f"the estimate is {estimate.charge}, and its high end is above max_cost=${max_cost:,.2f}.",
-            cure="raise max_cost, or train on less: fewer rows, epochs or tokens",
-        )

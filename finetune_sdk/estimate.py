@@ -221,7 +221,8 @@ class Estimate:
     `energy` what the own machine draws.
 
     `tokens` counts what passes through training over all epochs, `trained_tokens` those of them that are learnt.
-    `resolved` shows what the place filled in; `notes` are sentences a person should read before saying yes.
+    `resolved` shows what the place filled in; `notes` are sentences a person should read before saying yes. `kind` is "probe"
+    for one that a few steps were taken for. `uncorrected` has the figures that past runs corrected, as they were before.
     """
 
     tokens: Range
@@ -234,17 +235,25 @@ class Estimate:
     energy: Range = field(default_factory=lambda: Range.unknown("Wh", "nobody has said what the machine draws"))
     resolved: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    kind: str = ""
+    uncorrected: Mapping[str, Range] = field(default_factory=dict)
 
     RANGES = ("tokens", "trained_tokens", "charge", "time", "memory", "disk", "machine", "energy")
 
     def to_dict(self) -> dict[str, Any]:
         ranges = {name: getattr(self, name).to_dict() for name in self.RANGES}
-        return {**ranges, "resolved": dict(self.resolved), "notes": list(self.notes)}
+        before = {name: figure.to_dict() for name, figure in self.uncorrected.items()}
+        return {
+            **ranges, "resolved": dict(self.resolved), "notes": list(self.notes),
+            **({"kind": self.kind} if self.kind else {}), **({"uncorrected": before} if before else {}),
+        }  # fmt: skip
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Estimate:
         ranges = {name: Range.from_dict(row[name]) for name in cls.RANGES if name in row}
-        return cls(**ranges, resolved=row["resolved"], notes=tuple(row["notes"]))
+        before = {name: Range.from_dict(figure) for name, figure in row.get("uncorrected", {}).items()}
+        notes = tuple(row["notes"])
+        return cls(**ranges, resolved=row["resolved"], notes=notes, kind=row.get("kind", ""), uncorrected=before)
 
     def __str__(self) -> str:
         lines = [f"{self.charge}, {self.time}, {self.memory}"]
@@ -253,6 +262,19 @@ class Estimate:
             lines.append(f"  {name.replace('_', ' '):<15} {figure!s:<22} {figure.basis}")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run has taken up to now: `cost` in USD, the provider's charge and the own machine's together, and `time` in seconds
+    of work, all sessions of a resumed run counted. Unknown where nobody can say, with the reason as the basis.
+    """
+
+    cost: Range
+    time: Range
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"cost": self.cost.to_dict(), "time": self.time.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from finetune_sdk.errors import SettingsError
 
 State = Literal["intent", "sent", "refused", "unknown"]
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS submissions (
     token TEXT PRIMARY KEY,
@@ -36,16 +36,28 @@ CREATE TABLE IF NOT EXISTS submissions (
     resolved TEXT NOT NULL,
     estimate TEXT NOT NULL,
     actual TEXT,
-    sketch TEXT NOT NULL
+    sketch TEXT NOT NULL,
+    max_cost REAL,
+    resumed INTEGER,
+    version TEXT
 );
 CREATE INDEX IF NOT EXISTS by_run ON submissions (place, run);
 CREATE INDEX IF NOT EXISTS by_job ON submissions (place, fingerprint);
+"""
+_SINCE_1 = """
+ALTER TABLE submissions ADD COLUMN max_cost REAL;
+ALTER TABLE submissions ADD COLUMN resumed INTEGER;
+ALTER TABLE submissions ADD COLUMN version TEXT;
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One submission. `run` is the place's own id, without the place's name; times are seconds since 1970."""
+    """One submission. `run` is the place's own id, without the place's name; times are seconds since 1970.
+
+    `max_cost` is its cap in USD. `resumed` says whether the run ever went on after an end or a pause, None where nobody noted it;
+    `version` is that of the SDK that made the estimate.
+    """
 
     token: str
     place: str
@@ -61,6 +73,9 @@ class Entry:
     estimate: Mapping[str, Any]
     actual: Mapping[str, Any] | None
     sketch: tuple[str, ...]
+    max_cost: float | None = None
+    resumed: bool | None = None
+    version: str | None = None
 
 
 _COLUMNS = ", ".join(Entry.__dataclass_fields__)
@@ -88,7 +103,8 @@ class Ledger:
                 f"the ledger {self.path} was written by a newer version of this SDK.", cure="upgrade finetune-anywhere"
             )
         if version < _VERSION:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+            change = _SINCE_1 if version == 1 else _SCHEMA
+            connection.executescript(f"BEGIN; {change} PRAGMA user_version = {_VERSION}; COMMIT;")
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -150,6 +166,18 @@ class Ledger:
                 (status, figures, time.time(), place, run, status, figures),
             )
 
+    def cap(self, place: str, run: str, max_cost: float) -> None:
+        """Another cap for a run."""
+        with self._connect() as connection:
+            connection.execute(
+                "UPDATE submissions SET max_cost = ? WHERE place = ? AND run = ?", (max_cost, place, run)
+            )
+
+    def resume(self, place: str, run: str) -> None:
+        """Notes that a run goes on after an end or a pause."""
+        with self._connect() as connection:
+            connection.execute("UPDATE submissions SET resumed = 1 WHERE place = ? AND run = ?", (place, run))
+
     def attempts(self, fingerprint: str) -> list[Entry]:
         """All submissions of one resolved job at one address, whatever the settings call it; the first attempt first."""
         return self._select("fingerprint = ? ORDER BY attempt", fingerprint)
@@ -182,4 +210,5 @@ def _written(entry: Entry) -> tuple[Any, ...]:
 def _read(row: tuple[Any, ...]) -> Entry:
     kept = dict(zip(Entry.__dataclass_fields__, row, strict=True))
     tables = {name: json.loads(kept[name]) for name in ("resolved", "estimate", "actual") if kept[name]}
-    return Entry(**{**kept, **tables, "sketch": tuple(json.loads(kept["sketch"]))})
+    resumed = None if kept["resumed"] is None else bool(kept["resumed"])
+    return Entry(**{**kept, **tables, "sketch": tuple(json.loads(kept["sketch"])), "resumed": resumed})

@@ -24,7 +24,7 @@ from finetune_sdk.errors import (
     RunError,
     UnsupportedError,
 )
-from finetune_sdk.estimate import Estimate, Price, Upkeep, Usage
+from finetune_sdk.estimate import Estimate, Price, Spent, Upkeep, Usage
 from finetune_sdk.job import Job, Method, digest
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
@@ -53,6 +53,8 @@ CAPABILITIES = Capabilities(
     pushes=True,
     estimates=frozenset({"gpu", "probe", "upkeep"}),
     guards=frozenset({"best_by", "forgetting", "forgetting_by", "memorisation"}),
+    spent=True,
+    caps=True,
 )
 
 
@@ -96,6 +98,7 @@ class LocalBackend:
             "activation_checkpointing": options.activation_checkpointing,
             "offload": options.offload,
             "trackers": options.trackers,
+            "usd_per_hour": options.usd_per_hour,
         }
 
     def resolve(self, job: Job, *, gpu: str | None = None) -> Resolved:
@@ -224,7 +227,11 @@ class LocalBackend:
     def submit(self, resolved: Resolved, token: str) -> str:
         run = RunFolder(self._runs / token[:16])
         run.make(
-            {**resolved.to_dict(), "token": token, "machine": self._as_run(resolved)},
+            {
+                **resolved.to_dict(),
+                "token": token,
+                "machine": {**self._as_run(resolved), "max_cost": resolved.max_cost},
+            },
             train=resolved.job.train,
             validation=resolved.job.validation,
             forgetting=resolved.job.guards.forgetting if resolved.job.guards else None,
@@ -263,6 +270,14 @@ class LocalBackend:
             if time.monotonic() > asked + CANCEL_SECONDS:
                 signal_to(folder, signal.SIGKILL)
             time.sleep(0.05)
+
+    def spent(self, run: str) -> Spent:
+        from finetune_sdk_local import meter
+
+        return meter.spent(self._run(run))
+
+    def cap(self, run: str, usd: float | None) -> None:
+        self._run(run).cap(usd)
 
     def resume(self, run: str) -> None:
         folder = self._run(run)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import shutil
 import threading
@@ -35,6 +36,7 @@ class RunFolder:
         self.model = path / "model"
         self.log = path / "worker.log"
         self.cancel_mark = path / "cancel"
+        self.cap_file = path / "max_cost"
         self.sent_mark = path / "sent"
         self.started_mark = path / "started"
         self._writing = threading.Lock()
@@ -128,13 +130,55 @@ class RunFolder:
 
     def worked_seconds(self, this_session: float) -> float:
         """Seconds that workers spent on the run: earlier sessions from their first event to their last, and this one."""
-        total, began, last = 0.0, 0.0, 0.0
-        for event in self.events():
-            if event.kind == "status" and event.data.get("worker"):
-                total, began, last = total + last - began, event.time, event.time
-            elif event.kind != "status":  # others write statuses too: of a death that they found, of a resume
-                last = event.time
-        return total + this_session
+        return sum(seconds for seconds, _ in self._sessions()[:-1]) + this_session
+
+    def seconds_so_far(self) -> float:
+        """Seconds that workers spent on the run up to now; of a session that was killed, up to its last event."""
+        sessions = self._sessions()
+        if not sessions:
+            return 0.0
+        (last, began), live = sessions[-1], self.is_worked_on()
+        open_ended = live and self._last_status()[0] == "running"
+        return sum(seconds for seconds, _ in sessions[:-1]) + (time.time() - began if open_ended else last)
+
+    def _sessions(self) -> list[tuple[float, float]]:
+        """The seconds of each worker's time on the run, and when it began: as it said at its end, or else to its last event.
+
+        However long the run is, little more than its statuses is parsed.
+        """
+        found, last, lives = list[tuple[float, float]](), b"", False
+
+        def seen() -> None:
+            """The last event of a session that has not ended."""
+            if lives and last:
+                found[-1] = (json.loads(last)["time"] - found[-1][1], found[-1][1])
+
+        with self.events_file.open("rb") as file:
+            for line in file:
+                if _STATUS not in line or not line.endswith(b"\n"):
+                    last = line if line.endswith(b"\n") else last
+                    continue
+                seen()
+                row, last = json.loads(line), b""
+                lives = bool(row["data"].get("worker"))
+                if lives:
+                    found.append((0.0, row["time"]))
+                elif found:  # others write statuses too: of a death that they found, of a resume
+                    found[-1] = (row["data"].get("worked", found[-1][0]), found[-1][1])
+        seen()
+        return found
+
+    def cap(self, usd: float | None) -> None:
+        """Another cap than that of the submission; None lifts it."""
+        part = self.cap_file.with_name(f".max_cost.{os.getpid()}.part")
+        part.write_text(str(math.inf if usd is None else usd))
+        part.replace(self.cap_file)
+
+    def max_cost(self, submitted: float | None) -> float:
+        """What the run may cost in USD: as was said since, or as it was submitted; infinite without a cap."""
+        with suppress(FileNotFoundError):
+            return float(self.cap_file.read_text())
+        return math.inf if submitted is None else submitted
 
     def bytes(self) -> int:
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune_sdk.errors import FinetuneError
+from finetune_sdk_local.meter import Meter
 from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.trackers import Trackers
 
@@ -28,10 +29,12 @@ LOCK_PATIENCE = 5.0
 
 
 class Stop:
-    """Whether somebody asked the run to end: by the cancel mark, or by SIGTERM."""
+    """Whether the run is to end: by the cancel mark, by SIGTERM, or because it has cost more than its cap."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
+        self.over: Callable[[], str] = str
+        self.why = ""
         self._asked = False
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -41,7 +44,8 @@ class Stop:
         self._asked = True
 
     def __call__(self) -> bool:
-        return self._asked or self._run.cancel_mark.exists()
+        self.why = self.why or self.over()
+        return self._asked or self._run.cancel_mark.exists() or bool(self.why)
 
 
 def main(folder: Path) -> int:
@@ -53,18 +57,19 @@ def main(folder: Path) -> int:
         stop = Stop(run)
         started = time.time()
         run.append("status", "starting", {"status": "running", "worker": os.getpid()})
+        stop.over = Meter(run, started).over
         followers = Trackers(run, run.job()["machine"].get("trackers", ()))
 
         def end(status: str, message: str, **more: object) -> None:
             followers.finish(status)
-            run.append("status", message, {"status": status, **more})
+            run.append("status", message, {"status": status, "worked": round(time.time() - started, 3), **more})
 
         try:
             if stop():
                 raise _Cancelled(0)
             actual = _train(run, stop, started)
         except _Cancelled as cancelled:
-            end("cancelled", f"cancelled after step {cancelled.step}")
+            end("cancelled", f"cancelled after step {cancelled.step}{f': {stop.why}' if stop.why else ''}")
         except FinetuneError as fault:
             message = fault.message + (f" Cure: {fault.cure}" if fault.cure else "")
             end("failed", message, error=type(fault).__name__)
@@ -131,12 +136,14 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
         if best is not None and best.step != progress.step:
             load_weights(training.weights, best)
         publish.model(run, job, training.model)
+    seconds, price = run.worked_seconds(time.time() - started), run.job()["machine"].get("usd_per_hour")
     return {
-        "time": run.worked_seconds(time.time() - started),
+        "time": seconds,
         "memory": peak_bytes(job.device),
         "tokens": progress.tokens,
         "trained_tokens": progress.trained_tokens,
         "charge": 0.0,
+        **({"machine": seconds / 3600 * price} if price is not None else {}),
         "disk": run.bytes(),
     }
 

@@ -11,10 +11,10 @@ from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter
 from finetune_sdk.errors import NotFoundError, RefusedError, RunError, UnsupportedError
-from finetune_sdk.estimate import Estimate, Price, Upkeep, Usage
+from finetune_sdk.estimate import Estimate, Price, Spent, Upkeep, Usage
 from finetune_sdk.job import Job
 from finetune_sdk.model import Model, Origin
-from finetune_sdk_openai import defaults, estimates, known, rules, submission, volumes, wire
+from finetune_sdk_openai import defaults, estimates, known, rules, spending, submission, volumes, wire
 from finetune_sdk_openai.account import Account
 from finetune_sdk_openai.addresses import Address
 from finetune_sdk_openai.azure import Deployments
@@ -142,6 +142,9 @@ class OpenAIBackend:
 
     def events(self, run: str, after: int = 0) -> Iterable[Event]:
         return self._history.events(run, after)
+
+    def spent(self, run: str) -> Spent:
+        return spending.spent(self._jobs.read(run), self.events(run), self._tariff())
 
     def cancel(self, run: str) -> None:
         self._jobs.cancel(run)

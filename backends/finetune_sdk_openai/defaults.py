@@ -38,6 +38,7 @@ def capabilities(options: Options, address: Address) -> Capabilities:
         gaps=gaps,
         visible_within=options.visible_within,
         estimates=frozenset({"upkeep"}),
+        spent=True,
     )
 
 

@@ -76,7 +76,9 @@ def _run(
     )
     to.mkdir(parents=True, exist_ok=True)
     client = Client(backend, config=config)
-    submitted = submit(client, job, Terms(max_cost=0.0, yes=True, again=_ended_badly(client, job)), out)
+    free = client.estimate(job).charge.high == 0  # what the own machine costs by the hour is no reason to refuse
+    terms = Terms(max_cost=None if free else 0.0, yes=True, again=_ended_badly(client, job))
+    submitted = submit(client, job, terms, out)
     going = submitted.run
     tuned = going.wait()
     actual = dict(going.result().actual)

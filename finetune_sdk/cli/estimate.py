@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, JobPath
+from finetune_sdk.cli.options import AsJson, BackendName, ConfigPath, History, MaybeJobPath
 from finetune_sdk.cli.screen import screen, table
 from finetune_sdk.cli.waiting import waiting
 
@@ -43,8 +43,9 @@ def _option(name: str, metavar: str, told: str, panel: str = _PAYS) -> Any:
 
 
 def estimate(
-    file: JobPath,
+    file: MaybeJobPath = None,
     backend: BackendName = None,
+    history: History = False,
     config: ConfigPath = None,
     gpu: Annotated[str | None, _option("--gpu", "NAME", _GPU, _PLACES)] = None,
     probe: Annotated[bool, typer.Option("--probe", help=_PROBE, rich_help_panel=_PLACES)] = False,
@@ -71,9 +72,15 @@ def estimate(
     """
     with screen(as_json) as out:
         from finetune_sdk.cli.breakeven import Wanted, broken_even, side_by_side, write
+        from finetune_sdk.cli.history import history as show_history
+        from finetune_sdk.cli.history import require_one
         from finetune_sdk.client import Client
         from finetune_sdk.jobfile import JobFile
 
+        require_one(file, history)
+        if file is None:
+            show_history(Client(backend, config=config), out)
+            return
         job_file = JobFile.load(file)
         wanted = Wanted.of(
             job_file.table.break_even,

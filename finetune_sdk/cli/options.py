@@ -47,6 +47,7 @@ def _runs(typed: str) -> list[str]:
     return [run for run in ids if run.startswith(typed)]
 
 
+MaybeJobPath = Annotated[Path | None, typer.Argument(metavar="JOB.YAML", help="The job file.", show_default=False)]
 JobPath = Annotated[Path, typer.Argument(metavar="JOB.YAML", help="The job file.", show_default=False)]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, as in local:7f3a….", autocompletion=_runs, show_default=False)
@@ -77,7 +78,15 @@ ConfigPath = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, and nothing else.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before submitting; for scripts.")]
 MaxCost = Annotated[
-    float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Refuse a job whose estimate may cost more.")
+    float | None,
+    typer.Option(
+        "--max-cost", metavar="USD", min=0,
+        help="Refuse a job whose estimate may cost more, and stop a run that has.",
+    ),
+]  # fmt: skip
+MoreCost = Annotated[
+    float | None,
+    typer.Option("--max-cost", metavar="USD", min=0, help="What the run may cost in all, instead of its cap so far."),
 ]
 MaxSpent = Annotated[
     float | None,
@@ -96,6 +105,9 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Ask everything anew, 
 Timeout = Annotated[
     float | None,
     typer.Option("--timeout", metavar="SECONDS", help="How long a model may take for what it is asked at once."),
+]
+History = Annotated[
+    bool, typer.Option("--history", help="Instead of a job's: how far past estimates of the place were off.")
 ]
 Again = Annotated[
     bool, typer.Option("--again", help="A new attempt after a run that failed, was cancelled or is gone.")

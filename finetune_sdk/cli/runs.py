@@ -33,9 +33,10 @@ def runs(
         for run in client.reconcile() if reconcile else ():
             out.show(f"{run.id} is what became of a submission in doubt")
         rows = [_row(client, entry) for entry in client.ledger.entries(backend)]
+        above = [f"{row['run']}: {warning}" for row in rows for warning in row["warnings"]]
         head = ("run", "name", "status", "submitted", "charge", "time")
         if rows:
-            out.show(table(head, [_cells(row) for row in rows], wrapped=1))
+            out.show(table(head, [_cells(row) for row in rows], wrapped=1), *above)
         else:
             out.show(f"no runs yet in {client.ledger.path}; start one with: finetune run job.yaml")
         out.answer({"runs": rows})
@@ -58,17 +59,47 @@ def _refuse_unknown(client: Client, name: str) -> None:
 
 
 def _row(client: Client, entry: Entry) -> dict[str, Any]:
+    status = _status(client, entry)
     return {
         "run": f"{entry.place}:{entry.run}" if entry.run else None,
         "name": entry.name,
         "backend": entry.place,
-        "status": _status(client, entry),
+        "status": status,
         "attempt": entry.attempt,
         "submitted": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(entry.created)),
         "estimate": entry.estimate,
-        "actual": entry.actual,
+        "actual": entry.actual if entry.actual or status != "succeeded" else _actual(client, entry),
+        "max_cost": entry.max_cost,
+        **_spent(client, entry, status),
         "token": entry.token,
     }
+
+
+def _actual(client: Client, entry: Entry) -> dict[str, Any] | None:
+    """The actual figures of a run that nobody asked for its result yet, which go into the ledger."""
+    from finetune_sdk.errors import FinetuneError
+
+    try:
+        return dict(client.get_run(f"{entry.place}:{entry.run}").result().actual)
+    except FinetuneError:
+        return None
+
+
+def _spent(client: Client, entry: Entry, status: str) -> dict[str, Any]:
+    """What an active run has spent so far, and sentences about what is above its estimate."""
+    from finetune_sdk.backend import Status
+    from finetune_sdk.errors import FinetuneError
+    from finetune_sdk.estimate import Estimate
+    from finetune_sdk.spending import beyond
+
+    if entry.run is None or Status(status).terminal or not Status(status).known:
+        return {"spent": None, "warnings": []}
+    try:
+        spent = client.get_run(f"{entry.place}:{entry.run}").spent()
+    except FinetuneError:
+        return {"spent": None, "warnings": []}
+    above = dict(beyond(spent, Estimate.from_dict(entry.estimate)))
+    return {"spent": spent.to_dict(), "warnings": [above[name] for name in sorted(above)]}
 
 
 def _status(client: Client, entry: Entry) -> str:

@@ -68,7 +68,10 @@ def submit(client: Client, job: Job, terms: Terms, out: Screen) -> Submission:
 
 def _too_dear(estimate: Estimate, max_cost: float | None) -> bool:
     """Whether `submit` is going to refuse, so that there is nothing to ask."""
-    return max_cost is not None and (estimate.charge.high is None or estimate.charge.high > max_cost)
+    from finetune_sdk.spending import whole
+
+    high = whole(estimate).high
+    return max_cost is not None and (high is None or high > max_cost)
 
 
 def ask(out: Screen, to: str = "to this job", cure: str = "--yes to submit without asking") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping
 from types import TracebackType
@@ -63,6 +64,13 @@ class Progress:
         self._bar.update(
             self._task, completed=self._last.get("step", 0), total=self._last.get("steps"), figures=figures
         )
+
+    def warn(self, message: str) -> None:
+        """A warning: above the bar, and in the log where there is none."""
+        if self._bar is None:
+            logging.getLogger("finetune_sdk").warning("%s", message)
+        else:
+            self.show("message", f"warning: {message}", {})
 
     def say(self, message: str) -> None:
         """A sentence for the person, whether or not there is a bar."""

@@ -53,8 +53,20 @@ def status(plan: Plan, legs: Sequence[Leg], now: float) -> Status:
 
 def checkpoints(plan: Plan, legs: Sequence[Leg], now: float) -> list[Checkpoint]:
     """The checkpoints finished so far, the first first. A later leg writes the same ones again."""
-    reached = max(_reached(plan, leg, number == 0, now) for number, leg in enumerate(legs))
-    return [Checkpoint(f"step-{step}", step, _metrics(plan, step)) for step in _saved(plan) if step <= reached]
+    last = reached(plan, legs, now)
+    return [Checkpoint(f"step-{step}", step, _metrics(plan, step)) for step in _saved(plan) if step <= last]
+
+
+def reached(plan: Plan, legs: Sequence[Leg], now: float) -> int:
+    """The last step that was taken."""
+    return max(_reached(plan, leg, number == 0, now) for number, leg in enumerate(legs))
+
+
+def worked(plan: Plan, legs: Sequence[Leg], now: float) -> float:
+    """Seconds of all legs up to now."""
+    ends = (_natural_end(plan, leg, number == 0)[0] for number, leg in enumerate(legs))
+    stops = (end if leg.until is None else min(end, leg.until) for leg, end in zip(legs, ends, strict=True))
+    return sum(max(0.0, min(now, stop) - leg.began) for leg, stop in zip(legs, stops, strict=True))
 
 
 def events(plan: Plan, legs: Sequence[Leg], now: float) -> list[Event]:

@@ -31,7 +31,7 @@ _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$", re.IGNORECASE
 class BackendConformance(BeforeARun, OfRuns, OfVerbs):
     """Subclass it, give `place` and `job`, and run pytest. `patience` is the longest that a job may take, in seconds.
 
-    The whole kit makes up to seven runs: `job` twice, once with a number of steps, and of `long_job` those that are
+    The whole kit makes up to eight runs: `job` twice, once with a number of steps, and of `long_job` those that are
     cancelled, one of them to be resumed, and one that is paused.
     """
 

@@ -33,7 +33,7 @@ from finetune_sdk.data.checks import Finding
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.data.tokens import Counter
 from finetune_sdk.errors import BackendError, DatasetError, NotFoundError, RunError
-from finetune_sdk.estimate import Estimate, Price, Range, Upkeep, Usage
+from finetune_sdk.estimate import Estimate, Price, Range, Spent, Upkeep, Usage
 from finetune_sdk.files import whole_folder
 from finetune_sdk.job import SFT, Job, Method
 from finetune_sdk.model import Model, Origin
@@ -87,6 +87,7 @@ class FakeBackend:
             visible_within=self._options.visible_after,
             exports=frozenset({"adapter"} if "export" in verbs else ()),
             estimates=frozenset({"upkeep"}) - without,
+            spent="spent" not in without,
         )
 
     @property
@@ -177,14 +178,14 @@ class FakeBackend:
     def _record(self, resolved: Resolved) -> Record:
         job, options = resolved.job, self._options
         estimate = self.estimate(resolved)
-        total, trained = _volume(job)
-        steps = _steps(job)
+        total, trained = (round(count * options.overrun) for count in _volume(job))
+        steps, seconds = _steps(job), options.seconds * options.overrun * options.slow
         method = job.method
         each_epoch = math.ceil(len(job.train) / (method.batch_size or 1))
         plan = clock.Plan(
             method=method.kind,
             steps=steps,
-            seconds=options.seconds,
+            seconds=seconds,
             learning_rate=method.learning_rate or 0.0,
             schedule=method.schedule or "linear",
             warmup=method.warmup or 0.0,
@@ -195,9 +196,9 @@ class FakeBackend:
             fails_after=None if options.fails_at is None else min(steps - 1, int(steps * options.fails_at)),
         )
         known, otherwise = learnt(job.train)
-        actual = {"time": options.seconds, "memory": _MEMORY, "tokens": total, "trained_tokens": trained}
+        actual = {"time": seconds, "memory": _MEMORY, "tokens": total, "trained_tokens": trained}
         if estimate.charge.expected is not None:
-            actual["charge"] = estimate.charge.expected
+            actual["charge"] = estimate.charge.expected * options.overrun
         manifest = {
             "place": "fake", "rows": len(job.train), "steps": steps, "seed": job.seed, "name": job.name,
             "train": self._keep(job.train), "validation": self._keep(job.validation), "portable": {
@@ -216,6 +217,14 @@ class FakeBackend:
     def events(self, run: str, after: int = 0) -> Iterable[Event]:
         record, legs = self._records.read(run)
         return clock.events(record.plan, legs, time.time())[after:]
+
+    def spent(self, run: str) -> Spent:
+        record, legs = self._records.read(run)
+        now = time.time()
+        worked = clock.worked(record.plan, legs, now)
+        share = clock.reached(record.plan, legs, now) / record.plan.steps
+        cost = self._charge(Range.exactly(record.actual["tokens"] * share, "tokens", "the steps that were taken"))
+        return Spent(cost, Range.exactly(worked, "s", "the clock of the fake"))
 
     def cancel(self, run: str) -> None:
         def cut(record: Record, legs: list[clock.Leg]) -> clock.Leg | None:

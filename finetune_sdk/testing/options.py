@@ -25,7 +25,7 @@ class Options:
     run was made (a BackendError), `dies` likewise (SIGKILL to the asking process), `visible_after` seconds until `find`
     shows a run, `fails_at` this share of the steps (once; a resumed run goes through), `running_as` a status of its
     own, `careless`: a place that makes a second run for a token it has seen. `sft` and `dpo` hold the place's own words.
-    `api_key` is a key that opens nothing, and that nothing may show.
+    `overrun` is how many times the estimated time and tokens a run takes, and `slow` how many times the time. `api_key` is a key that opens nothing, and that nothing may show.
     """
 
     base: str = "echo"
@@ -41,6 +41,8 @@ class Options:
     fails_at: float | None = None
     running_as: str = "running"
     careless: bool = False
+    overrun: float = 1.0
+    slow: float = 1.0
     api_key: str = field(default="", repr=False)
     sft: Mapping[str, Any] = field(default_factory=dict)
     dpo: Mapping[str, Any] = field(default_factory=dict)
@@ -158,6 +160,8 @@ _READERS = {
     "fails_at": _number,
     "running_as": _text,
     "careless": _flag,
+    "overrun": _number,
+    "slow": _number,
     "api_key": _key,
     "sft": _own,
     "dpo": _own,

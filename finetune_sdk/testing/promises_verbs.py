@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -17,10 +18,12 @@ from finetune_sdk.backend import Backend, Optional, Resolved
 from finetune_sdk.client import Client
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import InputError, NotFoundError, RunError, UnsupportedError
+from finetune_sdk.estimate import Estimate
 from finetune_sdk.job import Job
 from finetune_sdk.messages import ChatExample, Example, PreferenceExample, RatedExample, TaskExample
 from finetune_sdk.model import Sampling
 from finetune_sdk.run import Run
+from finetune_sdk.spending import whole
 from finetune_sdk.testing.promises_before import NO_SUCH
 from finetune_sdk.testing.promises_runs import MOMENT, until
 
@@ -102,6 +105,51 @@ class OfVerbs:
         run.resume()
         assert until(run, lambda status: status not in ("paused", "pausing"), self.patience) != "cancelled"
         run.cancel()
+
+    def test_what_a_run_has_spent_is_told_and_never_shrinks(
+        self, backend: Backend, client: Client, long_job: Job
+    ) -> None:
+        _declares(backend.capabilities.spent, "spent")
+        run = client.submit(replace(long_job, seed=long_job.seed + 5))
+        told = []
+        try:
+            for _ in range(3):
+                told.append(backend.spent(run.key))
+                time.sleep(0.05)
+        finally:
+            run.cancel()
+        until(run, lambda status: status.terminal, self.patience)
+        told += [backend.spent(run.key), backend.spent(run.key)]
+        for figure, unit, rounding in (("cost", "USD", 1e-9), ("time", "s", 1.0)):  # some tell whole seconds
+            ranges = [getattr(one, figure) for one in told]
+            assert {one.unit for one in ranges} == {unit}
+            assert all(len(one.basis.split()) >= 2 for one in ranges)
+            known = [one.expected for one in ranges if one.known]
+            assert all(now >= before - rounding for before, now in pairwise(known)), f"{figure} shrinks: {known}"
+        assert told[-1] == told[-2], "a run that has ended spends nothing"
+
+    def test_what_a_run_spent_is_within_the_estimate(self, backend: Backend, finished: Run, estimate: Estimate) -> None:
+        _declares(backend.capabilities.spent, "spent")
+        cost, estimated = backend.spent(finished.key).cost, whole(estimate)
+        if not cost.known or estimate.charge.high is None or estimate.machine.known:
+            pytest.skip("the cost is not told, not known before, or that of time")
+        assert cost.expected is not None
+        assert estimated.holds(cost.expected)
+
+    def test_a_cap_can_be_set_and_lifted(self, backend: Backend, finished: Run) -> None:
+        _declares(backend.capabilities.caps, "caps")
+        for usd in (1_000_000.0, None, None):
+            backend.cap(finished.key, usd)
+        assert finished.status == "succeeded"
+
+    @pytest.mark.parametrize("verb", ["spent", "cap"])
+    def test_what_nobody_submitted_has_spent_nothing_and_has_no_cap(
+        self, backend: Backend, verb: Literal["spent", "cap"]
+    ) -> None:
+        able = backend.capabilities
+        _declares(able.spent if verb == "spent" else able.caps, verb)
+        with pytest.raises(NotFoundError, match=NO_SUCH):
+            backend.spent(NO_SUCH) if verb == "spent" else backend.cap(NO_SUCH, 1.0)
 
     def test_resuming_a_run_that_succeeded_changes_nothing(self, backend: Backend, finished: Run) -> None:
         _needs(backend, "resume")
@@ -198,6 +246,11 @@ class OfVerbs:
 def _needs(backend: Backend, verb: Optional) -> None:
     if verb not in backend.capabilities.verbs:
         pytest.skip(backend.capabilities.gaps[verb])
+
+
+def _declares(declared: bool, name: str) -> None:
+    if not declared:
+        pytest.skip(f"`{name}` is not declared")
 
 
 def _steps(run: Run, after: int) -> list[int]:

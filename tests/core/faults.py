@@ -54,6 +54,19 @@ RATE_OF_ITS_OWN = """
         method = replace(resolved.method, learning_rate=0.5)
         return super().submit(replace(resolved, job=replace(resolved.job, method=method)), token)
 """
+SHRINKS = """
+    def spent(self, run):
+        made = super().spent(run)
+        return replace(made, cost=Range.exactly(1e10 - time.time(), "USD", "what is left"))
+"""
+GOES_ON_SPENDING = """
+    def spent(self, run):
+        return replace(super().spent(run), time=Range.exactly(time.time(), "s", "the clock on the wall"))
+"""
+SPENDS_MORE = """
+    def spent(self, run):
+        return replace(super().spent(run), cost=Range.exactly(1000.0, "USD", "so it seems"))
+"""
 COUNTS_FROM_0 = """
     def events(self, run, after=0):
         return [replace(event, number=event.number - 1) for event in super().events(run, after)]
@@ -195,6 +208,13 @@ FAULTS = {
         MISCOUNTS.format(figure="charge"), "what_can_be_counted_before_is_within_the_estimate[charge]"
     ),
     "answers out of order": Fault(SHUFFLES, "answers_keep_their_order"),
+    "money that comes back": Fault(
+        SHRINKS, "what_a_run_has_spent_is_told_and_never_shrinks", "seconds=1, usd_per_million=5.0"
+    ),
+    "a run that goes on spending after its end": Fault(
+        GOES_ON_SPENDING, "what_a_run_has_spent_is_told_and_never_shrinks", "seconds=1"
+    ),
+    "more spent than estimated": Fault(SPENDS_MORE, "what_a_run_spent_is_within_the_estimate", "usd_per_million=5.0"),
     "runs, the oldest first": Fault(
         "    def runs(self): return super().runs()[::-1]", "list_has_the_newest_first", "seconds=1"
     ),

@@ -19,7 +19,7 @@ NAMES = [
     "Pattern", "Payback", "Perplexity", "Place", "Plan", "Preference", "PreferenceExample", "PrefixTuning",
     "Pretraining", "Price", "PromptTuning", "Prompted", "QLoRA", "Range", "RatedExample", "Recorded", "Refusal",
     "RefusedError", "Report", "Resolved", "Result", "Review", "RougeL", "Run", "RunError", "Sampling", "Score",
-    "Settings", "SettingsError", "Status", "TaskExample", "Template", "TextExample", "ToolCall", "ToolCalls",
+    "Settings", "SettingsError", "Spent", "Status", "TaskExample", "Template", "TextExample", "ToolCall", "ToolCalls",
     "UnsupportedError", "Upkeep", "Usage", "ValidCSV", "ValidSQL", "ValidXML", "ValidYAML", "Vote", "break_even",
     "compare", "confusion", "entity_counts", "judged_pairs", "label_counts", "macro_f1", "micro", "rated_pairs",
 ]  # fmt: skip

@@ -72,6 +72,14 @@ def test_a_run_ends_in_a_model_that_answers_and_says_where_it_is_from(
     assert not [p for p in folder(client, run).rglob("*") if p.suffix in {".bin", ".pt", ".pth", ".pkl"}]
 
 
+def test_without_a_price_an_hour_a_run_costs_exactly_nothing(finished: tuple[ft.Client, ft.Job, ft.Run]) -> None:
+    run = finished[2]
+    assert run.max_cost == 0.0
+    assert run.spent().cost.high == 0
+    assert run.spent().time.expected == pytest.approx(run.result().actual["time"], abs=1.0)
+    assert "machine" not in run.result().actual
+
+
 def test_the_tokens_of_the_estimate_are_those_of_the_run(finished: tuple[ft.Client, ft.Job, ft.Run]) -> None:
     assert_tokens_were_estimated(finished[2])
 

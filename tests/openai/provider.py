@@ -54,6 +54,7 @@ class Provider:
     fails: dict[str, Any] | None = None
     running_as: str = "running"
     reports_metrics: bool = True
+    bills: float | None = None
     answers_after: float = 0.0
     speaks_every: float = 0.0
     falls_silent_after: int | None = None
@@ -217,6 +218,7 @@ class Provider:
         job = Training(
             name, asked, self.seconds, rows, self.keeps_metadata, self.reports_metrics, self.fails, self.running_as
         )
+        job.bills = self.bills
         if not self.reports_metrics:
             table = "step,train_loss,train_accuracy,valid_loss\n" + "".join(f"{n},{1 / n},0.5,\n" for n in (1, 2, 3))
             job.result_files = [self._keep("step_metrics.csv", base64.b64encode(table.encode()))["id"]]

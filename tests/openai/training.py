@@ -15,7 +15,10 @@ BEGUN = 0.05
 
 @dataclass
 class Training:
-    """One job. `asked` is the body that made it; `seconds` is what it takes; `rows` are those of its file."""
+    """One job. `asked` is the body that made it; `seconds` is what it takes; `rows` are those of its file.
+
+    With `bills` it tells its tokens while it runs, so many times those that a place counts.
+    """
 
     id: str
     asked: dict[str, Any]
@@ -25,6 +28,7 @@ class Training:
     reports_metrics: bool = True
     fails: dict[str, Any] | None = None
     running_as: str = "running"
+    bills: float | None = None
     made: float = field(default_factory=time.time)
     status: str = "validating_files"
     worked: float = 0.0
@@ -88,6 +92,8 @@ class Training:
         }  # fmt: skip
         if self.asked.get("validation_file") and self.step % 2 == 0:
             measured["valid_loss"] = round(2.2 / (1 + self.step), 5)
+        if self.bills is not None:
+            measured["trained_tokens"] = round(self.tokens() * self.step / self.steps)
         if self.reports_metrics:
             self._tell(f"Step {self.step}/{self.steps}", "metrics", measured)
         if self.step % max(1, self.steps // 3) == 0:
@@ -128,7 +134,8 @@ class Training:
 
     def tokens(self) -> int:
         """As a place may count: four characters a token, three for each message, times the epochs."""
-        return sum(3 + len(json.dumps(row, ensure_ascii=False)) // 5 for row in self.rows) * self.epochs
+        counted = sum(3 + len(json.dumps(row, ensure_ascii=False)) // 5 for row in self.rows) * self.epochs
+        return round(counted * (self.bills or 1))
 
     def shown(self) -> dict[str, Any]:
         done = self.status == "succeeded"
