@@ -22,6 +22,7 @@ NAMES = (
     "training",
     "reinforcement",
     "estimates",
+    "estimating",
     "answers",
     "evaluators",
     "serve",

@@ -48,7 +48,7 @@ def _of_run(shape: Shape, kind: str, figure: str, taken: Sequence[dict[str, Any]
         "actual": Spread.of([actual / size for actual in actuals]),
         "error %": Spread.of([100 * (r["expected"] / a - 1) for r, a in zip(ranges, actuals, strict=True)]),
         "held": f"{_held(ranges, actuals)} of {len(taken)}",
-        "width \u00d7": median(r["high"] / r["low"] for r in ranges),
+        "width ×": median(r["high"] / r["low"] for r in ranges),
         "goal": "",
         "met": "",
     }
@@ -68,8 +68,8 @@ def _of_all(kind: str, figure: str, every: Sequence[dict[str, Any]]) -> Row:
         "actual": "",
         "error %": f"at most {100 * max(errors):.0f}%",
         "held": f"{held} of {len(every)}",
-        "width \u00d7": widest,
-        "goal": f"\u2264 {100 * goal:.0f}%, held \u2265 {HELD:.0%}, \u2264 {WIDTH:g} \u00d7" if goal else "none",
+        "width ×": widest,
+        "goal": f"≤ {100 * goal:.0f}%, held ≥ {HELD:.0%}, ≤ {WIDTH:g} ×" if goal else "none",
         "met": "" if goal is None else median(errors) <= goal and held >= HELD * len(every) and widest <= WIDTH + 1e-9,
     }
 
@@ -105,7 +105,7 @@ def _of_nothing(run: str) -> Row:
         "actual",
         "error %",
         "held",
-        "width \u00d7",
+        "width ×",
         "goal",
         "met",
     )

@@ -26,6 +26,8 @@ LOOKED_AT = 200
 TOLD_APART = (0.1, 0.6, 1.0)
 """The share of tasks whose answers differ in worth: the others need no training pass."""
 STEPS = 4
+TRIED = (0.7, 1.4)
+"""How far steps may be from those that were tried: a model that learns gives other answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +130,25 @@ def _time(
             )
         found.append((taken[0], taken[1], taken[2]))
     low, expected, high = (steps.steps * float(value) for value in np.mean(found, axis=0))
+    tried = machine.rehearsal
+    known = 1.0 if tried is None else float(np.mean(tried.steps)) * steps.steps / expected
     if validation is not None:
-        looks = 2 + steps.steps // (method.validate_every or steps.per_epoch)
+        looks = 2 + (steps.steps - 1) // (method.validate_every or steps.per_epoch)
         held = list(range(len(validation)))
         once = [_asking(validation, held, 1, length, room, machine) for length in (answers.low, answers.expected, room)]
         seen = time_estimates.watched_seconds(resolved, validation, general, machine)
         low, expected, high = (
             whole + looks * (own + more) for whole, own, more in zip((low, expected, high), once, seen, strict=True)
         )
+    share = fewest(steps, method) / steps.steps
+    if tried is not None:
+        begun, likely = tried.start + tried.prepare, known * expected + tried.save + tried.publish
+        said = f"{len(tried.steps)} steps of this very job, tried just now; answers may grow longer or shorter as it learns"
+        low, high = (begun + likely * far for far in (TRIED[0] * share, TRIED[1]))
+        return Range(low, begun + likely, high, "s", said)
     loading, start, spread = machine.probe.begin or time_estimates.LOADING, time_estimates.START, machine.probe.spread
     return Range(
-        0.8 * loading + start[0] + low * spread[0] * fewest(steps, method) / steps.steps,
+        0.8 * loading + start[0] + low * spread[0] * share,
         loading + start[1] + expected,
         1.5 * loading + start[2] + high * spread[1],
         "s",

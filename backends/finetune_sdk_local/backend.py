@@ -165,12 +165,15 @@ class LocalBackend:
 
     def estimate(self, resolved: Resolved, *, gpu: str | None = None, probe: bool = False) -> Estimate:
         from finetune_sdk_local import elsewhere, estimates, estimating
+        from finetune_sdk_local.shapes import Shape
 
+        Shape.of(resolved.base)  # a config that says too little is refused before anything is measured
         options, train = self._options, self._tokens(resolved, resolved.job.train)
         sides = estimating.Sides(train, self._validation(resolved), self._general(resolved))
         if gpu is None:
             here = self._here(resolved, probe=probe)
-            return estimates.shared_by(estimating.estimate(resolved, sides, here), options.processes, here.device)
+            made = estimates.shared_by(estimating.estimate(resolved, sides, here), options.processes, here.device)
+            return estimating.room(made, here.device)
         if probe:
             raise UnsupportedError(
                 f"a probe tries the job here, and {gpu} is not here.", cure="ask for one of the two: gpu, or probe"

@@ -84,11 +84,12 @@ def disk(resolved: Resolved, train: Sequences, steps: Plan, machine: Machine | N
     data = sum(map(_written_out, sides)) + STEP_BYTES * steps.steps + 4 * len(train)
     kept = min(saves, KEPT_CHECKPOINTS)
     best = kept + 1 if resolved.job.validation is not None and saves > kept else kept
-    low, expected, high = (count * each + model + data for count in (min(kept, 1), kept, best))
+    fewer = 1 if resolved.method.early_stopping is not None else kept
+    low, expected, high = (count * each + model + data for count in (fewer, kept, best))
     return Range(
-        0.85 * low,
+        0.92 * low,
         expected,
-        1.15 * high,
+        1.08 * high,
         "bytes",
         f"{kept} {'checkpoint' if kept == 1 else 'checkpoints'} of {quantity(each, 'bytes')}, the model, a copy of the data",
     )

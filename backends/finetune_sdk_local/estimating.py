@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from finetune_sdk.backend import Resolved
-from finetune_sdk.estimate import Estimate, Range
+from finetune_sdk.estimate import Estimate, Range, quantity
 from finetune_sdk.job import RFT
 from finetune_sdk_local import answering_estimates, bases, estimates
+from finetune_sdk_local.devices import Device
 from finetune_sdk_local.layouts import Machine
 from finetune_sdk_local.memory_estimates import memory
 from finetune_sdk_local.prepare import steps, width
@@ -31,6 +33,19 @@ def estimate(resolved: Resolved, sides: Sides, machine: Machine) -> Estimate:
     tokenizer = bases.tokenizer(resolved.base)
     answers = answering_estimates.lengths(resolved.job.train, tokenizer, method.max_tokens or 1)
     return answering_estimates.estimate(resolved, method, *sides, machine, answers)
+
+
+def room(made: Estimate, device: Device) -> Estimate:
+    """The estimate with a word on a machine that has less memory than the job may need."""
+    low, high = made.memory.low, made.memory.high
+    if low is None or high is None or high <= device.memory:
+        return made
+    lacking = f"up to {quantity(high - device.memory, 'bytes')} too little"
+    said = f"may not fit on this machine: it has {quantity(device.memory, 'bytes')}, {lacking}"
+    if low > device.memory:
+        said = f"does not fit on this machine: it has {quantity(device.memory, 'bytes')}, at least {quantity(low - device.memory, 'bytes')} too little"
+    cure = 'ask for the estimate of a larger one (gpu="…", or --gpu), which says what else to change'
+    return replace(made, notes=(f"{said}; {cure}", *made.notes))
 
 
 def memory_of(resolved: Resolved, sides: Sides, machine: Machine) -> Range:

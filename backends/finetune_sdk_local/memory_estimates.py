@@ -75,7 +75,7 @@ def memory(
     low, expected, high = (
         own + standing + states + kept * busiest for own, kept in zip(process, kept_by(device, resolved), strict=True)
     )
-    what = f"{answers:,} tokens of guards' answers" if answering > learning else "the longest batch"
+    what = f"{answers:,} tokens of guards' answers at once" if answering > learning else "the longest batch"
     return Range(
         low * (1 - ALLOWANCE),
         expected,

@@ -23,6 +23,8 @@ from finetune_sdk_local.devices import Device
 from finetune_sdk_local.spawning import MODULE, environment
 
 PARAMETERS = 40e6
+VOCABULARY = 16_384
+"""Tokens of the probe's model, which need no memory that a job would not need: a head takes time by their number."""
 SHAPES = ((4, 64), (4, 256), (16, 128), (8, 384), (3, 1024))
 REPEATS = 3
 SCORED = 512
@@ -79,7 +81,7 @@ def probe(base: str, adapter: Adapter, device: Device, threads: int, home: Path)
             "adapter": table(adapter),
             "device": [device.kind, device.name, device.dtype],
             "threads": threads,
-            "shapes": SHAPES,
+            "shapes": [SHAPES, VOCABULARY],
             "versions": versions(),
         }
     )

@@ -23,7 +23,7 @@ from finetune_sdk.job import Adapter, Full
 from finetune_sdk.machine import cores
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device
-from finetune_sdk_local.probe import PARAMETERS, QUIET, REPEATS, SCORED, SHAPES, Probe, fewer, unquantised
+from finetune_sdk_local.probe import PARAMETERS, QUIET, REPEATS, SCORED, SHAPES, VOCABULARY, Probe, fewer, unquantised
 from finetune_sdk_local.prompts import ahead
 from finetune_sdk_local.shapes import Shape
 from finetune_sdk_local.tables import adapter_of
@@ -49,22 +49,25 @@ def measured(config: Any, adapter: Adapter, device: Device, threads: int, begun:
 
     if not isinstance(adapter, Full):
         import peft  # noqa: F401
+    load = min(1.0, os.getloadavg()[0] / cores())
     begin, process = time.perf_counter() - begun, psutil.Process().memory_info().rss
 
     small = deepcopy(config)
     text = small.get_text_config()
     layers, shape = int(text.num_hidden_layers), Shape.of_config(config)
     fewer(small, max(1, min(layers, int(PARAMETERS / max(1, shape.linear / layers)))))
+    vocabulary = int(text.vocab_size)
+    text.vocab_size = min(vocabulary, VOCABULARY)
+    text.pad_token_id = text.bos_token_id = text.eos_token_id = None
     torch.set_num_threads(threads)
     dtype = torch.float32 if isinstance(adapter, Full) else device.torch_dtype
     model = AutoModelForCausalLM.from_config(small, dtype=dtype).to(device.kind)
-    head = _head(model, device, trained=isinstance(adapter, Full))
+    head = _head(model, device, trained=isinstance(adapter, Full)) * vocabulary / text.vocab_size
     if not ahead(adapter):
         model = bases.adapt(model, unquantised(adapter), 0, "probe")
     timings = [_pass(model.train(), rows, length, device) for rows, length in SHAPES]
     update = 0.0 if ahead(adapter) else _update(model)
     scale = layers / text.num_hidden_layers
-    load = min(1.0, os.getloadavg()[0] / cores())
     start, token, pair = _fit([forward + backward for forward, backward in timings])
     share = float(np.median([forward / (forward + backward) for forward, backward in timings]))
     return Probe(

@@ -42,7 +42,7 @@ def remembered(folder: Path, name: str, rows: int, make: Callable[[], Sequences]
 
 def _read(file: Path) -> Sequences | None:
     try:
-        with np.load(file, allow_pickle=False) as kept:
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as kept:
             return Sequences(**{name: kept[name] for name in kept.files})
     except (OSError, ValueError, TypeError, EOFError, BadZipFile):
         return None

@@ -16,7 +16,7 @@ import pytest
 from finetune_sdk.backend import OPTIONAL, Backend, Place, Resolved
 from finetune_sdk.client import Client
 from finetune_sdk.data.dataset import Dataset
-from finetune_sdk.errors import MissingDependencyError, NotFoundError, UnsupportedError
+from finetune_sdk.errors import InputError, MissingDependencyError, NotFoundError, UnsupportedError
 from finetune_sdk.estimate import Estimate, Range, Usage
 from finetune_sdk.evaluation.evaluators import ExactMatch
 from finetune_sdk.guards import Guards
@@ -210,6 +210,25 @@ class BeforeARun:
             estimate.trained_tokens,
             estimate.charge,
         )
+
+    def test_a_card_that_nobody_knows_is_refused_by_name(self, backend: Backend, client: Client, job: Job) -> None:
+        if "gpu" not in backend.capabilities.estimates:
+            with pytest.raises(UnsupportedError, match="gpu"):
+                client.estimate(job, gpu=NO_SUCH)
+            return
+        with _nothing_made(client), pytest.raises(InputError, match=NO_SUCH):
+            client.estimate(job, gpu=NO_SUCH)
+
+    def test_a_probe_is_an_estimate_of_the_same_tokens_and_leaves_nothing(
+        self, backend: Backend, client: Client, job: Job, estimate: Estimate
+    ) -> None:
+        if "probe" not in backend.capabilities.estimates:
+            with pytest.raises(UnsupportedError, match="probe"):
+                client.estimate(job, probe=True)
+            return
+        with _nothing_made(client):
+            probed = client.estimate(job, probe=True)
+        assert (probed.tokens, probed.charge) == (estimate.tokens, estimate.charge)
 
     def test_each_figure_of_an_estimate_is_a_range_in_its_unit_with_a_basis(self, estimate: Estimate) -> None:
         for name, unit in UNITS.items():

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,11 +151,39 @@ def test_preparation(kind: str, one_thread: None) -> None:
 def test_estimates() -> None:
     pytest.importorskip("torch")
     from benchmarks import estimates
+    from benchmarks.estimated import Shape
 
-    case = {"kind": "sft", "adapter": "lora", "rows": 16, "steps": 2, "batch": 4, "threads": 1}
-    time, memory = estimates.measure(cases=(case,), repeats=1)
-    assert time["actual"].median > 0
-    assert memory["low"] < memory["high"]
+    shape = Shape("sft", "lora", "short rows", 16, 2, 4, options={"threads": 1})
+    rows = estimates.measure(shapes=(shape,), repeats=1)
+    (tokens,) = [row for row in rows if row["figure"] == "tokens and trained tokens"]
+    assert tokens["met"], tokens
+    assert {row["estimate"] for row in rows} >= {"as it comes", "after a probe"}
+
+
+def test_estimates_are_summed_up() -> None:
+    from benchmarks import estimates
+
+    def outcome(actual: float) -> dict[str, Any]:
+        ranges = {name: {"low": 8.0, "expected": 10.0, "high": 16.0} for name in ("time", "memory", "disk")}
+        ranges |= {name: {"low": 5.0, "expected": 5.0, "high": 5.0} for name in ("tokens", "trained_tokens")}
+        took = {**dict.fromkeys(("time", "memory", "disk"), actual), "tokens": 5, "trained_tokens": 5}
+        return {"plain": ranges, "probed": ranges, "actual": took}
+
+    every = [outcome(10.0), outcome(12.5), outcome(20.0)]
+    row = estimates._of_all("plain", "time", every)
+    assert (row["expected"], row["held"], row["met"]) == ("20.0%", "2 of 3", False)
+    assert estimates._of_all("plain", "memory", every[:1])["met"]
+    assert estimates._noise([every[:2]])["expected"] == "time 25.0%, memory 25.0%"
+    assert estimates._tokens(every)["met"]
+
+
+@pytest.mark.soak
+def test_estimating() -> None:
+    pytest.importorskip("torch")
+    from benchmarks import estimating
+
+    rows = estimating.measure(rows=40, repeats=1)
+    assert [row["place"] for row in rows] == ["local"] * 4 + ["openai"] * 4
 
 
 def test_answers() -> None:

@@ -38,7 +38,7 @@ def run(example: str, folder: Path, rows: dict[str, int]) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_quickstart_ends_in_a_verdict_and_a_report(tmp_path: Path) -> None:
     said = run("quickstart.py", tmp_path, {"tickets.jsonl": 64})
     assert said.startswith("$0.00")
@@ -46,6 +46,13 @@ def test_the_quickstart_ends_in_a_verdict_and_a_report(tmp_path: Path) -> None:
     page = (tmp_path / "examples" / "report.html").read_text("utf-8")
     for model in ("base", "prompted", "tuned"):
         assert model in page
+
+
+@pytest.mark.soak
+def test_the_estimates_are_of_here_and_of_elsewhere(tmp_path: Path) -> None:
+    said = run("estimates.py", tmp_path, {"tickets.jsonl": 32}).splitlines()
+    assert [line.partition(":")[0] for line in said] == ["as it comes", "after a probe", "L4", "A100 80GB", "H100 80GB"]
+    assert all("fits on" in line for line in said[2:])
 
 
 @pytest.mark.soak

@@ -47,13 +47,14 @@ def probed_once() -> Iterator[None]:
     """The machine is measured once for a shape, whatever home a test has: it stays the same machine."""
     pytest.importorskip("torch")
     from finetune_sdk_local import bases, probe
+    from finetune_sdk_local.devices import Device
 
     kept, measure = dict[str, probe.Probe](), probe._measured
 
-    def once(base: str, adapter: ft.Adapter, *machine: Any) -> probe.Probe:
-        key = f"{bases.config(base).to_json_string()} {adapter} {machine}"
+    def once(base: str, adapter: ft.Adapter, device: Device, threads: int) -> probe.Probe:
+        key = f"{bases.config(base).to_json_string()} {adapter} {device.kind} {device.dtype} {threads}"
         if key not in kept:
-            kept[key] = measure(base, adapter, *machine)
+            kept[key] = measure(base, adapter, device, threads)
         return kept[key]
 
     with pytest.MonkeyPatch.context() as patch:
