@@ -64,6 +64,8 @@ SHAPES = (
     Shape("kto", "lora", "tickets", 128, 40, 8),
 )
 
+AGAIN = (SHAPES[0], SHAPES[3], SHAPES[8], SHAPES[12])
+
 
 def one_run(**shape: Any) -> dict[str, Any]:
     """Estimates, probes, submits and waits, as a user would, in an empty home: what was estimated, and what the run took."""

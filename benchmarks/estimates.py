@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.child import call
-from benchmarks.estimated import SHAPES, Shape, table
+from benchmarks.estimated import AGAIN, SHAPES, Shape, table
 from benchmarks.figures import Row, Spread
 
 TITLE = "Estimates beside what runs took"
@@ -21,9 +21,14 @@ SIZES = {"time": ("s", 1.0), "memory": ("MB", 1e6), "disk": ("MB", 1e6)}
 KINDS = {"plain": "as it comes", "probed": "after a probe"}
 
 
-def measure(shapes: Sequence[Shape] = SHAPES, repeats: int = 2) -> list[Row]:
-    """A row for each run and figure, then what they come to. A run, its estimates and its probe take turns, `repeats` times."""
-    outcomes = [[call("estimated", "one_run", **table(shape)).value for _ in range(repeats)] for shape in shapes]
+def measure(shapes: Sequence[Shape] = SHAPES, again: Sequence[Shape] = AGAIN) -> list[Row]:
+    """A row for each run and figure, then what they come to. A run, its estimates and its probe take turns; those of `again` are
+    taken twice, to see how far the same run is from itself.
+    """
+    outcomes = [
+        [call("estimated", "one_run", **table(shape)).value for _ in range(2 if shape in again else 1)]
+        for shape in shapes
+    ]
     rows = [
         _of_run(shape, kind, figure, taken)
         for shape, taken in zip(shapes, outcomes, strict=True)
@@ -78,7 +83,9 @@ def _noise(outcomes: Sequence[Sequence[dict[str, Any]]]) -> Row:
     """How far the same run is from itself: what no estimate can be better than."""
 
     def apart(figure: str) -> float:
-        times = [[one["actual"][figure] for one in taken] for taken in outcomes]
+        times = [[one["actual"][figure] for one in taken] for taken in outcomes if len(taken) > 1]
+        if not times:
+            return 0.0
         return 100 * median(max(each) / min(each) - 1 for each in times)
 
     said = ", ".join(f"{figure} {apart(figure):.1f}%" for figure in ("time", "memory"))

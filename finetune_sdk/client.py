@@ -195,7 +195,7 @@ class Client:
                 )
             key = self._kept(last) if last.state == "sent" else self._find(last)
             if key is None:
-                return self._send(resolved, last)
+                return self._send(resolved, self._renewed(last, resolved, estimate))
             self.ledger.settle(last.token, "sent", key)
             run = self._here(last, key)
             if max_cost is not None and not run.status.terminal:
@@ -229,6 +229,13 @@ class Client:
         self.ledger.intend(entry)
         return entry
 
+    def _renewed(self, last: Entry, resolved: Resolved, estimate: Estimate) -> Entry:
+        """An intent of earlier that nothing came of, with the estimate and the cap under which it is sent now."""
+        from finetune_sdk.history import VERSION
+
+        self.ledger.renew(last.token, estimate.to_dict(), resolved.max_cost, VERSION)
+        return replace(last, estimate=estimate.to_dict(), max_cost=resolved.max_cost, version=VERSION)
+
     def _is_over(self, last: Entry, again: bool) -> bool:
         """Whether the last attempt ended badly and the user asks for another. Raises RunError when they do not."""
         if last.state != "sent" or last.run is None:
@@ -261,8 +268,6 @@ class Client:
         else:
             key = self._only(entry, key)
         self.ledger.settle(entry.token, "sent", key)
-        if resolved.max_cost is not None and resolved.max_cost != entry.max_cost:  # an intent of an earlier time
-            self.ledger.cap(entry.place, key, resolved.max_cost)
         return self._here(entry, key)
 
     def _only(self, entry: Entry, key: str) -> str:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median, stdev
-from typing import Any
+from typing import Any, TypeGuard
 
 from finetune_sdk.estimate import Estimate, Range
 from finetune_sdk.ledger import Entry
@@ -23,6 +23,7 @@ FOLLOWING = {"time": ("machine", "energy"), "memory": ()}  # what is reckoned fr
 NEWEST = 20
 """So many runs teach at most, the newest, so that a machine which changed is known again soon."""
 FACTORS = (0.5, 2.0)
+ALONE = math.log(2)
 FEW = 5
 """Fewer runs than that say nothing about the spread."""
 SAME_AGAIN = 0.03
@@ -148,8 +149,8 @@ def teaching(entries: Iterable[Entry], version: str) -> list[Entry]:
 
 def _as_long_as_expected(entry: Entry) -> bool:
     """Whether it took the tokens that were expected: one that stopped early says nothing about time."""
-    expected, actual = entry.estimate["tokens"]["expected"], (entry.actual or {}).get("tokens")
-    return not expected or actual is None or abs(actual / expected - 1) <= 0.1
+    expected, actual = (entry.estimate.get("tokens") or {}).get("expected"), (entry.actual or {}).get("tokens")
+    return not (_counts(expected) and _counts(actual)) or abs(actual / expected - 1) <= 0.1
 
 
 def learned(estimate: Estimate, past: Iterable[Entry], key: Key) -> Estimate:
@@ -181,17 +182,23 @@ def learned(estimate: Estimate, past: Iterable[Entry], key: Key) -> Estimate:
 
 def _ratio(entry: Entry, figure: str) -> float | None:
     """Actual over what the place expected by itself."""
-    made = (entry.estimate.get("uncorrected") or {}).get(figure) or entry.estimate[figure]
+    made = (entry.estimate.get("uncorrected") or {}).get(figure) or entry.estimate.get(figure) or {}
     actual = (entry.actual or {}).get(figure)
-    return actual / made["expected"] if made["expected"] and actual else None
+    expected = made.get("expected")
+    return actual / expected if _counts(actual) and _counts(expected) else None
+
+
+def _counts(figure: object) -> TypeGuard[float]:
+    """Whether it is a figure that something can be learnt from."""
+    return isinstance(figure, int | float) and not isinstance(figure, bool) and 0 < figure < math.inf
 
 
 def corrected(made: Range, ratios: Sequence[float]) -> Range:
     """A figure times the median of the ratios actual/expected of n runs, drawn towards 1 as if two more had been exact.
 
     The median and the pull are of logarithms; the factor stays within FACTORS. From FEW runs on, the range is where the next ratio
-    lies in nine of ten cases if they scatter log-normally (Student's t with n - 1 degrees of freedom), no wider than it was, and in
-    any case wide enough for all ratios that were seen.
+    lies in nine of ten cases if they scatter log-normally (Student's t with n - 1 degrees of freedom), no wider than it was but to hold
+    the ratios that were seen, of which an outlier counts as no further off than twice the next.
     """
     assert made.low is not None
     assert made.expected is not None
@@ -203,7 +210,8 @@ def corrected(made: Range, ratios: Sequence[float]) -> Range:
     if count >= FEW:
         reach = math.exp(_t95(count - 1) * max(stdev(logs), SAME_AGAIN) * math.sqrt(1 + 1 / count))
         low, high = max(low, made.expected * factor / reach), min(high, made.expected * factor * reach)
-        low, high = min(low, made.expected * math.exp(logs[0])), max(high, made.expected * math.exp(logs[-1]))
+        least, most = max(logs[0], logs[1] - ALONE), min(logs[-1], logs[-2] + ALONE)
+        low, high = min(low, made.expected * math.exp(least)), max(high, made.expected * math.exp(most))
     said = f"corrected by ×{factor:.2f} from {count} {'run' if count == 1 else 'runs'} like it"
     return Range(low, made.expected * factor, high, made.unit, f"{made.basis}; {said}")
 

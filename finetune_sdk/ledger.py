@@ -44,11 +44,7 @@ CREATE TABLE IF NOT EXISTS submissions (
 CREATE INDEX IF NOT EXISTS by_run ON submissions (place, run);
 CREATE INDEX IF NOT EXISTS by_job ON submissions (place, fingerprint);
 """
-_SINCE_1 = """
-ALTER TABLE submissions ADD COLUMN max_cost REAL;
-ALTER TABLE submissions ADD COLUMN resumed INTEGER;
-ALTER TABLE submissions ADD COLUMN version TEXT;
-"""
+_SINCE_1 = (("max_cost", "REAL"), ("resumed", "INTEGER"), ("version", "TEXT"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +99,11 @@ class Ledger:
                 f"the ledger {self.path} was written by a newer version of this SDK.", cure="upgrade finetune-anywhere"
             )
         if version < _VERSION:
-            change = _SINCE_1 if version == 1 else _SCHEMA
+            there = {row[1] for row in connection.execute("PRAGMA table_info(submissions)")}
+            missing = [
+                f"ALTER TABLE submissions ADD COLUMN {name} {kind};" for name, kind in _SINCE_1 if name not in there
+            ]
+            change = " ".join(missing) if there else _SCHEMA
             connection.executescript(f"BEGIN; {change} PRAGMA user_version = {_VERSION}; COMMIT;")
 
     @contextmanager
@@ -154,6 +154,14 @@ class Ledger:
             connection.execute(
                 "UPDATE submissions SET state = ?, run = coalesce(?, run), updated = ? WHERE token = ?",
                 (state, run, time.time(), token),
+            )
+
+    def renew(self, token: str, estimate: Mapping[str, Any], max_cost: float | None, version: str) -> None:
+        """The estimate and the cap of an intent that is sent once more."""
+        with self._connect() as connection:
+            connection.execute(
+                "UPDATE submissions SET estimate = ?, max_cost = ?, version = ? WHERE token = ?",
+                (json.dumps(estimate), max_cost, version, token),
             )
 
     def observe(self, place: str, run: str, status: str, actual: Mapping[str, Any] | None = None) -> None:

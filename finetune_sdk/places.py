@@ -100,9 +100,10 @@ def _offer(
         here: dict[str, Any] = {}
         notes = []
         for kind, value in (("gpu", gpu), ("probe", probe)):
-            if value and kind in able:
+            asked_for = value is not None and value is not False
+            if asked_for and kind in able:
                 here[kind] = value
-            elif value:
+            elif asked_for:
                 notes.append(f"{name} makes no estimate of the kind {kind!r}: it is the place's own, as it comes")
         made = client.estimate(job, **here)
         if answers is None:

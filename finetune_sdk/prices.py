@@ -116,6 +116,8 @@ def _wrong(row: object, today: date) -> Iterator[tuple[str, str]]:
     for name in ("model", "source"):
         if name in row and not (isinstance(row[name], str) and row[name].strip()):
             yield f"{name} = {row[name]!r} names nothing.", _CURES[name]
+        elif name in row and row[name] != row[name].strip():
+            yield f"{name} = {row[name]!r} begins or ends with a blank.", "take the blank out"
     yield from _wrong_figures(row)
     if "dated" in row:
         yield from _wrong_day(row["dated"], today)

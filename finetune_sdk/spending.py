@@ -8,6 +8,8 @@ from finetune_sdk.backend import Event, Status
 from finetune_sdk.errors import BudgetError
 from finetune_sdk.estimate import Estimate, Range, Spent, quantity
 
+MOST = 1e12
+"""USD that nobody spends on a job: a cap of that size is a mistake."""
 EXACT = 1 + 1e-9
 """Sums that are the same but for the order in which they were added are the same."""
 
@@ -19,7 +21,7 @@ def whole(estimate: Estimate) -> Range:
 
 def require_sum(max_cost: float) -> None:
     """Raises BudgetError for what is no sum of money."""
-    if isinstance(max_cost, bool) or not isinstance(max_cost, int | float) or not max_cost >= 0:
+    if isinstance(max_cost, bool) or not isinstance(max_cost, int | float) or not 0 <= max_cost < MOST:
         raise BudgetError(f"max_cost={max_cost!r} is no sum of money.", cure="give it in USD, 0 or more")
 
 

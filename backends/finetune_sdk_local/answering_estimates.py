@@ -82,7 +82,7 @@ def estimate(
             "tokens",
             "answers to tasks whose answers differ in worth, which is not known before",
         ),
-        charge=Range.exactly(0.0, "USD", "own hardware: no provider charges for it"),
+        charge=Range.exactly(0.0, "USD", estimates.CHARGE if machine.card is None else estimates.CHARGE_ELSEWHERE),
         time=time,
         memory=memory(resolved, method, train, machine),
         disk=estimates.disk(resolved, train, steps, machine),

@@ -22,6 +22,8 @@ from finetune_sdk_local.shapes import Shape
 from finetune_sdk_local.time_estimates import asked
 from finetune_sdk_local.tokenising import Sequences
 
+CHARGE = "own hardware: no provider charges for it"
+CHARGE_ELSEWHERE = "no provider charges for tokens: a rented card's hours are what the machine costs"
 KEPT_CHECKPOINTS = 2
 CHECKPOINT_BYTES = 6_000.0
 STEP_BYTES = 350.0
@@ -51,7 +53,7 @@ def estimate(
         trained_tokens=Range(
             least[1], trained, trained, "tokens", f"of these, the ones that are learnt, after cuts{early}"
         ),
-        charge=Range.exactly(0.0, "USD", "own hardware: no provider charges for it"),
+        charge=Range.exactly(0.0, "USD", CHARGE if machine.card is None else CHARGE_ELSEWHERE),
         time=time,
         memory=memory(resolved, train, steps, width, shape, machine, asked(resolved, validation, general)),
         disk=disk(resolved, train, steps, machine),
@@ -146,11 +148,16 @@ def shared_by(made: Estimate, processes: int, device: Device) -> Estimate:
     assert memory.high is not None
     times = processes if device.kind == "cpu" else 1
     where = f"in {processes} processes" if device.kind == "cpu" else f"on each of {processes} cards"
+
+    def at_best(figure: Range) -> Range:
+        return figure if figure.low is None else replace(figure, low=figure.low / processes)
+
+    said = f"{time.basis}; {processes} processes share each step, at best evenly"
     return replace(
         made,
-        time=replace(
-            time, low=time.low / processes, basis=f"{time.basis}; {processes} processes share each step, at best evenly"
-        ),
+        time=replace(at_best(time), basis=said),
+        machine=at_best(made.machine),
+        energy=at_best(made.energy),
         memory=Range(
             memory.low * times, memory.expected * times, memory.high * times, "bytes", f"{memory.basis}; {where}"
         ),

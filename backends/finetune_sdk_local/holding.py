@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,10 @@ class Step:
         if home is None:
             return self.held(sequences, examples, weigh)
         file = home / "held" / f"{self._key(sequences, examples, weigh)}.json"
-        with suppress(OSError, ValueError, TypeError):
-            return float(json.loads(file.read_text()))
+        with suppress(OSError, ValueError):
+            before = json.loads(file.read_text())
+            if type(before) is float and 0 < before < inf:
+                return before
         found = self.held(sequences, examples, weigh)
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole(file) as written:

@@ -28,7 +28,7 @@ def _cost(seconds: float, price: float) -> Range:
 
 
 class Meter:
-    """The worker's own look at its run's cost, so that a cap holds when nobody waits."""
+    """The worker's own look at its run's cost, so that a cap holds when nobody waits. `started` is by the monotonic clock."""
 
     def __init__(self, run: RunFolder, started: float) -> None:
         self._run = run
@@ -41,6 +41,6 @@ class Meter:
         """Words about a cap that is exceeded, empty below it."""
         if not self._price:
             return ""
-        cost = (self._before + time.time() - self._started) / 3600 * self._price
+        cost = (self._before + time.monotonic() - self._started) / 3600 * self._price
         cap = self._run.max_cost(self._submitted)
         return f"it has cost {dollars(cost)}, above max_cost={dollars(cap)}" if cost > cap else ""

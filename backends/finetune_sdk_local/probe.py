@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ REPEATS = 3
 SCORED = 512
 QUIET = 0.7
 SPREAD = (0.75, 1.45)
+SOUND = 1e13
+"""What no figure of a probe comes near: what is above it was not measured."""
 BUSY_FOR = 3600.0
 """Seconds for which a probe of a busy machine is good enough."""
 
@@ -100,9 +102,12 @@ def probe(base: str, adapter: Adapter, device: Device, threads: int, home: Path)
 
 def _read(kept: Path) -> Probe | None:
     try:
-        return Probe(**json.loads(kept.read_text()))
+        found = Probe(**json.loads(kept.read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    figures = [getattr(found, field.name) for field in fields(Probe) if field.name != "basis"]
+    sound = isinstance(found.basis, str) and all(type(each) in (int, float) and 0 <= each < SOUND for each in figures)
+    return found if sound and found.forward < 1 else None
 
 
 def _measured(base: str, adapter: Adapter, device: Device, threads: int) -> Probe:

@@ -6,14 +6,16 @@ there are more than a few.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finetune_sdk.files import whole
 from finetune_sdk_local.tokenising import Sequences
@@ -43,16 +45,27 @@ def remembered(folder: Path, name: str, rows: int, make: Callable[[], Sequences]
 def _read(file: Path) -> Sequences | None:
     try:
         with file.open("rb") as raw, np.load(raw, allow_pickle=False) as kept:
-            return Sequences(**{name: kept[name] for name in kept.files})
-    except (OSError, ValueError, TypeError, EOFError, BadZipFile):
+            parts = {name: kept[name] for name in kept.files}
+            seal = parts.pop("seal")
+            return Sequences(**parts) if seal.tobytes() == _seal(parts) else None
+    except Exception:  # whatever a damaged file makes numpy and zipfile say
         return None
+
+
+def _seal(parts: Mapping[str, NDArray[Any]]) -> bytes:
+    said = hashlib.sha256()
+    for name in sorted(parts):
+        said.update(f"{name} {parts[name].dtype} {parts[name].shape}".encode())
+        said.update(np.ascontiguousarray(parts[name]).data)
+    return said.digest()
 
 
 def _write(file: Path, made: Sequences) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    parts = {field.name: getattr(made, field.name) for field in fields(Sequences)}
+    every = {field.name: getattr(made, field.name) for field in fields(Sequences)}
+    parts = {name: part for name, part in every.items() if part is not None}
     with whole(file) as written:
-        np.savez(written, **{name: part for name, part in parts.items() if part is not None})
+        np.savez(written, allow_pickle=False, **parts, seal=np.frombuffer(_seal(parts), np.uint8))
 
 
 def _forget(folder: Path) -> None:

@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import psutil
+
 from finetune_sdk.backend import Event, Status
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import BackendError, NotFoundError
@@ -139,7 +141,15 @@ class RunFolder:
             return 0.0
         (last, began), live = sessions[-1], self.is_worked_on()
         open_ended = live and self._last_status()[0] == "running"
-        return sum(seconds for seconds, _ in sessions[:-1]) + (time.time() - began if open_ended else last)
+        return sum(seconds for seconds, _ in sessions[:-1]) + (self._going_for(began) if open_ended else last)
+
+    def _going_for(self, began: float) -> float:
+        """Seconds since a session began that goes on: by the age of its process, which a clock that is set does not change."""
+        worker = self.worker()
+        with suppress(psutil.Error):
+            if worker is not None:
+                return max(0.0, time.time() - float(psutil.Process(worker).create_time()))
+        return max(0.0, time.time() - began)
 
     def _sessions(self) -> list[tuple[float, float]]:
         """The seconds of each worker's time on the run, and when it began: as it said at its end, or else to its last event.
@@ -151,7 +161,7 @@ class RunFolder:
         def seen() -> None:
             """The last event of a session that has not ended."""
             if lives and last:
-                found[-1] = (json.loads(last)["time"] - found[-1][1], found[-1][1])
+                found[-1] = (max(0.0, json.loads(last)["time"] - found[-1][1]), found[-1][1])
 
         with self.events_file.open("rb") as file:
             for line in file:
@@ -164,7 +174,7 @@ class RunFolder:
                 if lives:
                     found.append((0.0, row["time"]))
                 elif found:  # others write statuses too: of a death that they found, of a resume
-                    found[-1] = (row["data"].get("worked", found[-1][0]), found[-1][1])
+                    found[-1] = (max(0.0, row["data"].get("worked", found[-1][0])), found[-1][1])
         seen()
         return found
 

@@ -55,14 +55,14 @@ def main(folder: Path) -> int:
             return 0
         run.started_mark.touch()
         stop = Stop(run)
-        started = time.time()
+        started = time.monotonic()
         run.append("status", "starting", {"status": "running", "worker": os.getpid()})
         stop.over = Meter(run, started).over
         followers = Trackers(run, run.job()["machine"].get("trackers", ()))
 
         def end(status: str, message: str, **more: object) -> None:
             followers.finish(status)
-            run.append("status", message, {"status": status, "worked": round(time.time() - started, 3), **more})
+            run.append("status", message, {"status": status, "worked": round(time.monotonic() - started, 3), **more})
 
         try:
             if stop():
@@ -136,7 +136,7 @@ def _train(run: RunFolder, stop: Stop, started: float) -> Mapping[str, float]:
         if best is not None and best.step != progress.step:
             load_weights(training.weights, best)
         publish.model(run, job, training.model)
-    seconds, price = run.worked_seconds(time.time() - started), run.job()["machine"].get("usd_per_hour")
+    seconds, price = run.worked_seconds(time.monotonic() - started), run.job()["machine"].get("usd_per_hour")
     return {
         "time": seconds,
         "memory": peak_bytes(job.device),

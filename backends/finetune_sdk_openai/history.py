@@ -25,6 +25,9 @@ from finetune_sdk_openai.jobs import PAGE, Jobs
 if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 
+AFTERWARDS = "from the result file"
+"""Said of steps that were told only once the job had ended, all at its end."""
+
 
 @dataclass(slots=True)
 class _Told:
@@ -75,7 +78,7 @@ class History:
         status, when = wire.status(job), float(job.finished_at or 0)
         if status == "succeeded" and not any(event.kind == "metrics" for event in told.events):
             for row in self._results(job):
-                self._add(told, when, "metrics", f"step {row.get('step', '?')}, from the result file", row)
+                self._add(told, when, "metrics", f"step {row.get('step', '?')}, {AFTERWARDS}", row)
         self._add(told, when, "status", wire.failure(job) or "", {"status": str(status)})
         told.over = True
 

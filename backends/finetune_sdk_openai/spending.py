@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from finetune_sdk.backend import Event
 from finetune_sdk.estimate import Price, Range, Spent
 from finetune_sdk_openai import wire
+from finetune_sdk_openai.history import AFTERWARDS
 from finetune_sdk_openai.tariffs import Tariff
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ def _by_the_token(job: FineTuningJob, happened: list[Event], found: Price) -> Ra
 
 
 def _by_the_hour(happened: list[Event], until: float, found: Price) -> Range:
-    steps = [event.time for event in happened if event.kind == "metrics"]
-    trained = max(0.0, until - steps[0] - _paused(happened, until, steps[0])) if steps else 0.0
+    steps = [event.time for event in happened if event.kind == "metrics" and AFTERWARDS not in event.message]
+    if not steps:
+        return Range.unknown("USD", "the place has told no step yet, with which its hours begin")
+    trained = max(0.0, until - steps[0] - _paused(happened, until, steps[0]))
     basis = (
         f"{trained / 3600:.2f} h since its first step at ${found.usd:g} an hour, as of {found.dated} ({found.source})"
     )

@@ -77,7 +77,13 @@ def estimate(
         from finetune_sdk.client import Client
         from finetune_sdk.jobfile import JobFile
 
-        require_one(file, history)
+        about_a_job = {
+            "gpu": gpu, "probe": probe, "compare": compare, "answers": answers, "against": against or None,
+            "prompt_tokens": prompt_tokens, "input_tokens": input_tokens, "output_tokens": output_tokens, "months": months,
+            "retrainings": retrainings, "hours": hours, "retraining_hours": retraining_hours, "usd_per_hour": usd_per_hour,
+            "storage": storage, "hosting": hosting, "plot": plot, "markdown": markdown,
+        }  # fmt: skip
+        require_one(file, history, about_a_job)
         if file is None:
             show_history(Client(backend, config=config), out)
             return
@@ -95,14 +101,17 @@ def estimate(
             out.answer(value)
             return
         client = Client(backend, config=config)
-        job = job_file.job()
         with waiting(f"estimating {file.name}"):
-            made = client.estimate(job, gpu=gpu, probe=probe)
+            made = client.estimate(job_file.job(), gpu=gpu, probe=probe)
         out.show(f"{job_file.table.name} at {client.name}", *shown(made))
         value = {"job": job_file.table.name, "backend": client.name, "estimate": made.to_dict()}
         if wanted.answers is not None:
             with waiting("counting the tokens of an answer"):
                 value |= broken_even(job_file, client, made, wanted, config, out)
+            if gpu is not None and hosting is None:
+                out.say(
+                    f"what hosting costs is what {client.name} says of itself, not of {gpu}: give --hosting for that"
+                )
         write(value, wanted, out)
         out.answer(value)
 

@@ -11,13 +11,15 @@ from finetune_sdk.errors import InputError
 from finetune_sdk.estimate import quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from finetune_sdk.cli.screen import Screen
     from finetune_sdk.client import Client
     from finetune_sdk.history import Compared, Summary
 
 
-def require_one(file: Path | None, history: bool) -> None:
-    """Raises InputError unless there is either a job file or --history."""
+def require_one(file: Path | None, history: bool, others: Mapping[str, object]) -> None:
+    """Raises InputError unless there is either a job file or --history, and that without what is about a job."""
     if file is None and not history:
         raise InputError(
             "there is nothing to estimate: no job file is named.",
@@ -26,6 +28,12 @@ def require_one(file: Path | None, history: bool) -> None:
     if file is not None and history:
         raise InputError(
             f"--history is about all past runs of a place, and {file} is named too.", cure="leave one of them out"
+        )
+    given = [name for name, value in others.items() if value is not None and value is not False and value != []]
+    if history and given:
+        raise InputError(
+            f"--history is about all past runs of a place, and --{given[0].replace('_', '-')} is about a job.",
+            cure="leave one of them out",
         )
 
 

@@ -61,7 +61,7 @@ def _list(out: Screen, settings: Settings, model: str | None, today: date) -> No
     found = sorted(known, key=lambda price: price.model)
     if found:
         head = ("model", "kind", "USD", "for", "as of", "age", "source")
-        out.show(f"what {place} charges, as far as it is known", table(head, (_cells(price, today) for price in found)))
+        out.show(f"prices at {place}, as far as they are known", table(head, (_cells(price, today) for price in found)))
     else:
         of = f" of {model}" if model else ""
         out.show(f"{place} states no price{of}; a provider's is given as {_HOW.format(place)}")

@@ -154,7 +154,7 @@ def test_estimates() -> None:
     from benchmarks.estimated import Shape
 
     shape = Shape("sft", "lora", "short rows", 16, 2, 4, options={"threads": 1})
-    rows = estimates.measure(shapes=(shape,), repeats=1)
+    rows = estimates.measure(shapes=(shape,), again=())
     (tokens,) = [row for row in rows if row["figure"] == "tokens and trained tokens"]
     assert tokens["met"], tokens
     assert {row["estimate"] for row in rows} >= {"as it comes", "after a probe"}

@@ -6,7 +6,9 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -253,14 +255,24 @@ def test_a_bar_comes_while_data_is_read(finetune: Shell, monkeypatch: pytest.Mon
         return open_file(path, *rest)
 
     lead, follow = pty.openpty()
+    shown = list[bytes]()
+
+    def read() -> None:
+        """A terminal that nobody reads fills up, and whoever writes to it waits."""
+        with suppress(OSError):
+            while piece := os.read(lead, 65536):
+                shown.append(piece)
+
+    reader = Thread(target=read)
+    reader.start()
     with os.fdopen(follow, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         monkeypatch.setattr(waiting, "PATIENCE", 0.1)
         monkeypatch.setattr("finetune_sdk.data.dataset.open_file", slowly)
         assert finetune(*args).status == 0
-        terminal.flush()
-        seen = os.read(lead, 65536).decode("utf-8", "replace")
+    reader.join(10)
     os.close(lead)
+    seen = b"".join(shown).decode("utf-8", "replace")
     assert any(
         word in seen for word in ("checking tickets.jsonl", "estimating job.yaml", "reading the data of job.yaml")
     ), seen

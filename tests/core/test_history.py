@@ -285,3 +285,27 @@ def test_what_cannot_be_asked_is_left_out_in_words(at: Open, job: ft.Job) -> Non
     (client.settings.home / "fake" / "runs.sqlite").unlink()
     (said,) = client.catch_up()
     assert said.startswith(f"{run.id} (numbers) is left out: ")
+
+
+@pytest.mark.parametrize("actual", [-5.0, math.nan, math.inf, "abc", True, 0.0, None, [1]])
+def test_a_figure_that_makes_no_sense_teaches_nothing(actual: Any) -> None:
+    made = estimate()
+    past = [ran(made, {"time": actual, "memory": actual, "tokens": actual}) for _ in range(6)]
+    assert taught(made, past) == made
+
+
+def test_an_estimate_without_figures_teaches_nothing() -> None:
+    made = estimate()
+    assert taught(made, [ran(made, {"time": 50.0}, estimate={})]) == made
+
+
+def test_a_run_that_took_days_does_not_make_the_next_range_absurd() -> None:
+    made = ft.Range(60.0, 100.0, 150.0, "s", "so it is reckoned")
+    for ratios in ([1.0] * 4 + [1e4], [1.0] * 4 + [1e-4]):
+        found = corrected(made, ratios)
+        assert found.low is not None
+        assert found.expected is not None
+        assert found.high is not None
+        assert found.low >= 50
+        assert found.high <= 200
+        assert found.expected == pytest.approx(100.0)

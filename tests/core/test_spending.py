@@ -137,3 +137,30 @@ def test_a_run_that_has_ended_spends_no_more(at: Open, job: ft.Job) -> None:
 
 def test_small_sums_have_their_digits() -> None:
     assert [dollars(usd) for usd in (0, 0.00123456, 0.5, 12.3456)] == ["$0.00", "$0.00123", "$0.5", "$12.35"]
+
+
+def test_a_submission_that_nobody_received_leaves_neither_its_cap_nor_its_estimate(at: Open, job: ft.Job) -> None:
+    with pytest.raises(ft.BackendError):
+        at(**DEAR, hang_up="before", visible_after=0.0).submit(job, max_cost=cap_of(at(**DEAR), job))
+    dearer = at(**{**DEAR, "overrun": 1.0, "usd_per_million": 50_000.0, "visible_after": 0.0})
+    charge = dearer.estimate(job).charge
+    run = dearer.submit(job)
+    assert run.max_cost is None
+    assert run.estimate is not None
+    assert run.estimate.charge == charge
+    assert run.wait(10, progress=False)
+
+
+def test_a_cap_is_kept_against_what_the_job_costs_when_it_is_sent_at_last(at: Open, job: ft.Job) -> None:
+    cap = cap_of(at(**DEAR), job)
+    with pytest.raises(ft.BackendError):
+        at(**DEAR, hang_up="before", visible_after=0.0).submit(job, max_cost=cap)
+    dearer = at(**{**DEAR, "usd_per_million": 50_000.0, "visible_after": 0.0})
+    with pytest.raises(ft.BudgetError, match="above max_cost"):
+        dearer.submit(job, max_cost=cap)
+
+
+@pytest.mark.parametrize("nonsense", [float("inf"), 10**400, float("nan"), -1.0, True, "10"])
+def test_a_cap_that_is_no_sum_is_refused(at: Open, job: ft.Job, nonsense: Any) -> None:
+    with pytest.raises(ft.BudgetError, match="no sum of money"):
+        at().submit(job, max_cost=nonsense)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,23 @@ def priced(client: ft.Client) -> ft.Client:
 @pytest.fixture
 def long_job(job: ft.Job) -> ft.Job:
     return replace(job, validation=None, method=ft.SFT(steps=100_000, batch_size=4, learning_rate=1e-3))
+
+
+def test_a_clock_that_is_set_neither_ends_a_run_nor_makes_its_time_negative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.make({"machine": {"usd_per_hour": 2.0, "max_cost": 1.0}})
+    watch = meter.Meter(run, time.monotonic())
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 5 * 3600)
+    assert watch.over() == ""
+    run.append("status", "starting", {"status": "running", "worker": 1})
+    monkeypatch.setattr(time, "time", lambda: now)
+    run.append("metrics", "", {"step": 1, "loss": 1.0})
+    run.append("status", "failed", {"status": "failed"})
+    assert run.seconds_so_far() == 0.0
+    assert run.worked_seconds(0.0) >= 0.0
 
 
 def spent(run: ft.Run) -> float:

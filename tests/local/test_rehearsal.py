@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,3 +139,61 @@ def test_a_probe_takes_the_machine_as_the_run_will(client: ft.Client) -> None:
     often = ft.Client(settings=ft.Settings("local", client.settings.home, {"local": place}))
     job = replace(JOBS["sft"](), validation=None, method=ft.SFT(steps=12, batch_size=4))
     assert (often.estimate(job).disk.expected or 0) >= (client.estimate(job).disk.expected or 0)
+
+
+BAD = ("0", "-1e12", "true", '"7"', "NaN", "Infinity", "1e400", "[]", "{}", "")
+
+
+@pytest.mark.parametrize("content", BAD)
+def test_what_was_weighed_and_is_damaged_is_weighed_anew(client: ft.Client, content: str) -> None:
+    job = JOBS["sft"]()
+    memory = client.estimate(job).memory
+    (kept,) = (client.settings.home / "held").iterdir()
+    kept.write_text(content)
+    assert client.estimate(job).memory == memory
+    assert float(kept.read_text()) > 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"load": "x"},
+        {"start": None},
+        {"start": float("nan")},
+        {"token": -1.0},
+        {"forward": 5},
+        {"token": 1e300},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_probe_that_is_damaged_is_taken_anew(client: ft.Client, damage: dict[str, Any]) -> None:
+    job = JOBS["sft"]()
+    time = client.estimate(job).time
+    (kept,) = (client.settings.home / "probes").iterdir()
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), **damage}))
+    assert client.estimate(job).time == time
+
+
+def test_a_file_of_tokens_with_a_byte_changed_is_made_anew(tmp_path: Path) -> None:
+    whole = _many(WORTHWHILE)
+    remembered(tmp_path, "a", WORTHWHILE, lambda: whole)
+    file = tmp_path / "a.npz"
+    sound = file.read_bytes()
+    source = random.Random(1)
+    for _ in range(60):
+        at = source.choice(
+            (source.randrange(len(sound)), source.randrange(200), len(sound) - 1 - source.randrange(700))
+        )
+        file.write_bytes(sound[:at] + bytes([sound[at] ^ 1 << source.randrange(8)]) + sound[at + 1 :])
+        found = remembered(tmp_path, "a", WORTHWHILE, lambda: whole)
+        assert np.array_equal(found.ids, whole.ids)
+        assert np.array_equal(found.starts, whole.starts)
+
+
+def test_several_cards_cost_what_their_time_costs(client: ft.Client) -> None:
+    one, eight = (client.estimate(JOBS["sft"](), gpu=f"{count}x A100 40GB") for count in (1, 8))
+    for figure in ("machine", "energy"):
+        alone, together = getattr(one, figure), getattr(eight, figure)
+        assert together.low == pytest.approx(alone.low, rel=0.01)  # shared evenly, eight cost what one does
+        assert together.high > 7 * alone.high

@@ -97,7 +97,6 @@ def test_reinforcement_is_billed_by_the_hour_from_its_first_step_without_pauses(
 ) -> None:
     method = FineTuningJob.model_construct(type="reinforcement")
     job, now = told(7200, method=method), time.time()
-    assert spent(job, [], official).cost.expected == 0.0
     events = [
         ft.Event(1, now - 7200, "message", "Created fine-tuning job"),
         ft.Event(2, now - 5400, "metrics", "Step 1", {"step": 1}),
@@ -109,6 +108,13 @@ def test_reinforcement_is_billed_by_the_hour_from_its_first_step_without_pauses(
     assert found.cost.expected == pytest.approx(100.0, rel=0.01)  # an hour at $100: 5400 s less 1800 s
     assert found.time.expected == pytest.approx(5400, rel=0.01)
     assert "an hour" in found.cost.basis
+
+
+def test_hours_that_began_with_no_step_that_was_told_are_unknown_and_not_nothing(official: Tariff) -> None:
+    job = told(7200, method=FineTuningJob.model_construct(type="reinforcement"))
+    afterwards = ft.Event(1, float(job.created_at) + 7200, "metrics", "step 1, from the result file", {"step": 1})
+    for events in ([], [afterwards]):
+        assert not spent(job, events, official).cost.known
 
 
 def test_tokens_are_those_that_were_billed_or_told_whichever_is_more(official: Tariff) -> None:
