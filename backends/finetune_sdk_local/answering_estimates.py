@@ -148,9 +148,9 @@ def _time(
         return Range(low, begun + likely, high, "s", said)
     loading, start, spread = machine.probe.begin or time_estimates.LOADING, time_estimates.START, machine.probe.spread
     return Range(
-        0.8 * loading + start[0] + low * spread[0] * share,
+        0.82 * loading + start[0] + low * spread[0] * share,
         loading + start[1] + expected,
-        1.5 * loading + start[2] + high * spread[1],
+        1.4 * loading + start[2] + high * spread[1],
         "s",
         f"{steps.steps} steps of {expected / steps.steps:.2g} s by {machine.probe.basis}; answers of {answers.expected:.0f} tokens",
     )

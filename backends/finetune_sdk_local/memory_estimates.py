@@ -13,7 +13,7 @@ from finetune_sdk_local import bases
 from finetune_sdk_local.batches import Plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.generation import batches
-from finetune_sdk_local.layouts import Machine, longest_of, sharing
+from finetune_sdk_local.layouts import Machine, laid, longest_of, sharing
 from finetune_sdk_local.prompts import ahead
 from finetune_sdk_local.rehearsal import Rehearsal
 from finetune_sdk_local.shapes import Shape
@@ -60,7 +60,7 @@ def memory(
         return _rehearsed(resolved, asked, shape, device, machine.rehearsal)
     standing = weights(resolved, shape, device)
     states = moments(resolved) * moving
-    learning = _learning(resolved, train, steps, width, machine)
+    learning, batch = _learning(resolved, train, steps, width, shape, machine)
     if machine.parts > 1:
         gathered = (shape.parameters - shape.linear + 2 * shape.linear / shape.layers) / shape.parameters * standing
         standing = standing / machine.parts + gathered  # two layers and the tables of tokens are whole at once
@@ -75,7 +75,7 @@ def memory(
     low, expected, high = (
         own + standing + states + kept * busiest for own, kept in zip(process, kept_by(device, resolved), strict=True)
     )
-    what = f"{answers:,} tokens of guards' answers at once" if answering > learning else "the longest batch"
+    what = f"{answers:,} tokens of guards' answers at once" if answering > learning else batch
     return Range(
         low * (1 - ALLOWANCE),
         expected,
@@ -137,23 +137,50 @@ def moments(resolved: Resolved) -> float:
     return 8.0 if resolved.own.get("optimizer", "adamw") == "adamw" else 2.0 * (1 + 4 / 256)
 
 
-def _learning(resolved: Resolved, train: Sequences, steps: Plan, width: int, machine: Machine) -> float:
-    """Bytes in use at the worst moment of the longest batch, which every run tries first."""
+def _learning(
+    resolved: Resolved, train: Sequences, steps: Plan, width: int, shape: Shape, machine: Machine
+) -> tuple[float, str]:
+    """Bytes in use at the worst moment of the longest batch, which every run tries first, and how that was found."""
     from finetune_sdk_local.holding import Step
 
     examples = np.argsort(-longest_of(train, width), kind="stable")[: steps.batch_size].tolist()
+    shared = sharing(resolved, train, steps, width, machine)
     step = Step(
         bases.config(resolved.base),
         resolved.adapter,
         resolved.method,
         machine.device,
         machine.micro_tokens,
-        sharing(resolved, train, steps, width, machine) is not None,
+        shared is not None,
         machine.recomputed,
         machine.offload,
     )
     _, usual, _ = kept_by(machine.device, resolved)
-    return step.kept(train, examples, machine.home, lambda size: float(size) if size < MAPPED else size / usual)
+
+    def weigh(size: int) -> float:
+        return float(size) if size < MAPPED else size / usual
+
+    try:
+        return step.kept(train, examples, machine.home, weigh), "the longest batch"
+    except (
+        RuntimeError,
+        NotImplementedError,
+    ):  # what some bases do hangs on what their numbers are, as routing to experts
+        passes = laid(train, examples, width, machine.micro_tokens, shared)
+        return _by_sizes(resolved, passes, shape, machine), "the longest batch, reckoned by the base's sizes alone"
+
+
+def _by_sizes(resolved: Resolved, passes: Sequence[tuple[int, int, int, int]], shape: Shape, machine: Machine) -> float:
+    """The same as a formula: activations of a Llama's layers, and three times the scores of what is learnt."""
+    each = bytes_each(machine.device)
+    layer = (20.0 * shape.hidden + 6.0 * shape.intermediate) * each
+    per_token = shape.layers * layer
+    if machine.offload:
+        per_token = 2 * layer  # the one at work, and the next on its way
+    elif machine.recomputed:
+        per_token = layer + shape.layers * shape.hidden * each
+    busiest = max(rows * length * per_token + 12.0 * learnt * shape.vocabulary for rows, length, _, learnt in passes)
+    return busiest + 4.0 * moved(resolved, shape)
 
 
 def _answering(resolved: Resolved, asked: Sequence[Sequences], shape: Shape, device: Device) -> tuple[int, float]:

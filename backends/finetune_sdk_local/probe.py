@@ -29,7 +29,7 @@ SHAPES = ((4, 64), (4, 256), (16, 128), (8, 384), (3, 1024))
 REPEATS = 3
 SCORED = 512
 QUIET = 0.7
-SPREAD = (0.75, 1.45)
+SPREAD = (0.76, 1.42)
 SOUND = 1e13
 """What no figure of a probe comes near: what is above it was not measured."""
 BUSY_FOR = 3600.0

@@ -21,7 +21,7 @@ from finetune_sdk_local.tokenising import Sequences
 
 LOADING = 4.0
 """Seconds in which a process loads its packages, where that was not measured."""
-START = (0.6, 1.2, 2.2)
+START = (0.8, 1.2, 1.9)
 """Seconds in which it then reads the base, chooses its engine and writes its first words."""
 ROWS_PER_SECOND = 4_000.0
 WRITTEN_A_SECOND = 400e6
@@ -93,9 +93,9 @@ def time(
             or LOADING + memory_estimates.weights(resolved, Shape.of(resolved.base), machine.device) / READ_A_SECOND
         )
         start = (
-            0.8 * loading + START[0] + reading / 2,
+            0.82 * loading + START[0] + reading / 1.4,
             loading + START[1] + reading,
-            1.5 * loading + START[2] + 2 * reading,
+            1.4 * loading + START[2] + 1.4 * reading,
         )
     else:
         ratios = [taken / _step(pace, train, steps, step) for step, taken in enumerate(tried.steps)]

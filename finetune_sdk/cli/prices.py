@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from datetime import date
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from finetune_sdk.prices import Fault
     from finetune_sdk.settings import Settings
 
+_DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _HOW = "[[backends.{}.prices]] in finetune.toml, with model, kind, usd, unit, dated and source"
 
 
@@ -80,6 +83,7 @@ def _check(out: Screen, settings: Settings, places: Sequence[str], today: date) 
 
     faults: list[Fault] = []
     stale: list[tuple[str, Price]] = []
+    misspelt: list[tuple[str, str, str]] = []
     count = 0
     for place in places:
         own = _faults_of_the_file(settings, place, today)
@@ -96,17 +100,40 @@ def _check(out: Screen, settings: Settings, places: Sequence[str], today: date) 
         count += len(known)
         faults += [_of_tomorrow(place, price, today) for price in known if price.age_days(today) < 0]
         stale += [(place, price) for price in known if is_stale(price, today)]
+        misspelt += [(place, *names) for names in _misspelt(settings, place)]
     for wrong in faults:
         out.show(f"error: {wrong.where}: {wrong.message}", f"  cure: {wrong.cure}")
     for place, price in stale:
         what = f"the {price.kind} price of {price.model} is {price.age_days(today)} days old"
         out.show(f"warning: {place}: {what} (of {price.dated}, {price.source})")
+    for place, name, meant in misspelt:
+        out.show(
+            f"warning: {place}: finetune.toml has a price of {name!r}, which is no model that is known there: is {meant!r} meant?"
+        )
     out.show(f"{count} prices of {', '.join(places)}: {len(faults)} wrong, {len(stale)} old")
     out.answer({
         "places": list(places), "prices": count, "faults": [wrong.to_dict() for wrong in faults],
         "stale": [{"backend": place, **_row(price, today)} for place, price in stale],
+        "misspelt": [{"backend": place, "model": name, "meant": meant} for place, name, meant in misspelt],
     })  # fmt: skip
     return not faults
+
+
+def _misspelt(settings: Settings, place: str) -> Iterator[tuple[str, str]]:
+    """The models of a place's own rows that nothing there is called, though something is nearly: a price that counts for nobody."""
+    table = settings.place(place)
+    own = {str(row["model"]) for row in table.get("prices") or () if isinstance(row, dict) and "model" in row}
+    if not own:
+        return
+    base = table.get("base")
+    names = {price.model for price in _prices(settings, place, own=False)} | (
+        {base} if isinstance(base, str) else set()
+    )
+    names |= {_DATED.sub("", name) for name in names}
+    for model in sorted(own - names):
+        near = get_close_matches(model, sorted(names), 1, cutoff=0.85)
+        if near:
+            yield model, near[0]
 
 
 def _faults_of_the_file(settings: Settings, place: str, today: date) -> tuple[Fault, ...]:
@@ -130,10 +157,12 @@ def _of_tomorrow(place: str, price: Price, today: date) -> Fault:
     return Fault(f"{place} ({price.model}, {price.kind})", said, "mend the date, or the clock")
 
 
-def _prices(settings: Settings, place: str) -> Sequence[Price]:
+def _prices(settings: Settings, place: str, *, own: bool = True) -> Sequence[Price]:
+    """What the place charges, with the rows of finetune.toml or without them."""
     from finetune_sdk.backend import Place, open_backend
 
-    return open_backend(Place(place, settings.place(place), settings.home)).prices()
+    table = {name: value for name, value in settings.place(place).items() if own or name != "prices"}
+    return open_backend(Place(place, table, settings.home)).prices()
 
 
 def _is_of(price: Price, model: str) -> bool:

@@ -108,3 +108,20 @@ def test_a_list_of_no_sense_is_no_list_to_estimate_by(finetune: Shell) -> None:
         ended = finetune(*command, "--backend", "azure", "--json")
         assert ended.status == 1
         assert "usd = -1 is negative" in ended.value["error"]["message"]
+
+
+def test_a_price_of_a_model_that_nothing_is_called_is_warned_about(finetune: Shell) -> None:
+    rows = "".join(ROW.format(name="openai", kind="training", usd="50.0", dated="2026-11-01").replace("gpt-4o-mini-2024-07-18", name)
+                   for name in ("gpt-4.1-mnii", "gpt-4.1-mini-2025-04-14", "our-own-model"))  # fmt: skip
+    finetune.write("finetune.toml", "[backends.openai]\n" + rows)
+    ended = finetune("prices", "--check", "--backend", "openai")
+    assert ended.status == 0
+    assert "'gpt-4.1-mnii', which is no model that is known there: is 'gpt-4.1-mini' meant?" in " ".join(
+        ended.out.split()
+    )
+    assert ended.out.count("is no model") == 1
+    blank = rows.replace("our-own-model", "gpt-4.1 ")
+    finetune.write("finetune.toml", "[backends.openai]\n" + blank)
+    ended = finetune("prices", "--check", "--backend", "openai")
+    assert ended.status == 1
+    assert "begins or ends with a blank" in ended.out

@@ -138,8 +138,7 @@ def test_two_processes_that_submit_at_once_make_one_run(client: ft.Client, small
     "method",
     [
         ft.SFT,
-        ft.DPO,
-        *(pytest.param(each, marks=pytest.mark.soak) for each in (ft.Pretraining, ft.ORPO, ft.KTO, ft.RFT)),
+        *(pytest.param(each, marks=pytest.mark.soak) for each in (ft.Pretraining, ft.DPO, ft.ORPO, ft.KTO, ft.RFT)),
     ],
     ids=lambda method: method.__name__,
 )

@@ -99,6 +99,25 @@ def test_a_large_base_is_weighed_without_a_byte_of_it() -> None:
     assert 10 * 4096 < each < 40 * 4096, "numbers a token and layer"
 
 
+def test_a_base_that_routes_tokens_to_experts_is_reckoned_by_its_sizes(tmp_path: Path) -> None:
+    """Which expert a token goes to is not known without numbers."""
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    tokens, base = bases.tokenizer("tiny"), tmp_path / "base"
+    config = MixtralConfig(
+        vocab_size=len(tokens), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, max_position_embeddings=512,
+        pad_token_id=tokens.pad_token_id, eos_token_id=tokens.eos_token_id, bos_token_id=None,
+    )  # fmt: skip
+    MixtralForCausalLM(config).save_pretrained(base)
+    tokens.save_pretrained(base)
+    client = ft.Client(settings=ft.Settings("local", tmp_path / "home", {"local": {"device": "cpu", "threads": 1}}))
+    job = ft.Job(name="a", train=chats(8), base=str(base), adapter=ft.LoRA(rank=2, targets=("q_proj", "v_proj")))
+    memory = client.estimate(job).memory
+    assert memory.known
+    assert "the longest batch" in memory.basis
+
+
 GROWN = """
 import sys, finetune_sdk as ft, torch
 from local_data import chats
