@@ -162,8 +162,9 @@ def _asking(asked: Sequences, rows: Sequence[int], each: int, length: float, roo
     total, forward = 0.0, machine.probe.forward
     for group in grouped((lengths + room) * each, HELD * machine.micro_tokens):
         longest = int(lengths[group[0]])
-        token = machine.probe.seconds(len(group) * each, 1, longest + round(length / 2))
-        total += forward * (machine.probe.seconds(len(group), longest) + min(room, 1.5 * length) * token)
+        token = machine.probe.seconds(len(group) * each, 1, longest + round(length / 2), len(group) * each)
+        prompts = machine.probe.seconds(len(group), longest, 0, len(group))
+        total += forward * (prompts + min(room, 1.5 * length) * token)
     return total
 
 

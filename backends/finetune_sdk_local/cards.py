@@ -17,8 +17,8 @@ from typing import Any
 
 from finetune_sdk.errors import SettingsError
 from finetune_sdk.estimate import Price, quantity
+from finetune_sdk.prices import STALE_DAYS
 
-STALE_DAYS = 90
 MOST = 64
 """Cards of one machine or a few that a name may count."""
 _COUNTED = re.compile(r"^\s*(\d+)\s*(?:x|×|\*)\s*(?=\D)", re.IGNORECASE)

@@ -13,6 +13,7 @@ from finetune_sdk.estimate import Estimate, Range
 from finetune_sdk.job import RFT
 from finetune_sdk_local import absent, cards, estimating, fitting
 from finetune_sdk_local.cards import Card
+from finetune_sdk_local.devices import MICRO_TOKENS
 from finetune_sdk_local.estimating import Sides
 from finetune_sdk_local.fitting import Changes
 from finetune_sdk_local.layouts import Machine
@@ -20,15 +21,13 @@ from finetune_sdk_local.options import Options
 from finetune_sdk_local.shapes import Shape
 from finetune_sdk_local.tokenising import Sequences
 
-MICRO_TOKENS = 16_384
-
 
 def machine(resolved: Resolved, card: Card, train: Sequences, options: Options, home: Path) -> Machine:
     """A machine with so many of the card, as the settings would use it."""
     share = float(train.trained_counts.sum()) / max(1, int(train.lengths.sum()))
     return Machine(
         device=absent.device(card, resolved.own.get("dtype")),
-        micro_tokens=options.micro_tokens or MICRO_TOKENS,
+        micro_tokens=options.micro_tokens or MICRO_TOKENS["cuda"],
         probe=absent.timed(Shape.of(resolved.base), resolved.adapter, card, share, resolved.own.get("dtype")),
         usd_per_hour=None,
         engine=options.engine,

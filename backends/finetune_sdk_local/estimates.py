@@ -15,7 +15,7 @@ from finetune_sdk_local import bases, costs, time_estimates
 from finetune_sdk_local.batches import Plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.layouts import Machine, fewest, sharing, written
-from finetune_sdk_local.memory_estimates import memory, moments, moved
+from finetune_sdk_local.memory_estimates import memory, moments
 from finetune_sdk_local.prepare import steps as planned
 from finetune_sdk_local.prepare import width as width_of
 from finetune_sdk_local.shapes import Shape
@@ -78,7 +78,7 @@ def _tokens(train: Sequences, steps: Plan, width: int) -> tuple[int, int]:
 
 def disk(resolved: Resolved, train: Sequences, steps: Plan, machine: Machine | None = None) -> Range:
     """What the run's folder will take: the data, the model and the checkpoints that are kept, float32 weights and moments each."""
-    moving, tried = moved(resolved, Shape.of(resolved.base)), machine.rehearsal if machine else None
+    moving, tried = Shape.of(resolved.base).moved(resolved.adapter), machine.rehearsal if machine else None
     saves = written(steps, machine.checkpoint_every if machine else None)
     each = tried.checkpoint_bytes if tried is not None else (4.0 + moments(resolved)) * moving + CHECKPOINT_BYTES
     model = tried.model_bytes if tried is not None else 4.0 * moving + bases.tokenizer_bytes(resolved.base)

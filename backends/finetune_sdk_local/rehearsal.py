@@ -22,8 +22,8 @@ from finetune_sdk_local.spawning import MODULE, environment
 class Rehearsal:
     """What was measured, in seconds and bytes.
 
-    `start` is all until the model and the data are there, `prepare` what a run does before its first step, `scored` of it what the
-    examples that are seen took under the reference; `longest` the longest batch forward and backward, once it is warm; `steps` the first steps of the run; `look` a
+    `start` is all until the model and the data are there, `prepare` what a run does before its first step, but for scores under
+    the reference; `longest` the longest batch forward and backward, once it is warm; `steps` the first steps of the run; `look` a
     forward pass of the examples `looked`. `memory` is the peak of the process.
     """
 
@@ -36,7 +36,6 @@ class Rehearsal:
     model_bytes: int
     memory: int
     micro_tokens: int
-    scored: float = 0.0
     longest: float = 0.0
     look: float = 0.0
     looked: tuple[int, ...] = ()

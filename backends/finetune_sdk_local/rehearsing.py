@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_sdk.errors import FinetuneError
-from finetune_sdk.job import RFT
+from finetune_sdk.job import DPO, KTO, RFT
 from finetune_sdk_local.runs import RunFolder
 
 ENOUGH_SECONDS = 6.0
@@ -55,16 +55,13 @@ def _rehearsed(run: RunFolder) -> dict[str, Any]:
         steps = range(min(MOST, training.plan.steps))
         longest = np.argsort(-longest_of(data.train, data.width), kind="stable")[: training.plan.batch_size].tolist()
         looked = list(range(min(LOOKED_AT, len(data.train) // data.width)))
-        training.only = sorted({*longest, *looked, *(int(row) for step in steps for row in training.plan.rows(step))})
+        training.only = []
         model.train()
         took: dict[str, Any] = {"start": time.perf_counter() - begun}
-        score = training._score_reference
-
-        def timed() -> None:
-            took["scored"] = _seconds(score)
-
-        training._score_reference = timed  # type: ignore[method-assign]
         took["prepare"] = _seconds(training._prepare)
+        training.only = sorted({*longest, *looked, *(int(row) for step in steps for row in training.plan.rows(step))})
+        if isinstance(job.method, DPO | KTO):
+            training._score_reference()
         if not isinstance(job.method, RFT):
             took["longest"] = _seconds(lambda: training._within_memory(lambda: training._backward(longest)))
             training.optimizer.zero_grad(set_to_none=True)

@@ -14,7 +14,7 @@ from finetune_sdk_local import memory_estimates
 from finetune_sdk_local.batches import Plan
 from finetune_sdk_local.generation import BATCH_ROWS
 from finetune_sdk_local.layouts import Machine, fewest, laid, longest_of, written
-from finetune_sdk_local.memory_estimates import moments, moved
+from finetune_sdk_local.memory_estimates import moments
 from finetune_sdk_local.prompts import ahead
 from finetune_sdk_local.shapes import Shape
 from finetune_sdk_local.tokenising import Sequences
@@ -58,7 +58,7 @@ class Pace:
 
     def updated(self) -> float:
         """The optimizer's step."""
-        return self.machine.probe.updating(moved(self.resolved, Shape.of(self.resolved.base)))
+        return self.machine.probe.updating(Shape.of(self.resolved.base).moved(self.resolved.adapter))
 
     def _of_passes(self, made: Sequences, examples: Sequence[int]) -> float:
         seconds = self.machine.probe.seconds
@@ -101,7 +101,7 @@ def time(
         ratios = [taken / _step(pace, train, steps, step) for step, taken in enumerate(tried.steps)]
         per_step *= float(np.median(ratios))
         looking = tried.look / pace.passed(train, tried.looked)
-        begun = tried.start + tried.prepare - tried.scored
+        begun = tried.start + tried.prepare
         start = (0.9 * begun, begun, 1.15 * begun)
     training = (
         early + per_step * steps.steps + looking * _scoring(pace, train, steps) + _writing(resolved, steps, machine)
@@ -146,7 +146,7 @@ def _writing(resolved: Resolved, steps: Plan, machine: Machine) -> float:
     saves, tried = written(steps, machine.checkpoint_every), machine.rehearsal
     if tried is not None:
         return saves * tried.save + tried.publish
-    moving = moved(resolved, Shape.of(resolved.base))
+    moving = Shape.of(resolved.base).moved(resolved.adapter)
     return (1 + saves) * (0.03 + (4.0 + moments(resolved)) * moving / WRITTEN_A_SECOND)
 
 
@@ -160,7 +160,7 @@ def watched_seconds(
         return low, expected, high
     for made in asked(resolved, validation, general):
         rows, length = min(guards.cases, int(made.sources[-1]) + 1), int(made.lengths.mean())
-        each = -(-rows // BATCH_ROWS) * forward * seconds(min(rows, BATCH_ROWS), 1, length)
+        each = -(-rows // BATCH_ROWS) * forward * seconds(min(rows, BATCH_ROWS), 1, length, min(rows, BATCH_ROWS))
         usual = min(guards.max_tokens, float(made.trained_counts.mean()) + 1)
         low, expected, high = (
             low + each * usual / 2,
@@ -168,7 +168,7 @@ def watched_seconds(
             high + each * guards.max_tokens * machine.probe.spread[1],
         )
     if general is not None:
-        once = forward * seconds(len(general), int(general.lengths.mean()))
+        once = forward * seconds(len(general), int(general.lengths.mean()), 0, int(general.trained_counts.sum()))
         low, expected, high = low + once / 2, expected + once, high + 3 * once
     return low, expected, high
 
