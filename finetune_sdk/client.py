@@ -41,6 +41,12 @@ from finetune_sdk.settings import Settings
 from finetune_sdk.spending import require_within
 
 _SHOWN = 10
+_WITHOUT = {
+    "gpu": "ask without a card (gpu, --gpu), or where the machine is yours to choose, as at `local`",
+    "probe": "ask for the estimate as it comes, without a probe (probe, --probe)",
+    "upkeep": "reckon with your own figures: Upkeep(inference, hosting)",
+}
+"""What to do at a place that has no estimate of the kind."""
 _log = logging.getLogger("finetune_sdk")
 
 
@@ -157,12 +163,8 @@ class Client:
         return self.backend.upkeep(base, usage, tuned=tuned)
 
     def _require_estimate(self, kind: str) -> None:
-        able = self.backend.capabilities.estimates
-        if kind not in able:
-            raise UnsupportedError(
-                f"{self.name} makes no estimate of the kind {kind!r}.",
-                cure=f"it has {', '.join(sorted(able))}" if able else "ask for the estimate as it comes",
-            )
+        if kind not in self.backend.capabilities.estimates:
+            raise UnsupportedError(f"{self.name} makes no estimate of the kind {kind!r}.", cure=_WITHOUT[kind])
 
     def submit(
         self,

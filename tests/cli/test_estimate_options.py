@@ -81,7 +81,8 @@ def refused(finetune: Shell, *args: str, place: str = "priced") -> str:
 def test_a_card_and_a_probe_reach_the_place(finetune: Shell) -> None:
     value = estimate(finetune, "--gpu", "H100 80GB", "--probe")
     assert value["estimate"]["machine"]["basis"] == "on H100 80GB after a probe"
-    assert "no estimate of the kind 'gpu'" in refused(finetune, "--gpu", "H100", place="fake")
+    assert "no estimate of the kind 'gpu'" in (said := refused(finetune, "--gpu", "H100", place="fake"))
+    assert "ask without a card" in said
 
 
 def test_places_stand_side_by_side_and_what_one_refuses_is_its_own_affair(finetune: Shell) -> None:

@@ -141,3 +141,20 @@ def test_a_card_that_others_fill_is_told_with_the_cure() -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
     assert "resume" in str(caught.value)
     assert caught.value.retryable
+
+
+def test_the_estimate_of_data_that_trains_nothing_names_it_as_the_check_does(client: ft.Client, job: ft.Job) -> None:
+    short = ft.Job(name="a", train=job.train, method=ft.SFT(max_length=8, steps=1))
+    with pytest.raises(
+        ft.DatasetError, match=r"row 1: within 8 tokens nothing is left to train \(24 of 24 rows\)"
+    ) as caught:
+        client.estimate(short)
+    assert "raise max_length" in str(caught.value.cure)
+
+
+def test_the_estimate_says_that_a_run_would_be_refused_for_rows_that_train_nothing(client: ft.Client) -> None:
+    long = [{"role": "user", "content": "word " * 200}, {"role": "assistant", "content": "red"}]
+    data = ft.Dataset.of([*chats(4), *ft.Dataset.of([{"messages": long}])], name="colours")
+    said = client.estimate(ft.Job(name="a", train=data, method=ft.SFT(max_length=64, steps=1))).notes[0]
+    assert "row 5: within 64 tokens nothing is left to train (1 of 5 rows)" in said
+    assert said.startswith("a run of it is refused")
