@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune_sdk.files import whole
+from finetune_sdk.files import keep
 from finetune_sdk.job import KTO, Adapter, Method, digest, table
 from finetune_sdk_local import activations, engines, objectives, prefixes
 from finetune_sdk_local.batches import Plan
@@ -26,6 +26,8 @@ from finetune_sdk_local.tokenising import Sequences
 from finetune_sdk_local.training import Data, Options, Training
 from finetune_sdk_local.weightless import Weightless
 
+KEPT = 2_000
+"""Steps that are remembered, the newest, of some 20 bytes each."""
 FEW, MORE = 2, 4
 """Layers of the two models by which one with more is weighed: each further layer holds as much as the one before."""
 
@@ -65,9 +67,7 @@ class Step:
             if type(before) is float and 0 < before < inf:
                 return before
         found = self.held(sequences, examples, weigh)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as written:
-            written.write(json.dumps(found).encode())
+        keep(file, json.dumps(found).encode(), KEPT)
         return found
 
     def _key(self, sequences: Sequences, examples: Sequence[int], weigh: Callable[[int], float]) -> str:
