@@ -172,7 +172,7 @@ class LocalBackend:
         sides = estimating.Sides(train, self._validation(resolved), self._general(resolved))
         if gpu is None:
             here = self._here(resolved, probe=probe)
-            made = estimates.shared_by(estimating.estimate(resolved, sides, here), options.processes, here.device)
+            made = estimates.in_all(estimating.estimate(resolved, sides, here), options.processes, here.device)
             return replace(estimating.room(made, here.device), on=self._where(here.device))
         if probe:
             raise UnsupportedError(
@@ -182,7 +182,7 @@ class LocalBackend:
         there = elsewhere.machine(resolved, card, train, options, self._place.home)
         made = estimating.estimate(resolved, sides, there)
         fitted = elsewhere.fitted(made, resolved, sides, there, options)
-        return estimates.shared_by(fitted, elsewhere.processes(card, options), there.device)
+        return estimates.in_all(fitted, there.processes, there.device)
 
     def _where(self, device: Any) -> str:
         """What a run's time and memory hang on, beside the job."""
@@ -216,6 +216,7 @@ class LocalBackend:
             options.activation_checkpointing,
             options.offload,
             machine["processes"] if options.sharding else 1,
+            machine["processes"],
             rehearse(resolved, self._as_run(resolved), self._place.home) if probe else None,
             options.checkpoint_every,
             self._place.home,

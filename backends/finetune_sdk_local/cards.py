@@ -52,6 +52,11 @@ class Card:
         """What jobs run in on it when left open, as `devices.pick` has it."""
         return "bfloat16" if self.bf16 else "float32"
 
+    @property
+    def nvlink(self) -> bool:
+        """Whether several of them are linked by NVLink, as those on a board of their own are."""
+        return any(form in self.name.split() for form in ("SXM", "NVL"))
+
     def __str__(self) -> str:
         return self.name if self.count == 1 else f"{self.count} x {self.name}"
 

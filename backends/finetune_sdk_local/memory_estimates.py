@@ -13,7 +13,7 @@ from finetune_sdk_local import bases
 from finetune_sdk_local.batches import Plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.generation import batches
-from finetune_sdk_local.layouts import Machine, laid, longest_of, sharing
+from finetune_sdk_local.layouts import Machine, laid, longest_of, shares, sharing
 from finetune_sdk_local.prompts import ahead
 from finetune_sdk_local.rehearsal import Rehearsal
 from finetune_sdk_local.shapes import Shape
@@ -131,8 +131,10 @@ def _learning(
     """Bytes in use at the worst moment of the longest batch, which every run tries first, and how that was found."""
     from finetune_sdk_local.holding import Step
 
-    examples = np.argsort(-longest_of(train, width), kind="stable")[: steps.batch_size].tolist()
+    batch = np.argsort(-longest_of(train, width), kind="stable")[: steps.batch_size].tolist()
     shared = sharing(resolved, train, steps, width, machine)
+    dealt = shares(train, batch, width, machine, shared)
+    examples = max(dealt, key=lambda own: int(longest_of(train, width)[own].sum()))
     step = Step(
         bases.config(resolved.base),
         resolved.adapter,
