@@ -5,6 +5,7 @@ It does what the run's own process would do, in its order, and stops after a few
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -38,15 +39,19 @@ def main(folder: Path) -> int:
 
 def end_with_its_parent(folder: Path) -> None:
     """Once the input ends, whoever asked is gone: this process goes too, and what it has written."""
+    gone = threading.Event()
 
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 1):
             pass
+        gone.set()
         for _ in range(ATTEMPTS):  # the other thread may be writing a file
             shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    watching = threading.Thread(target=watch, daemon=True)
+    atexit.register(lambda: watching.join() if gone.is_set() else None)  # work whose folder is gone may fail first
+    watching.start()
 
 
 def _rehearsed(run: RunFolder) -> dict[str, Any]:
