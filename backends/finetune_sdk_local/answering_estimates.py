@@ -145,7 +145,7 @@ def _time(
     if tried is not None:
         begun, likely = tried.start + tried.prepare, known * expected + tried.save + tried.publish
         said = f"{len(tried.steps)} steps of this very job, tried just now; answers may grow longer or shorter as it learns"
-        low, high = (begun + likely * far for far in (TRIED[0] * share, TRIED[1]))
+        low, high = 0.9 * begun + likely * TRIED[0] * share, 1.15 * begun + likely * TRIED[1]
         return Range(low, begun + likely, high, "s", said)
     loading, start, spread = machine.probe.begin or time_estimates.LOADING, time_estimates.START, machine.probe.spread
     return Range(

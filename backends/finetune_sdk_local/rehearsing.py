@@ -5,8 +5,12 @@ It does what the run's own process would do, in its order, and stops after a few
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +24,7 @@ from finetune_sdk_local.runs import RunFolder
 ENOUGH_SECONDS = 6.0
 FEWEST, MOST = 2, 24
 LOOKED_AT = 16
+ATTEMPTS = 3
 
 
 def main(folder: Path) -> int:
@@ -30,6 +35,23 @@ def main(folder: Path) -> int:
         found = {"error": fault.message, "cure": fault.cure}
     (folder / "rehearsal.json").write_text(json.dumps(found))
     return 0
+
+
+def end_with_its_parent(folder: Path) -> None:
+    """Once the input ends, whoever asked is gone: this process goes too, and what it has written."""
+    gone = threading.Event()
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        gone.set()
+        for _ in range(ATTEMPTS):  # the other thread may be writing a file
+            shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
+
+    watching = threading.Thread(target=watch, daemon=True)
+    atexit.register(lambda: watching.join() if gone.is_set() else None)  # work whose folder is gone may fail first
+    watching.start()
 
 
 def _rehearsed(run: RunFolder) -> dict[str, Any]:
@@ -98,4 +120,5 @@ def _bytes(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    end_with_its_parent(Path(sys.argv[1]).parent)
     sys.exit(main(Path(sys.argv[1])))
