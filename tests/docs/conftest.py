@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,10 @@ FEW = 32
 @pytest.fixture(scope="session")
 def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the local backend has measured of this machine, which is the same for all pages."""
-    return tmp_path_factory.mktemp("probes")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "probes"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
