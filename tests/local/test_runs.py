@@ -130,9 +130,10 @@ def endless() -> ft.Job:
 
 
 def test_two_processes_that_submit_at_once_make_one_run(client: ft.Client, small: str) -> None:
+    client.estimate(ft.Job(name="colours", train=chats(24)))  # the machine is measured by now
     code = SUBMIT.format(tests=str(Path(__file__).parent), home=str(client.settings.home), base=small)
     processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    ids = {process.communicate(timeout=200)[0].strip() for process in processes}
+    ids = {process.communicate(timeout=500)[0].strip() for process in processes}
     assert len(ids) == 1
     assert len(client.backend.runs()) == 1
     client.get_run(ids.pop()).wait(progress=False)
