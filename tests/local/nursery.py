@@ -1,8 +1,8 @@
 """Workers that need not import: forked from a process that has imported what they want, in place of started from nothing.
 
 Most of a short run is imports, which are the same for every run. What a worker then does, its process, session, output,
-environment and end, is as it is. `watched.STARTUP` and settings of packages are read at the start of a Python: where a test
-has any of its own, the worker is started as users start it.
+environment and end, is as it is. Settings of packages are read when they are imported: where a test has any of its own, the
+worker is started as users start it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,8 +24,8 @@ from unittest.mock import patch
 STARTUP = Path(__file__).parent / "startup"
 
 BECOMES_PARENT_OF_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER, which Linux alone has
-MAY_DIFFER = ("FINETUNE_", "PYTEST_", "COLUMNS", "LINES")
-ALSO = ("PYTHONPATH", "PWD", "OLDPWD", "_")
+MAY_DIFFER = ("FINETUNE_", "PYTEST_")
+ALSO = ("COLUMNS", "LINES", "PYTHONPATH", "PWD", "OLDPWD", "_", "DIE_AFTER_STEP", "LARGEST_FILE")
 
 
 @dataclass
@@ -62,7 +63,6 @@ class Nursery:
             "folder": str(folder),
             "log": str(log),
             "cwd": os.getcwd(),
-            "parent": os.getpid(),
             "environment": dict(environment),
         }
         assert self._mother.stdin is not None
@@ -89,8 +89,7 @@ def quick_starts() -> Iterator[Shortcuts]:
     taken, nursery, start = Shortcuts(), Nursery(spawning.environment()), spawning.start
 
     def begun(run: RunFolder) -> int:
-        own = not taken.allowed or str(STARTUP) in sys.path
-        number = None if own else nursery.start(run.path, run.log, spawning.environment())
+        number = nursery.start(run.path, run.log, spawning.environment()) if taken.allowed else None
         return start(run) if number is None else number
 
     with patch.object(backend, "start", begun):
@@ -115,9 +114,10 @@ def _wait_for_requests() -> dict[str, Any] | None:
         if between:
             os.waitpid(between, 0)
             continue
+        between = os.getpid()
         if os.fork():
             os._exit(0)
-        while os.getppid() != asked["parent"]:  # until the one between has ended
+        while os.getppid() == between:  # an orphan, whom the tests' process takes in
             os.sched_yield()
         return asked
     return None
@@ -139,6 +139,8 @@ def _become(asked: dict[str, Any]) -> None:
         os.dup2(file, number)
     os.close(append)
     os.close(nothing)
+    if str(STARTUP) in path:
+        import_module("sitecustomize")
 
 
 def main() -> int:

@@ -182,6 +182,7 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
         assert_tokens_were_estimated(run)
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_a_half_written_checkpoint_is_passed_over_for_the_one_before(
     client: ft.Client, dying: Callable[[int | None], None]
 ) -> None:
