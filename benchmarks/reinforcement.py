@@ -69,8 +69,8 @@ def _ours(name: Any, steps: int, folder: Path, stepped: Any) -> Any:
     from benchmarks.cases import LEARNING_RATE, MAX_LENGTH, SEED, case
     from benchmarks.graders import Drawn
     from finetune_sdk_local import bases
-    from finetune_sdk_local.backend import MICRO_TOKENS
     from finetune_sdk_local.batches import plan
+    from finetune_sdk_local.devices import MICRO_TOKENS
     from finetune_sdk_local.prepare import sequences
     from finetune_sdk_local.reinforcement import Reinforcement
     from finetune_sdk_local.training import Data, Options

@@ -27,8 +27,8 @@ class Loop:
 def ours(case: Case, model: Any, folder: Path, stepped: Stepped) -> Loop:
     """The loop of the local backend, as its worker drives it."""
     from finetune_sdk_local import bases
-    from finetune_sdk_local.backend import MICRO_TOKENS
     from finetune_sdk_local.batches import plan
+    from finetune_sdk_local.devices import MICRO_TOKENS
     from finetune_sdk_local.prepare import sequences
     from finetune_sdk_local.training import Data, Options, Training
 

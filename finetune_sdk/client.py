@@ -149,7 +149,7 @@ class Client:
             _log.warning("nothing was learnt from past runs: %s", fault.message)
             return made
         past = teaching(entries, VERSION)
-        return learned(made, past, Key.of(resolved.to_dict())) if past else made
+        return learned(made, past, Key.of(resolved.to_dict(), made.on)) if past else made
 
     def upkeep(self, base: str, usage: Usage, *, tuned: bool = True) -> Upkeep:
         """What a base, or a model tuned from it, costs here in a month. Raises UnsupportedError where the place cannot say."""

@@ -222,7 +222,8 @@ class Estimate:
 
     `tokens` counts what passes through training over all epochs, `trained_tokens` those of them that are learnt.
     `resolved` shows what the place filled in; `notes` are sentences a person should read before saying yes. `kind` is "probe"
-    for one that a few steps were taken for. `uncorrected` has the figures that past runs corrected, as they were before.
+    for one that a few steps were taken for. `on` says in the place's words what the job would run on: runs on the same teach.
+    `uncorrected` has the figures that past runs corrected, as they were before.
     """
 
     tokens: Range
@@ -236,6 +237,7 @@ class Estimate:
     resolved: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     kind: str = ""
+    on: str = ""
     uncorrected: Mapping[str, Range] = field(default_factory=dict)
 
     RANGES = ("tokens", "trained_tokens", "charge", "time", "memory", "disk", "machine", "energy")
@@ -245,15 +247,16 @@ class Estimate:
         before = {name: figure.to_dict() for name, figure in self.uncorrected.items()}
         return {
             **ranges, "resolved": dict(self.resolved), "notes": list(self.notes),
-            **({"kind": self.kind} if self.kind else {}), **({"uncorrected": before} if before else {}),
+            **({"kind": self.kind} if self.kind else {}), **({"on": self.on} if self.on else {}),
+            **({"uncorrected": before} if before else {}),
         }  # fmt: skip
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Estimate:
         ranges = {name: Range.from_dict(row[name]) for name in cls.RANGES if name in row}
         before = {name: Range.from_dict(figure) for name, figure in row.get("uncorrected", {}).items()}
-        notes = tuple(row["notes"])
-        return cls(**ranges, resolved=row["resolved"], notes=notes, kind=row.get("kind", ""), uncorrected=before)
+        told: dict[str, Any] = {**ranges, "resolved": row["resolved"], "notes": tuple(row["notes"])}
+        return cls(**told, kind=row.get("kind", ""), on=row.get("on", ""), uncorrected=before)
 
     def __str__(self) -> str:
         lines = [f"{self.charge}, {self.time}, {self.memory}"]

@@ -4,24 +4,63 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import BinaryIO
+
+ABANDONED = 3600.0
+"""Seconds after which what is only half written is written by nobody any more."""
 
 
 @contextmanager
 def whole(target: Path) -> Iterator[BinaryIO]:
     """A file that takes the target's place, synced, once the block ends without an error. Raises OSError."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = beside(target)
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def beside(target: Path) -> Path:
+    """A hidden neighbour to fill, of a name that no thread, process or machine takes too: in containers all are number 1."""
+    return target.with_name(f".{target.name}.{os.urandom(6).hex()}.part")
+
+
+def keep(file: Path, content: bytes, most: int) -> None:
+    """Writes down what could be found again, as one of at most so many files of its folder and ending.
+
+    Where that cannot be written it is not kept, and no reason to fail.
+    """
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole(file) as written:
+            written.write(content)
+        make_room(file.parent, file.suffix, most)
+
+
+def make_room(folder: Path, suffix: str, most: int) -> None:
+    """Leaves the newest `most` files with that ending, and takes away what killed processes left half written."""
+    files = list(folder.glob(f"[!.]*{suffix}"))
+    old = sorted(files, key=_written, reverse=True)[most:] if len(files) > most else []
+    abandoned = (part for part in folder.glob(f".*{suffix}.*.part") if _written(part) < time.time() - ABANDONED)
+    for file in (*old, *abandoned):
+        with suppress(OSError):
+            file.unlink()
+
+
+def _written(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:  # another process has taken it away
+        return inf
 
 
 @contextmanager

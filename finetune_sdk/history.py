@@ -116,8 +116,9 @@ def summaries(rows: Sequence[Compared]) -> list[Summary]:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What makes two runs of a place alike: the own device and its number format, the base, the method, the adapter."""
+    """What makes two runs of a place alike: what they ran on, the number format, the base, the method, the adapter."""
 
+    on: str
     device: str | None
     dtype: str | None
     base: str
@@ -125,16 +126,16 @@ class Key:
     adapter: str | None
 
     @classmethod
-    def of(cls, resolved: Mapping[str, Any]) -> Key:
+    def of(cls, resolved: Mapping[str, Any], on: str = "") -> Key:
         own = resolved.get("own") or {}
         adapter, method = resolved.get("adapter") or {}, resolved.get("method") or {}
         return cls(
-            own.get("device"), own.get("dtype"), str(resolved.get("base", "")), str(method.get("kind", "")), adapter.get("kind")
+            on, own.get("device"), own.get("dtype"), str(resolved.get("base", "")), str(method.get("kind", "")), adapter.get("kind")
         )  # fmt: skip
 
     @property
-    def coarse(self) -> tuple[str | None, str]:
-        return self.device, self.method
+    def coarse(self) -> tuple[str, str | None, str]:
+        return self.on, self.device, self.method
 
 
 def teaching(entries: Iterable[Entry], version: str) -> list[Entry]:
@@ -156,12 +157,13 @@ def _as_long_as_expected(entry: Entry) -> bool:
 def learned(estimate: Estimate, past: Iterable[Entry], key: Key) -> Estimate:
     """The estimate with its time and memory corrected by what runs like it took, as `teaching` gave them, the newest first.
 
-    Alike are those of the same device, number format, base, method and adapter; where there are none, those of the same device
-    and method. Tokens and charges are counted, and stay.
+    Alike are those on the same machine of the same device, number format, base, method and adapter; where there are none, those
+    of the same device and method there. Tokens and charges are counted, and stay.
     """
     entries = list(past)
-    alike = [entry for entry in entries if Key.of(entry.resolved) == key]
-    alike = alike or [entry for entry in entries if Key.of(entry.resolved).coarse == key.coarse]
+    keys = [Key.of(entry.resolved, str(entry.estimate.get("on", ""))) for entry in entries]
+    alike = [entry for entry, its in zip(entries, keys, strict=True) if its == key]
+    alike = alike or [entry for entry, its in zip(entries, keys, strict=True) if its.coarse == key.coarse]
     changed = dict[str, Range]()
     for figure in LEARNT:
         made: Range = getattr(estimate, figure)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from finetune_sdk.job import Adapter, Full, LoRA, PrefixTuning, PromptTuning, QLoRA
+from finetune_sdk.job import Adapter, Full, LoRA, QLoRA
 from finetune_sdk_local.cards import Card
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.shapes import Shape
@@ -136,7 +136,7 @@ class Timed:
         shape, each = self.shape, self._per_weight
         pairs = 4 * shape.queries * (length / 2 + past) * 3.5 * shape.layers
         head = each * shape.vocabulary * shape.hidden * trained
-        own = 6 * self._used * _own(shape, self.adapter) if isinstance(self.adapter, LoRA | QLoRA) else 0
+        own = 6 * self._used * shape.moved(self.adapter) if isinstance(self.adapter, LoRA | QLoRA) else 0
         return (each * shape.active + pairs + head + own) / self._flops
 
     def _moved(self, trained: float) -> float:
@@ -173,13 +173,3 @@ def device(card: Card, dtype: str | None = None) -> Device:
 def timed(shape: Shape, adapter: Adapter, card: Card, trained: float = 1.0, dtype: str | None = None) -> Timed:
     """How fast the card trains such a base. `trained` is the share of tokens whose scores are asked for."""
     return Timed(card, shape, adapter, dtype or card.dtype, trained)
-
-
-def _own(shape: Shape, adapter: Adapter) -> int:
-    if isinstance(adapter, LoRA | QLoRA):
-        return shape.lora(adapter.rank) + (shape.columns if adapter.dora else 0)
-    if isinstance(adapter, PromptTuning):
-        return adapter.tokens * shape.hidden
-    if isinstance(adapter, PrefixTuning):
-        return adapter.tokens * 2 * shape.layers * shape.keys
-    return shape.parameters

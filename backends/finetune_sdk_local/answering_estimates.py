@@ -15,7 +15,7 @@ from finetune_sdk.evaluation.rewards import case
 from finetune_sdk.job import RFT
 from finetune_sdk_local import costs, estimates, memory_estimates, time_estimates
 from finetune_sdk_local.batches import Plan, grouped
-from finetune_sdk_local.layouts import Machine, fewest
+from finetune_sdk_local.layouts import Machine, fewest, shares
 from finetune_sdk_local.prepare import steps as planned
 from finetune_sdk_local.reinforcement import standing
 from finetune_sdk_local.rollouts import HELD
@@ -95,7 +95,8 @@ def estimate(
 def memory(resolved: Resolved, method: RFT, train: Sequences, machine: Machine) -> Range:
     """That of learning from the longest answers to the longest prompts, and of what they grow in."""
     steps = planned(method, resolved.job.seed, len(train))
-    longest = np.argsort(-train.lengths)[: steps.batch_size].tolist()
+    batch = np.argsort(-train.lengths)[: steps.batch_size].tolist()
+    longest, machine = shares(train, batch, 1, machine, None)[0], replace(machine, processes=1)
     biggest = standing(train, longest, method.samples or 2, method.max_tokens or 1)
     trained = replace(resolved, job=replace(resolved.job, method=replace(method, batch_size=len(biggest))))
     whole = Plan(len(biggest), len(biggest), 1, 0)
@@ -118,23 +119,23 @@ def _time(
     machine: Machine,
     answers: Lengths,
 ) -> Range:
-    samples, room, found = method.samples or 2, method.max_tokens or 1, list[tuple[float, float, float]]()
-    for at in _spread(steps):
-        rows = steps.rows(at).tolist()
-        taken = []
-        for length, share in zip((answers.low, answers.expected, answers.high), TOLD_APART, strict=True):
-            made = standing(train, rows, samples, max(1, round(length)))
-            taken.append(
-                _asking(train, rows, samples, length, room, machine)
-                + share * estimates.seconds(resolved, made, range(len(made)), 1, machine)
-            )
-        found.append((taken[0], taken[1], taken[2]))
+    samples, room, alone = method.samples or 2, method.max_tokens or 1, replace(machine, processes=1)
+
+    def step(rows: Sequence[int], length: float, told_apart: float) -> float:
+        """Seconds of a process that draws answers to these tasks and learns from them."""
+        made = standing(train, rows, samples, max(1, round(length)))
+        learning = estimates.seconds(resolved, made, range(len(made)), 1, alone)
+        return _asking(train, rows, samples, length, room, machine) + told_apart * learning
+
+    ways = list(zip((answers.low, answers.expected, answers.high), TOLD_APART, strict=True))
+    dealt = [shares(train, steps.rows(at).tolist(), 1, machine, None) for at in _spread(steps)]
+    found = [[max(step(rows, *way) for rows in each) for way in ways] for each in dealt]
     low, expected, high = (steps.steps * float(value) for value in np.mean(found, axis=0))
     tried = machine.rehearsal
     known = 1.0 if tried is None else float(np.mean(tried.steps)) * steps.steps / expected
     if validation is not None:
         looks = 2 + (steps.steps - 1) // (method.validate_every or steps.per_epoch)
-        held = list(range(len(validation)))
+        held = shares(validation, range(len(validation)), 1, machine, None)[0]
         once = [_asking(validation, held, 1, length, room, machine) for length in (answers.low, answers.expected, room)]
         seen = time_estimates.watched_seconds(resolved, validation, general, machine)
         low, expected, high = (
@@ -144,7 +145,7 @@ def _time(
     if tried is not None:
         begun, likely = tried.start + tried.prepare, known * expected + tried.save + tried.publish
         said = f"{len(tried.steps)} steps of this very job, tried just now; answers may grow longer or shorter as it learns"
-        low, high = (begun + likely * far for far in (TRIED[0] * share, TRIED[1]))
+        low, high = 0.9 * begun + likely * TRIED[0] * share, 1.15 * begun + likely * TRIED[1]
         return Range(low, begun + likely, high, "s", said)
     loading, start, spread = machine.probe.begin or time_estimates.LOADING, time_estimates.START, machine.probe.spread
     return Range(
@@ -152,7 +153,8 @@ def _time(
         loading + start[1] + expected,
         1.4 * loading + start[2] + high * spread[1],
         "s",
-        f"{steps.steps} steps of {expected / steps.steps:.2g} s by {machine.probe.basis}; answers of {answers.expected:.0f} tokens",
+        f"{steps.steps} steps of {expected / steps.steps:.2g} s by {machine.probe.basis}; answers of {answers.expected:.0f} tokens"
+        + (f"; {machine.processes} processes share each step" if machine.processes > 1 else ""),
     )
 
 
@@ -162,8 +164,9 @@ def _asking(asked: Sequences, rows: Sequence[int], each: int, length: float, roo
     total, forward = 0.0, machine.probe.forward
     for group in grouped((lengths + room) * each, HELD * machine.micro_tokens):
         longest = int(lengths[group[0]])
-        token = machine.probe.seconds(len(group) * each, 1, longest + round(length / 2))
-        total += forward * (machine.probe.seconds(len(group), longest) + min(room, 1.5 * length) * token)
+        token = machine.probe.seconds(len(group) * each, 1, longest + round(length / 2), len(group) * each)
+        prompts = machine.probe.seconds(len(group), longest, 0, len(group))
+        total += forward * (prompts + min(room, 1.5 * length) * token)
     return total
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +29,7 @@ from finetune_sdk.job import Job, Method, digest
 from finetune_sdk.machine import cores
 from finetune_sdk.messages import Example, TextExample
 from finetune_sdk.model import Model
+from finetune_sdk_local.devices import MICRO_TOKENS
 from finetune_sdk_local.loaded import LoadedBases
 from finetune_sdk_local.options import Options
 from finetune_sdk_local.runs import RunFolder
@@ -38,7 +39,6 @@ from finetune_sdk_local.tables import ADAPTERS, METHODS
 NEEDED = ("torch", "transformers", "peft", "safetensors", "psutil")
 CANCEL_SECONDS = 8.0
 KILL_SECONDS = 30.0
-MICRO_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
 CAPABILITIES = Capabilities(
     methods=frozenset(METHODS),
     adapters=frozenset(ADAPTERS),
@@ -172,8 +172,8 @@ class LocalBackend:
         sides = estimating.Sides(train, self._validation(resolved), self._general(resolved))
         if gpu is None:
             here = self._here(resolved, probe=probe)
-            made = estimates.shared_by(estimating.estimate(resolved, sides, here), options.processes, here.device)
-            return estimating.room(made, here.device)
+            made = estimates.in_all(estimating.estimate(resolved, sides, here), options.processes, here.device)
+            return replace(estimating.room(made, here.device), on=self._where(here.device))
         if probe:
             raise UnsupportedError(
                 f"a probe tries the job here, and {gpu} is not here.", cure="ask for one of the two: gpu, or probe"
@@ -182,7 +182,13 @@ class LocalBackend:
         there = elsewhere.machine(resolved, card, train, options, self._place.home)
         made = estimating.estimate(resolved, sides, there)
         fitted = elsewhere.fitted(made, resolved, sides, there, options)
-        return estimates.shared_by(fitted, elsewhere.processes(card, options), there.device)
+        return estimates.in_all(fitted, there.processes, there.device)
+
+    def _where(self, device: Any) -> str:
+        """What a run's time and memory hang on, beside the job."""
+        machine = self._machine()
+        parts = f"{machine['processes']} processes" + (", sharded" if machine["sharding"] else "")
+        return f"{device.name}, {machine['threads']} threads" + (f", {parts}" if machine["processes"] > 1 else "")
 
     def _validation(self, resolved: Resolved) -> Any:
         validation = resolved.job.validation
@@ -210,6 +216,7 @@ class LocalBackend:
             options.activation_checkpointing,
             options.offload,
             machine["processes"] if options.sharding else 1,
+            machine["processes"],
             rehearse(resolved, self._as_run(resolved), self._place.home) if probe else None,
             options.checkpoint_every,
             self._place.home,

@@ -17,8 +17,8 @@ from typing import Any
 
 from finetune_sdk.errors import SettingsError
 from finetune_sdk.estimate import Price, quantity
+from finetune_sdk.prices import STALE_DAYS
 
-STALE_DAYS = 90
 MOST = 64
 """Cards of one machine or a few that a name may count."""
 _COUNTED = re.compile(r"^\s*(\d+)\s*(?:x|×|\*)\s*(?=\D)", re.IGNORECASE)
@@ -51,6 +51,11 @@ class Card:
     def dtype(self) -> str:
         """What jobs run in on it when left open, as `devices.pick` has it."""
         return "bfloat16" if self.bf16 else "float32"
+
+    @property
+    def nvlink(self) -> bool:
+        """Whether several of them are linked by NVLink, as those on a board of their own are."""
+        return any(form in self.name.split() for form in ("SXM", "NVL"))
 
     def __str__(self) -> str:
         return self.name if self.count == 1 else f"{self.count} x {self.name}"

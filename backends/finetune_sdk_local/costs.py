@@ -8,7 +8,8 @@ from statistics import median
 
 from finetune_sdk.errors import SettingsError
 from finetune_sdk.estimate import Range, Upkeep
-from finetune_sdk_local.cards import STALE_DAYS, Card, card, offers
+from finetune_sdk.prices import STALE_DAYS
+from finetune_sdk_local.cards import Card, card, offers
 
 HOURS_A_MONTH = 730
 DRAWN = (0.5, 0.75, 1.0)

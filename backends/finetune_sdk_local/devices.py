@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = ("float32", "bfloat16")
+MICRO_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16_384}
+"""Tokens that pass through the model at once, where a place does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from finetune_sdk.estimate import Estimate, Range
 from finetune_sdk.job import RFT
 from finetune_sdk_local import absent, cards, estimating, fitting
 from finetune_sdk_local.cards import Card
+from finetune_sdk_local.devices import MICRO_TOKENS
 from finetune_sdk_local.estimating import Sides
 from finetune_sdk_local.fitting import Changes
 from finetune_sdk_local.layouts import Machine
@@ -20,32 +21,26 @@ from finetune_sdk_local.options import Options
 from finetune_sdk_local.shapes import Shape
 from finetune_sdk_local.tokenising import Sequences
 
-MICRO_TOKENS = 16_384
-
 
 def machine(resolved: Resolved, card: Card, train: Sequences, options: Options, home: Path) -> Machine:
     """A machine with so many of the card, as the settings would use it."""
     share = float(train.trained_counts.sum()) / max(1, int(train.lengths.sum()))
     return Machine(
         device=absent.device(card, resolved.own.get("dtype")),
-        micro_tokens=options.micro_tokens or MICRO_TOKENS,
+        micro_tokens=options.micro_tokens or MICRO_TOKENS["cuda"],
         probe=absent.timed(Shape.of(resolved.base), resolved.adapter, card, share, resolved.own.get("dtype")),
         usd_per_hour=None,
         engine=options.engine,
         recomputed=options.activation_checkpointing,
         offload=options.offload,
-        parts=processes(card, options) if options.sharding else 1,
+        parts=card.count if options.sharding else 1,
+        processes=card.count,
         checkpoint_every=options.checkpoint_every,
         home=home,
         watts=options.watts,
         card=card,
         gpu_usd_per_hour=options.gpu_usd_per_hour,
     )
-
-
-def processes(card: Card, options: Options) -> int:
-    """One for each card: as many as the name counts, or as the settings have processes."""
-    return card.count if card.count > 1 else options.processes
 
 
 def fitted(made: Estimate, resolved: Resolved, sides: Sides, here: Machine, options: Options) -> Estimate:
@@ -62,7 +57,7 @@ def fitted(made: Estimate, resolved: Resolved, sides: Sides, here: Machine, opti
         "offload": here.offload,
         "optimizer": options.optimizer,
         "sharding": options.sharding,
-        "processes": here.parts,
+        "processes": here.processes,
     }
     found = fitting.advice(made.memory, here.card, resolved, memory_of, now)
     said = (here.card.meant,) if here.card.meant else ()
@@ -79,6 +74,9 @@ def named(gpu: str, options: Options, place: str) -> Card:
             f"{gpu!r} are {card.count} cards, and {place} has processes = {options.processes}.",
             cure=f"set processes = {card.count} under [backends.{place}], or take it out",
         )
+    if card.count == 1 and options.processes > 1:
+        said = f"{options.processes} of them, as {place} has processes = {options.processes}"
+        return replace(card, count=options.processes, meant="; ".join(filter(None, (card.meant, said))))
     return card
 
 
@@ -97,7 +95,8 @@ def _changed(here: Machine, changes: Changes) -> Machine:
         recomputed=recomputed,
         engine="auto" if recomputed and here.engine == "shared" else here.engine,
         offload=bool(changes.get("offload", here.offload)),
-        parts=changes.get("processes", here.parts) if sharded else 1,
+        parts=changes.get("processes", here.processes) if sharded else 1,
+        processes=changes.get("processes", here.processes),
     )
 
 

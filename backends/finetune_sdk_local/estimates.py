@@ -15,7 +15,7 @@ from finetune_sdk_local import bases, costs, time_estimates
 from finetune_sdk_local.batches import Plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.layouts import Machine, fewest, sharing, written
-from finetune_sdk_local.memory_estimates import memory, moments, moved
+from finetune_sdk_local.memory_estimates import memory, moments
 from finetune_sdk_local.prepare import steps as planned
 from finetune_sdk_local.prepare import width as width_of
 from finetune_sdk_local.shapes import Shape
@@ -78,7 +78,7 @@ def _tokens(train: Sequences, steps: Plan, width: int) -> tuple[int, int]:
 
 def disk(resolved: Resolved, train: Sequences, steps: Plan, machine: Machine | None = None) -> Range:
     """What the run's folder will take: the data, the model and the checkpoints that are kept, float32 weights and moments each."""
-    moving, tried = moved(resolved, Shape.of(resolved.base)), machine.rehearsal if machine else None
+    moving, tried = Shape.of(resolved.base).moved(resolved.adapter), machine.rehearsal if machine else None
     saves = written(steps, machine.checkpoint_every if machine else None)
     each = tried.checkpoint_bytes if tried is not None else (4.0 + moments(resolved)) * moving + CHECKPOINT_BYTES
     model = tried.model_bytes if tried is not None else 4.0 * moving + bases.tokenizer_bytes(resolved.base)
@@ -137,28 +137,11 @@ def _notes(train: Sequences, width: int, steps: Plan) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def shared_by(made: Estimate, processes: int, device: Device) -> Estimate:
-    """The estimate for several processes, of what one of them holds: at best each step takes that much less."""
+def in_all(made: Estimate, processes: int, device: Device) -> Estimate:
+    """The estimate with the memory of all processes that share one machine's, from that of one; each card has its own."""
     if processes == 1:
         return made
-    time, memory = made.time, made.memory
-    assert time.low is not None
-    assert memory.low is not None
-    assert memory.expected is not None
-    assert memory.high is not None
-    times = processes if device.kind == "cpu" else 1
-    where = f"in {processes} processes" if device.kind == "cpu" else f"on each of {processes} cards"
-
-    def at_best(figure: Range) -> Range:
-        return figure if figure.low is None else replace(figure, low=figure.low / processes)
-
-    said = f"{time.basis}; {processes} processes share each step, at best evenly"
-    return replace(
-        made,
-        time=replace(at_best(time), basis=said),
-        machine=at_best(made.machine),
-        energy=at_best(made.energy),
-        memory=Range(
-            memory.low * times, memory.expected * times, memory.high * times, "bytes", f"{memory.basis}; {where}"
-        ),
-    )
+    if device.kind != "cpu":
+        return replace(made, memory=replace(made.memory, basis=f"{made.memory.basis}; on each of {processes} cards"))
+    basis = f"{made.memory.basis}; in {processes} processes"
+    return replace(made, memory=made.memory.scaled(processes, "bytes", basis))

@@ -158,9 +158,9 @@ class _Weighing:
 
     def in_parts(self, resolved: Resolved, now: Changes) -> list[Change]:
         """The weights spread over as few cards of the kind as make it fit."""
-        before, last = int(now.get("processes", 1)) if now.get("sharding") else 1, list[Change]()
-        for parts in PARTS:
-            if parts <= before:
+        cards, last = int(now.get("processes", 1)), list[Change]()
+        for parts in sorted({cards, *PARTS}):
+            if parts == 1 or parts < cards or (parts == cards and now.get("sharding")):
                 continue
             found = self._try(f"sharding = true over {parts} such cards", {"sharding": True, "processes": parts})
             last = list(found) or last

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune_sdk.files import whole
-from finetune_sdk.job import KTO, Adapter, Method, digest, table
+from finetune_sdk.files import keep
+from finetune_sdk.job import KTO, Adapter, Full, Method, digest, table
 from finetune_sdk_local import activations, engines, objectives, prefixes
 from finetune_sdk_local.batches import Plan
 from finetune_sdk_local.devices import Device
+from finetune_sdk_local.layouts import longest_of
 from finetune_sdk_local.publish import versions
 from finetune_sdk_local.ratings import Rated
 from finetune_sdk_local.shapes import Shape
@@ -26,6 +27,8 @@ from finetune_sdk_local.tokenising import Sequences
 from finetune_sdk_local.training import Data, Options, Training
 from finetune_sdk_local.weightless import Weightless
 
+KEPT = 2_000
+"""Steps that are remembered, the newest, of some 20 bytes each."""
 FEW, MORE = 2, 4
 """Layers of the two models by which one with more is weighed: each further layer holds as much as the one before."""
 
@@ -50,6 +53,16 @@ class Step:
         layers = int(self.config.get_text_config().num_hidden_layers)
         if layers <= MORE:
             return self._with(layers, sequences, examples, weigh)
+        found = self._beyond(layers, sequences, examples, weigh)
+        if not isinstance(self.adapter, Full):
+            return found
+        # The worst moment of few layers may be that of the scores, and of many that in which all gradients are there.
+        shortest = int(longest_of(sequences, self.width).argmin())
+        return max(found, self._beyond(layers, sequences, [shortest], weigh))
+
+    def _beyond(
+        self, layers: int, sequences: Sequences, examples: Sequence[int], weigh: Callable[[int], float]
+    ) -> float:
         few, more = (self._with(count, sequences, examples, weigh) for count in (FEW, MORE))
         return max(more, few + (more - few) / (MORE - FEW) * (layers - FEW))
 
@@ -65,9 +78,7 @@ class Step:
             if type(before) is float and 0 < before < inf:
                 return before
         found = self.held(sequences, examples, weigh)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as written:
-            written.write(json.dumps(found).encode())
+        keep(file, json.dumps(found).encode(), KEPT)
         return found
 
     def _key(self, sequences: Sequences, examples: Sequence[int], weigh: Callable[[int], float]) -> str:
@@ -83,6 +94,7 @@ class Step:
                 "step": [self.device.dtype, self.micro_tokens, self.shared, self.recomputed, self.offload],
                 "weigh": [weigh(1 << power) for power in (10, 20, 25, 30)],
                 "examples": said.hexdigest(),
+                "weighed": 2,  # counts up when steps are weighed otherwise
                 "versions": versions(),
             }
         )

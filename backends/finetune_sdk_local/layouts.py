@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.job import DPO, KTO, ORPO, RFT, Method
-from finetune_sdk_local import bases, prefixes
+from finetune_sdk_local import bases, dealing, prefixes
 from finetune_sdk_local.absent import Timed
 from finetune_sdk_local.batches import Plan, grouped
 from finetune_sdk_local.cards import Card
@@ -26,7 +26,8 @@ from finetune_sdk_local.tokenising import Sequences
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the estimate knows of where the job would run. The weights are spread over so many `parts`; `rehearsal` is there where
+    """What the estimate knows of where the job would run. So many `processes` share each step, and
+    the weights are spread over so many `parts`; `rehearsal` is there where
     a few steps were tried; under `home` is kept what was found once. `card` is one that is not here, and `watts` what the machine draws.
     """
 
@@ -38,6 +39,7 @@ class Machine:
     recomputed: bool = False
     offload: bool = False
     parts: int = 1
+    processes: int = 1
     rehearsal: Rehearsal | None = None
     checkpoint_every: int | None = None
     home: Path | None = None
@@ -75,6 +77,19 @@ def longest_of(made: Sequences, width: int) -> NDArray[np.int64]:
     """The longest sequence of each example."""
     longest: NDArray[np.int64] = made.lengths.reshape(-1, width).max(1)
     return longest
+
+
+def shares(
+    made: Sequences, examples: Sequence[int], width: int, machine: Machine, sharing: Mapping[str, Any] | None
+) -> list[list[int]]:
+    """The examples of each process that has any, dealt out as the run deals them."""
+    if machine.processes == 1:
+        return [list(examples)]
+    if sharing is not None:
+        dealt = dealing.by_prefix(made, examples, width, machine.processes, answers=sharing["answers"])
+    else:
+        dealt = dealing.by_length(longest_of(made, width), examples, machine.processes)
+    return [own for own in dealt if own]
 
 
 def laid(

@@ -8,12 +8,12 @@ import numpy as np
 
 from finetune_sdk.backend import Resolved
 from finetune_sdk.estimate import Range
-from finetune_sdk.job import Full, LoRA, PrefixTuning, PromptTuning, QLoRA
+from finetune_sdk.job import Full, LoRA, QLoRA
 from finetune_sdk_local import bases
 from finetune_sdk_local.batches import Plan
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.generation import batches
-from finetune_sdk_local.layouts import Machine, laid, longest_of, sharing
+from finetune_sdk_local.layouts import Machine, laid, longest_of, shares, sharing
 from finetune_sdk_local.prompts import ahead
 from finetune_sdk_local.rehearsal import Rehearsal
 from finetune_sdk_local.shapes import Shape
@@ -55,7 +55,7 @@ def memory(
     """Weights, the optimizer's moments (float32), and what is larger of the two that never stand beside each other: gradients
     with activations and logits of the worst micro-batch, or the answers that guards want at once.
     """
-    device, moving = machine.device, moved(resolved, shape)
+    device, moving = machine.device, shape.moved(resolved.adapter)
     if machine.rehearsal is not None:
         return _rehearsed(resolved, asked, shape, device, machine.rehearsal)
     standing = weights(resolved, shape, device)
@@ -89,7 +89,7 @@ def memory(
 
 def _rehearsed(resolved: Resolved, asked: Sequence[Sequences], shape: Shape, device: Device, tried: Rehearsal) -> Range:
     """What a few steps held; a heap grows a little with further ones. Guards' answers were not tried."""
-    standing = weights(resolved, shape, device) + moments(resolved) * moved(resolved, shape)
+    standing = weights(resolved, shape, device) + moments(resolved) * shape.moved(resolved.adapter)
     _, answering = _answering(resolved, asked, shape, device)
     answered = (PROCESS[device.kind][1] + standing + answering * KEPT[device.kind][1]) if answering else 0.0
     low, expected, high = (max(tried.memory * share, answered) for share in REHEARSED)
@@ -110,7 +110,7 @@ def weights(resolved: Resolved, shape: Shape, device: Device) -> float:
     each = bytes_each(device)
     if isinstance(resolved.adapter, Full):
         return 4.0 * shape.parameters
-    beside = 4.0 * moved(resolved, shape)
+    beside = 4.0 * shape.moved(resolved.adapter)
     if isinstance(resolved.adapter, QLoRA):
         return FOUR_BITS * shape.quantised + each * (shape.parameters - shape.quantised) + beside
     return each * shape.parameters + beside
@@ -118,18 +118,6 @@ def weights(resolved: Resolved, shape: Shape, device: Device) -> float:
 
 def bytes_each(device: Device) -> int:
     return 4 if device.dtype == "float32" else 2
-
-
-def moved(resolved: Resolved, shape: Shape) -> int:
-    """How many numbers are trained."""
-    adapter = resolved.adapter
-    if isinstance(adapter, LoRA | QLoRA):
-        return shape.lora(adapter.rank) + (shape.columns if adapter.dora else 0)
-    if isinstance(adapter, PromptTuning):
-        return adapter.tokens * shape.hidden
-    if isinstance(adapter, PrefixTuning):
-        return adapter.tokens * 2 * shape.layers * shape.keys
-    return shape.parameters
 
 
 def moments(resolved: Resolved) -> float:
@@ -143,8 +131,10 @@ def _learning(
     """Bytes in use at the worst moment of the longest batch, which every run tries first, and how that was found."""
     from finetune_sdk_local.holding import Step
 
-    examples = np.argsort(-longest_of(train, width), kind="stable")[: steps.batch_size].tolist()
+    batch = np.argsort(-longest_of(train, width), kind="stable")[: steps.batch_size].tolist()
     shared = sharing(resolved, train, steps, width, machine)
+    dealt = shares(train, batch, width, machine, shared)
+    examples = max(dealt, key=lambda own: int(longest_of(train, width)[own].sum()))
     step = Step(
         bases.config(resolved.base),
         resolved.adapter,
@@ -180,7 +170,7 @@ def _by_sizes(resolved: Resolved, passes: Sequence[tuple[int, int, int, int]], s
     elif machine.recomputed:
         per_token = layer + shape.layers * shape.hidden * each
     busiest = max(rows * length * per_token + 12.0 * learnt * shape.vocabulary for rows, length, _, learnt in passes)
-    return busiest + 4.0 * moved(resolved, shape)
+    return busiest + 4.0 * shape.moved(resolved.adapter)
 
 
 def _answering(resolved: Resolved, asked: Sequence[Sequences], shape: Shape, device: Device) -> tuple[int, float]:

@@ -11,12 +11,13 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from finetune_sdk.errors import BackendError
-from finetune_sdk.files import whole
+from finetune_sdk.files import keep
 from finetune_sdk.job import Adapter, LoRA, QLoRA, digest, table
 from finetune_sdk_local import bases
 from finetune_sdk_local.devices import Device
@@ -34,6 +35,8 @@ SOUND = 1e13
 """What no figure of a probe comes near: what is above it was not measured."""
 BUSY_FOR = 3600.0
 """Seconds for which a probe of a busy machine is good enough."""
+KEPT = 200
+"""Probes that are remembered, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +92,19 @@ def probe(base: str, adapter: Adapter, device: Device, threads: int, home: Path)
     )
     kept = home / "probes" / f"{key}.json"
     earlier = _read(kept)
-    if earlier is not None and (earlier.load <= QUIET or time.time() - kept.stat().st_mtime < BUSY_FOR):
+    if earlier is not None and (earlier.load <= QUIET or _recent(kept)):
         return earlier
     found = _measured(base, adapter, device, threads)
     if earlier is not None and earlier.seconds(*SHAPES[-1]) < found.seconds(*SHAPES[-1]):
-        return earlier
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with whole(kept) as file:
-        file.write(json.dumps(asdict(found)).encode())
+        found = earlier
+    keep(kept, json.dumps(asdict(found)).encode(), KEPT)
     return found
+
+
+def _recent(kept: Path) -> bool:
+    with suppress(OSError):  # another process may take it away
+        return time.time() - kept.stat().st_mtime < BUSY_FOR
+    return False
 
 
 def _read(kept: Path) -> Probe | None:

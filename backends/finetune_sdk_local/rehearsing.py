@@ -5,8 +5,12 @@ It does what the run's own process would do, in its order, and stops after a few
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from finetune_sdk.errors import FinetuneError
-from finetune_sdk.job import RFT
+from finetune_sdk.job import DPO, KTO, RFT
 from finetune_sdk_local.runs import RunFolder
 
 ENOUGH_SECONDS = 6.0
 FEWEST, MOST = 2, 24
 LOOKED_AT = 16
+ATTEMPTS = 3
 
 
 def main(folder: Path) -> int:
@@ -30,6 +35,23 @@ def main(folder: Path) -> int:
         found = {"error": fault.message, "cure": fault.cure}
     (folder / "rehearsal.json").write_text(json.dumps(found))
     return 0
+
+
+def end_with_its_parent(folder: Path) -> None:
+    """Once the input ends, whoever asked is gone: this process goes too, and what it has written."""
+    gone = threading.Event()
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        gone.set()
+        for _ in range(ATTEMPTS):  # the other thread may be writing a file
+            shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
+
+    watching = threading.Thread(target=watch, daemon=True)
+    atexit.register(lambda: watching.join() if gone.is_set() else None)  # work whose folder is gone may fail first
+    watching.start()
 
 
 def _rehearsed(run: RunFolder) -> dict[str, Any]:
@@ -55,16 +77,13 @@ def _rehearsed(run: RunFolder) -> dict[str, Any]:
         steps = range(min(MOST, training.plan.steps))
         longest = np.argsort(-longest_of(data.train, data.width), kind="stable")[: training.plan.batch_size].tolist()
         looked = list(range(min(LOOKED_AT, len(data.train) // data.width)))
-        training.only = sorted({*longest, *looked, *(int(row) for step in steps for row in training.plan.rows(step))})
+        training.only = []
         model.train()
         took: dict[str, Any] = {"start": time.perf_counter() - begun}
-        score = training._score_reference
-
-        def timed() -> None:
-            took["scored"] = _seconds(score)
-
-        training._score_reference = timed  # type: ignore[method-assign]
         took["prepare"] = _seconds(training._prepare)
+        training.only = sorted({*longest, *looked, *(int(row) for step in steps for row in training.plan.rows(step))})
+        if isinstance(job.method, DPO | KTO):
+            training._score_reference()
         if not isinstance(job.method, RFT):
             took["longest"] = _seconds(lambda: training._within_memory(lambda: training._backward(longest)))
             training.optimizer.zero_grad(set_to_none=True)
@@ -101,4 +120,5 @@ def _bytes(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    end_with_its_parent(Path(sys.argv[1]).parent)
     sys.exit(main(Path(sys.argv[1])))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_sdk.files import whole
+from finetune_sdk.files import make_room, whole
 from finetune_sdk_local.tokenising import Sequences
 
 WORTHWHILE = 5_000
@@ -38,7 +38,7 @@ def remembered(folder: Path, name: str, rows: int, make: Callable[[], Sequences]
     made = make()
     with suppress(OSError):
         _write(file, made)
-        _forget(folder)
+        make_room(folder, file.suffix, KEPT)
     return made
 
 
@@ -66,9 +66,3 @@ def _write(file: Path, made: Sequences) -> None:
     parts = {name: part for name, part in every.items() if part is not None}
     with whole(file) as written:
         np.savez(written, allow_pickle=False, **parts, seal=np.frombuffer(_seal(parts), np.uint8))
-
-
-def _forget(folder: Path) -> None:
-    files = sorted(folder.glob("*.npz"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for file in files[KEPT:]:
-        file.unlink(missing_ok=True)

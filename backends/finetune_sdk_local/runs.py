@@ -23,6 +23,7 @@ import psutil
 from finetune_sdk.backend import Event, Status
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import BackendError, NotFoundError
+from finetune_sdk.files import beside
 
 START_SECONDS = 60.0
 _STATUS = b'"kind": "status"'
@@ -62,7 +63,7 @@ class RunFolder:
         """Writes the run's folder, whole or not at all; made already, it stays as it is."""
         if self.exists():
             return
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        part = beside(self.path)
         try:
             part.mkdir(parents=True)
             for side, dataset in sides.items():
@@ -180,7 +181,7 @@ class RunFolder:
 
     def cap(self, usd: float | None) -> None:
         """Another cap than that of the submission; None lifts it."""
-        part = self.cap_file.with_name(f".max_cost.{os.getpid()}.part")
+        part = beside(self.cap_file)
         part.write_text(str(math.inf if usd is None else usd))
         part.replace(self.cap_file)
 

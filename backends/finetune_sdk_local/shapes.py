@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from finetune_sdk.errors import JobError
-from finetune_sdk.job import LoRA
+from finetune_sdk.job import Adapter, LoRA, PrefixTuning, PromptTuning, QLoRA
 from finetune_sdk_local import bases, stated
 
 _MANY = ("num_experts", "num_local_experts", "n_routed_experts")
@@ -94,6 +94,16 @@ class Shape:
     def columns(self) -> int:
         """Lengths that DoRA adds to such an adapter, one for each output of each linear layer."""
         return self.outputs
+
+    def moved(self, adapter: Adapter) -> int:
+        """How many numbers are trained with the adapter."""
+        if isinstance(adapter, LoRA | QLoRA):
+            return self.lora(adapter.rank) + (self.columns if adapter.dora else 0)
+        if isinstance(adapter, PromptTuning):
+            return adapter.tokens * self.hidden
+        if isinstance(adapter, PrefixTuning):
+            return adapter.tokens * 2 * self.layers * self.keys
+        return self.parameters
 
 
 @dataclass(frozen=True, slots=True)

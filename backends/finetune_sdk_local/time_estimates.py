@@ -13,8 +13,8 @@ from finetune_sdk.job import DPO, KTO
 from finetune_sdk_local import memory_estimates
 from finetune_sdk_local.batches import Plan
 from finetune_sdk_local.generation import BATCH_ROWS
-from finetune_sdk_local.layouts import Machine, fewest, laid, longest_of, written
-from finetune_sdk_local.memory_estimates import moments, moved
+from finetune_sdk_local.layouts import Machine, fewest, laid, longest_of, shares, written
+from finetune_sdk_local.memory_estimates import moments
 from finetune_sdk_local.prompts import ahead
 from finetune_sdk_local.shapes import Shape
 from finetune_sdk_local.tokenising import Sequences
@@ -27,6 +27,11 @@ ROWS_PER_SECOND = 4_000.0
 WRITTEN_A_SECOND = 400e6
 READ_A_SECOND = 1.5e9
 REHEARSED = (0.88, 1.15)
+GIVEN = {"cpu": 1e9, "mps": 1e9, "cuda": 1.2e10}
+"""Bytes a second that processes give each other: through memory, or a card's PCIe at less than half of what its datasheet says."""
+GIVEN_BY_NVLINK = 1.5e11
+LATER = 3.0
+"""How much longer that may take; at best it is hidden behind the work."""
 SAMPLED = 16
 """Steps that are laid out to find what one takes."""
 
@@ -58,14 +63,35 @@ class Pace:
 
     def updated(self) -> float:
         """The optimizer's step."""
-        return self.machine.probe.updating(moved(self.resolved, Shape.of(self.resolved.base)))
+        return self.machine.probe.updating(Shape.of(self.resolved.base).moved(self.resolved.adapter))
+
+    def met(self, made: Sequences, examples: Sequence[int]) -> float:
+        """Seconds in which processes sum their gradients and, where weights are spread, gather them for each pass."""
+        machine, resolved, shape = self.machine, self.resolved, Shape.of(self.resolved.base)
+        if machine.processes == 1:
+            return 0.0
+        given = 2 * 4.0 * shape.moved(resolved.adapter)
+        if machine.parts > 1:
+            most = max(len(self._laid(made, own)) for own in shares(made, examples, self.width, machine, self.sharing))
+            given += (most + most) * memory_estimates.weights(resolved, shape, machine.device)
+        nvlink = machine.card is not None and machine.card.nvlink
+        rate = GIVEN_BY_NVLINK if nvlink else GIVEN[machine.device.kind]
+        return (1 - 1 / machine.processes) * given / rate
 
     def _of_passes(self, made: Sequences, examples: Sequence[int]) -> float:
-        seconds = self.machine.probe.seconds
+        """Of the process that has most to do, which the others wait for."""
+        dealt = shares(made, examples, self.width, self.machine, self.sharing)
+        return max((self._of_one(made, own) for own in dealt), default=0.0)
+
+    def _of_one(self, made: Sequences, examples: Sequence[int]) -> float:
+        seconds, ahead = self.machine.probe.seconds, self._ahead
         return sum(
-            seconds(rows, length + self._ahead, past, rows * (length + self._ahead) if self._ahead else scored)
-            for rows, length, past, scored in laid(made, examples, self.width, self.machine.micro_tokens, self.sharing)
+            seconds(rows, length + ahead, past, rows * (length + ahead) if ahead else scored)
+            for rows, length, past, scored in self._laid(made, examples)
         )
+
+    def _laid(self, made: Sequences, examples: Sequence[int]) -> list[tuple[int, int, int, int]]:
+        return laid(made, examples, self.width, self.machine.micro_tokens, self.sharing)
 
 
 def time(
@@ -83,6 +109,7 @@ def time(
     tried = machine.rehearsal
     sample = np.unique(np.linspace(0, steps.steps - 1, min(SAMPLED, steps.steps)).astype(int)).tolist()
     per_step = float(np.mean([_step(pace, train, steps, step) for step in sample]))
+    met = steps.steps * float(np.mean([pace.met(train, steps.rows(step).tolist()) for step in sample]))
     looking, early = 1.0, 0.0
     longest = np.argsort(-longest_of(train, width), kind="stable")[: steps.batch_size].tolist()
     if tried is None:
@@ -101,7 +128,7 @@ def time(
         ratios = [taken / _step(pace, train, steps, step) for step, taken in enumerate(tried.steps)]
         per_step *= float(np.median(ratios))
         looking = tried.look / pace.passed(train, tried.looked)
-        begun = tried.start + tried.prepare - tried.scored
+        begun = tried.start + tried.prepare
         start = (0.9 * begun, begun, 1.15 * begun)
     training = (
         early + per_step * steps.steps + looking * _scoring(pace, train, steps) + _writing(resolved, steps, machine)
@@ -117,10 +144,11 @@ def time(
     share = fewest(steps, resolved.method) / steps.steps
     return Range(
         start[0] + watched[0] + training * spread[0] * share,
-        start[1] + training + watched[1],
-        start[2] + training * spread[1] + watched[2],
+        start[1] + training + met + watched[1],
+        start[2] + training * spread[1] + LATER * met + watched[2],
         "s",
-        f"{steps.steps} steps of {per_step * 1000:.0f} ms by {_by(machine)}, and {start[1]:.0f} s to start",
+        f"{steps.steps} steps of {(per_step + met / steps.steps) * 1000:.0f} ms by {_by(machine)}, and {start[1]:.0f} s to start"
+        + (f"; {machine.processes} processes share each step" if machine.processes > 1 else ""),
     )
 
 
@@ -146,7 +174,7 @@ def _writing(resolved: Resolved, steps: Plan, machine: Machine) -> float:
     saves, tried = written(steps, machine.checkpoint_every), machine.rehearsal
     if tried is not None:
         return saves * tried.save + tried.publish
-    moving = moved(resolved, Shape.of(resolved.base))
+    moving = Shape.of(resolved.base).moved(resolved.adapter)
     return (1 + saves) * (0.03 + (4.0 + moments(resolved)) * moving / WRITTEN_A_SECOND)
 
 
@@ -160,7 +188,7 @@ def watched_seconds(
         return low, expected, high
     for made in asked(resolved, validation, general):
         rows, length = min(guards.cases, int(made.sources[-1]) + 1), int(made.lengths.mean())
-        each = -(-rows // BATCH_ROWS) * forward * seconds(min(rows, BATCH_ROWS), 1, length)
+        each = -(-rows // BATCH_ROWS) * forward * seconds(min(rows, BATCH_ROWS), 1, length, min(rows, BATCH_ROWS))
         usual = min(guards.max_tokens, float(made.trained_counts.mean()) + 1)
         low, expected, high = (
             low + each * usual / 2,
@@ -168,7 +196,7 @@ def watched_seconds(
             high + each * guards.max_tokens * machine.probe.spread[1],
         )
     if general is not None:
-        once = forward * seconds(len(general), int(general.lengths.mean()))
+        once = forward * seconds(len(general), int(general.lengths.mean()), 0, int(general.trained_counts.sum()))
         low, expected, high = low + once / 2, expected + once, high + 3 * once
     return low, expected, high
 

@@ -126,7 +126,8 @@ def _by_the_hour(found: Price, tariff: Tariff) -> Range:
         why = f"nobody knows how many hours; give the least and the most, as in training_hours = [2, 6] under [backends.{tariff.place}]"
         return Range.unknown("USD", f"{stated(found)}; {why}")
     least, most = hours
-    basis = f"{stated(found)}; {least:g} to {most:g} hours, as finetune.toml says (training_hours)"
+    said = f"{least:g}" if least == most else f"{least:g} to {most:g}"
+    basis = f"{stated(found)}; {said} hours, as finetune.toml says (training_hours)"
     return Range(least * found.usd, (least + most) / 2 * found.usd, most * found.usd, "USD", basis)
 
 

@@ -17,6 +17,8 @@ Text = Annotated[str, Field(min_length=1)]
 Auto = Literal["auto"]
 Epochs = Annotated[int, Field(ge=1, le=50)]
 Batch = Annotated[int, Field(ge=1, le=256)]
+Dollars = Annotated[float, Field(ge=0, lt=1e9)]
+Hours = Annotated[float, Field(gt=0, le=8760)]
 _TABLE = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
@@ -84,12 +86,12 @@ class Options(BaseModel):
     patience: PositiveFloat = 300.0
     at_once: Annotated[int, Field(ge=1, le=1024)] = 64
     lasting: bool | None = None
-    usd_per_million: NonNegativeFloat | None = None
-    input_usd_per_million: NonNegativeFloat | None = None
-    output_usd_per_million: NonNegativeFloat | None = None
+    usd_per_million: Dollars | None = None
+    input_usd_per_million: Dollars | None = None
+    output_usd_per_million: Dollars | None = None
     priced: date | None = None
     prices: tuple[Price, ...] = ()
-    training_hours: PositiveFloat | list[PositiveFloat] | None = None
+    training_hours: Hours | list[Hours] | None = None
     sft: Words = Words()
     dpo: DPOWords = DPOWords()
     rft: RFTWords = RFTWords()
@@ -103,7 +105,7 @@ class Options(BaseModel):
     deployment_sku: Text = "standard"
     deployment_capacity: PositiveInt = 1
     deployments: dict[str, Text] = {}
-    hosting_usd_per_hour: NonNegativeFloat | None = None
+    hosting_usd_per_hour: Dollars | None = None
 
     region: Text | None = None
 
@@ -162,7 +164,9 @@ def _refuse_nonsense(options: Options, table: str, today: date) -> None:
 
 
 def _refused(table: str, faults: ValidationError) -> SettingsError:
-    fault = faults.errors()[0]
+    first, *more = faults.errors()
+    about = [first, *(fault for fault in more if fault["loc"][0] == first["loc"][0])]
+    fault = max(about, key=lambda each: len(each["loc"]))  # of a number or a list, what is wrong within the list
     path = [str(part) for part in fault["loc"] if isinstance(part, str) and "[" not in part]
     name = path[0]
     owners: dict[str, type[BaseModel]] = {"sft": Words, "dpo": DPOWords, "rft": RFTWords, "wandb": Wandb}

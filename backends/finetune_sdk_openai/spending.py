@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from finetune_sdk.backend import Event
 from finetune_sdk.estimate import Price, Range, Spent
 from finetune_sdk_openai import wire
+from finetune_sdk_openai.graders import asks_a_model
 from finetune_sdk_openai.history import AFTERWARDS
 from finetune_sdk_openai.tariffs import Tariff
 
@@ -34,7 +36,17 @@ def _cost(job: FineTuningJob, happened: list[Event], until: float, tariff: Tarif
         return Range.unknown("USD", f"nobody here knows what {tariff.address.url} asks for training {job.model}")
     if not found.usd:
         return Range.exactly(0.0, "USD", "finetune.toml says that this place charges nothing")
-    return _by_the_token(job, happened, found) if by_token else _by_the_hour(happened, until, found)
+    if by_token:
+        return _by_the_token(job, happened, found)
+    hours = _by_the_hour(happened, until, found)
+    besides = "; what the model that grades is billed for comes on top, and the place does not tell it"
+    return replace(hours, basis=hours.basis + besides) if reinforced and _graded_by_a_model(job) else hours
+
+
+def _graded_by_a_model(job: FineTuningJob) -> bool:
+    told = job.method.model_dump(mode="json", warnings=False) if job.method is not None else {}
+    grader = (told.get("reinforcement") or {}).get("grader")
+    return isinstance(grader, Mapping) and asks_a_model(grader)
 
 
 def _by_the_token(job: FineTuningJob, happened: list[Event], found: Price) -> Range:

@@ -6,14 +6,13 @@ What is kept are counts, found by the rows' fingerprint, how texts are counted, 
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from finetune_sdk.data.dataset import Dataset
-from finetune_sdk.files import whole
+from finetune_sdk.files import keep
 from finetune_sdk_openai.tokens import ProtocolCounter
 
 SHOWN = 20
@@ -78,21 +77,9 @@ def _read(file: Path) -> Volume | None:
 
 
 def _keep(file: Path, found: Volume) -> None:
-    """Writes it down, whole; where that cannot be, it is counted again next time."""
     row = {**asdict(found), "cut": list(found.cut)}
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as out:
-            out.write(json.dumps({"volume": row, "seal": _seal(row)}).encode())
-        _make_room(file.parent)
+    keep(file, json.dumps({"volume": row, "seal": _seal(row)}).encode(), _MOST_FILES)
 
 
 def _seal(row: dict[str, Any]) -> str:
     return blake2b(json.dumps(row, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-def _make_room(folder: Path) -> None:
-    files = list(folder.glob("*.json"))
-    if len(files) > _MOST_FILES:
-        for old in sorted(files, key=lambda one: one.stat().st_mtime)[: len(files) - _MOST_FILES]:
-            old.unlink(missing_ok=True)

@@ -12,8 +12,8 @@ from finetune_sdk.errors import BudgetError
 from finetune_sdk.estimate import Price
 from finetune_sdk.messages import Conversation
 from finetune_sdk.model import Answer, Model, Sampling, prices
+from finetune_sdk.prices import is_stale
 
-_STALE_DAYS = 90
 _TURN, _WHOLE = 16, 64  # more tokens than a template puts around a message, and around all of them
 
 
@@ -64,10 +64,12 @@ class Tariff:
             return "nobody here knows what asking it costs"
         if self.free:
             return f"nothing is charged ({self.input.source})"
-        dated = min(self.input.dated, self.output.dated)
-        told = f"${self.input.usd:g} and ${self.output.usd:g} for a million tokens read and written, as of {dated}"
-        age = (today - dated).days
-        return f"{told} ({self.input.source})" + (f", which is {age} days ago" if age > _STALE_DAYS else "")
+        oldest = min(self.input, self.output, key=lambda price: price.dated)
+        told = (
+            f"${self.input.usd:g} and ${self.output.usd:g} for a million tokens read and written, as of {oldest.dated}"
+        )
+        old = f", which is {oldest.age_days(today)} days ago" if is_stale(oldest, today) else ""
+        return f"{told} ({self.input.source}){old}"
 
 
 def cost_row(tariff: Tariff, answers: Sequence[Answer], today: date) -> dict[str, Any]:

@@ -181,6 +181,15 @@ def test_runs_of_another_base_teach_only_where_none_of_the_same_does_and_another
         assert taught(estimate(), [ran(estimate(), {"time": 200.0}, {**RESOLVED, **strange})]) == estimate()
 
 
+def test_what_ran_on_another_machine_teaches_nothing() -> None:
+    """A home on a disk that machines share knows runs of each of them."""
+    here, there = (replace(estimate(), on=machine) for machine in ("one H100", "eight H100, 8 processes"))
+    past, key = [ran(here, {"time": 200.0})] * 5, Key.of(RESOLVED, "one H100")
+    assert learned(here, teaching(past, "0.1"), key).uncorrected
+    assert learned(there, teaching(past, "0.1"), Key.of(RESOLVED, there.on)) == there
+    assert ft.Estimate.from_dict(here.to_dict()) == here
+
+
 def test_what_is_reckoned_from_time_moves_with_it() -> None:
     made = taught(estimate(usd_an_hour=36.0), [ran(estimate(), {"time": 150.0})])
     assert made.time.expected is not None

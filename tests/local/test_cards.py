@@ -9,6 +9,7 @@ import pytest
 
 from finetune_sdk.errors import SettingsError
 from finetune_sdk.estimate import Price, Range
+from finetune_sdk.prices import STALE_DAYS
 from finetune_sdk_local import cards, costs
 from finetune_sdk_local.cards import card
 
@@ -129,7 +130,7 @@ def test_money_is_from_the_cheapest_offer_to_the_dearest() -> None:
 
 def test_prices_of_long_ago_are_said_to_be() -> None:
     asked = cards.offers(card("L40S"))
-    later = max(offer.dated for offer in asked) + timedelta(days=cards.STALE_DAYS + 1)
+    later = max(offer.dated for offer in asked) + timedelta(days=STALE_DAYS + 1)
     made = costs.money(TIME, card("L40S"), today=later)
     assert f"older than 90 days, so ask again: {', '.join(offer.cloud for offer in asked)}" in made.basis
 

@@ -209,9 +209,8 @@ def test_a_file_of_tokens_with_a_byte_changed_is_made_anew(tmp_path: Path) -> No
         assert np.array_equal(found.starts, whole.starts)
 
 
-def test_several_cards_cost_what_their_time_costs(client: ft.Client) -> None:
+def test_cards_that_mostly_wait_are_paid_too(client: ft.Client) -> None:
     one, eight = (client.estimate(JOBS["sft"](), gpu=f"{count}x A100 40GB") for count in (1, 8))
     for figure in ("machine", "energy"):
         alone, together = getattr(one, figure), getattr(eight, figure)
-        assert together.low == pytest.approx(alone.low, rel=0.01)  # shared evenly, eight cost what one does
-        assert together.high > 7 * alone.high
+        assert 5 < together.expected / alone.expected < 9, "a short job is over before eight have anything to share"

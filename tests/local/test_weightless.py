@@ -152,3 +152,15 @@ def test_what_is_counted_is_what_the_system_sees(tmp_path: Path) -> None:
     assert said.returncode == 0, said.stderr
     grown, held = map(float, said.stdout.split()[-2:])
     assert held == pytest.approx(grown, rel=0.08)
+
+
+@pytest.mark.parametrize("words", [30, 300])
+def test_gradients_of_many_layers_outgrow_the_scores_that_few_layers_hold_most_of(words: int, small: str) -> None:
+    config = bases.config(small)
+    config.update({"num_hidden_layers": 16, "vocab_size": 24_000, "hidden_size": 128, "intermediate_size": 1024})
+    method = ft.Pretraining()
+    rows = ft.Dataset.of([{"text": "a word " * words}, {"text": "a word"}])
+    sequences = prepare.sequences(small, bases.tokenizer(small), rows, method, 512)
+    step = holding.Step(config, ft.Full(), method, CPU, 16_384, shared=False, recomputed=True)
+    longest = [int(sequences.lengths.argmax())]
+    assert step.held(sequences, longest) == pytest.approx(step._with(16, sequences, longest, float), rel=0.02)

@@ -99,7 +99,9 @@ def test_reinforcement_is_billed_by_the_hour_for_the_hours_that_one_expects(home
     assert (charge.low, charge.expected, charge.high) == (200.0, 400.0, 600.0)
     assert "2025-12-01" in charge.basis
     assert "2 to 6 hours" in charge.basis
-    assert estimate(place(home, training_hours=2.5), **job).charge.high == 250.0
+    sure = estimate(place(home, training_hours=2.5), **job).charge
+    assert sure.high == 250.0
+    assert "; 2.5 hours, as finetune.toml says" in sure.basis
 
 
 def test_a_model_that_grades_is_billed_besides_by_nobody_knows_how_much(home: Path) -> None:
@@ -178,6 +180,11 @@ def test_an_old_price_is_said_to_be_old_and_a_new_one_is_not(home: Path) -> None
         ({"training_hours": [1, 2, 3]}, "is no range"),
         ({"training_hours": 0}, "training_hours"),
         ({"training_hours": float("inf")}, "training_hours"),
+        ({"training_hours": [0, 2]}, "training_hours = 0 makes no sense"),
+        ({"training_hours": [2, float("inf")]}, "training_hours = inf makes no sense"),
+        ({"training_hours": 1e308}, "training_hours = 1e+308 makes no sense"),
+        ({"usd_per_million": 1e308, "priced": date(2026, 11, 1)}, "usd_per_million = 1e+308 makes no sense"),
+        ({"hosting_usd_per_hour": 1e308}, "hosting_usd_per_hour = 1e+308 makes no sense"),
     ],
 )
 def test_a_price_of_no_sense_is_refused_and_never_a_silent_zero(home: Path, options: dict[str, Any], said: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from openai.types.fine_tuning import FineTuningJob
+from openai.types.fine_tuning.fine_tuning_job import Method
 
 import finetune_sdk as ft
 from finetune_sdk_openai.addresses import Address
@@ -138,3 +139,19 @@ def test_actual_tokens_and_charges_of_finished_jobs_are_compared(provider: Provi
         time.sleep(0.05)
     assert client.catch_up() == []
     assert {one.figure for one in compared(client.ledger.entries())} >= {"tokens"}
+
+
+def test_a_model_that_grades_is_said_to_come_on_top(official: Tariff) -> None:
+    asked = [{"role": "user", "content": "Good?"}]
+    grader = {"type": "score_model", "name": "a", "model": "gpt-4.1-2025-04-14", "input": asked}
+    begun = [ft.Event(1, time.time() - 3600, "metrics", "Step 1", {"step": 1})]
+
+    def basis(grader: dict[str, Any]) -> str:
+        method = {"type": "reinforcement", "reinforcement": {"grader": grader}}
+        found = spent(told(7200, method=Method.model_validate(method)), begun, official)
+        assert found.cost.known
+        return found.cost.basis
+
+    assert "on top" in basis(grader)
+    plain = {"type": "string_check", "name": "a", "input": "a", "reference": "b", "operation": "eq"}
+    assert "on top" not in basis(plain)
