@@ -76,7 +76,8 @@ def weighed_once(remembered: Path) -> Iterator[None]:
     weigh = holding.Step.held
 
     def once(self: holding.Step, sequences: Any, examples: Any, how: Callable[[int], float] = float) -> float:
-        file = remembered / f"held-{self._key(sequences, examples, how)}.json"
+        key = f"{self._key(sequences, examples, how)}-{int(sequences.lengths.min())}"
+        file = remembered / f"held-{key}.json"
         with FileLock(f"{file}.lock"):
             if not file.exists():
                 file.write_text(json.dumps(weigh(self, sequences, examples, how)))
