@@ -75,6 +75,9 @@ def memory(
     low, expected, high = (
         own + standing + states + kept * busiest for own, kept in zip(process, kept_by(device, resolved), strict=True)
     )
+    if machine.parts == 1:
+        least = process[0] + standing + states + 4.0 * moving  # there is a moment with every gradient
+        low = max(low, min(least, expected))
     what = f"{answers:,} tokens of guards' answers at once" if answering > learning else batch
     return Range(
         low * (1 - ALLOWANCE),

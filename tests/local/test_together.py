@@ -18,6 +18,7 @@ from finetune_sdk_local import bases, checkpoints
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.probe import Probe
 from finetune_sdk_local.runs import RunFolder
+from finetune_sdk_local.shapes import Shape
 from local_data import chats, pairs, rated, tasks
 from own_graders import Spread
 from watched import STARTUP, folder, losses, until, went_on_from
@@ -214,18 +215,33 @@ def test_the_estimate_deals_the_examples_of_a_step_as_the_run_does(
     assert 1 / 16 <= many / one < 0.12, "no example is cut in two"
 
 
-def test_cards_that_are_not_here_share_a_step_and_are_all_paid(small: str, tmp_path: Path) -> None:
-    """Eight cards take less time than one, for more money: what each does alone, as the base's weights are read, is not shared."""
+def larger(small: str, folder: Path) -> str:
+    """A base of 1.1 billion weights, as far as its config tells."""
     config = LlamaConfig(
         vocab_size=1024, hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=16,
         pad_token_id=0, eos_token_id=1, bos_token_id=None,
     )  # fmt: skip
-    base = shutil.copytree(small, tmp_path / "base", ignore=shutil.ignore_patterns("*.safetensors"))
+    base = shutil.copytree(small, folder / "base", ignore=shutil.ignore_patterns("*.safetensors"))
     config.save_pretrained(base)
     save_file({}, Path(base) / "model.safetensors")
+    return str(base)
+
+
+def test_full_weights_on_a_card_need_at_least_what_each_of_them_needs(small: str, tmp_path: Path) -> None:
+    """In float32 the weight, its gradient and two moments: 16 bytes, whatever the batch."""
+    base = larger(small, tmp_path)
+    job = ft.Job(name="full", train=chats(4), adapter=ft.Full(), method=ft.SFT(steps=1, batch_size=4))
+    made = place(tmp_path, base, 1).estimate(job, gpu="H200")
+    assert (made.memory.low or 0) > 16 * Shape.of(base).parameters
+    assert (made.memory.high or 0) < 1.5 * (made.memory.low or 0)
+
+
+def test_cards_that_are_not_here_share_a_step_and_are_all_paid(small: str, tmp_path: Path) -> None:
+    """Eight cards take less time than one, for more money: what each does alone, as the base's weights are read, is not shared."""
+    base = larger(small, tmp_path)
     job = ft.Job(name="long", train=chats(256), adapter=ADAPTER, method=ft.SFT(steps=1000, batch_size=256))
-    one, eight = (place(tmp_path, str(base), 1).estimate(job, gpu=card) for card in ("A100 80GB", "8x A100 80GB"))
-    set_so = place(tmp_path, str(base), 8).estimate(job, gpu="A100 80GB")
+    one, eight = (place(tmp_path, base, 1).estimate(job, gpu=card) for card in ("A100 80GB", "8x A100 80GB"))
+    set_so = place(tmp_path, base, 8).estimate(job, gpu="A100 80GB")
     faster = (eight.time.expected or 0) / (one.time.expected or 1)
     assert 1 / 8 < faster < 2 / 3
     assert (eight.machine.expected or 0) / (one.machine.expected or 1) == pytest.approx(8 * faster)
