@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from finetune_sdk.data.dataset import Dataset
+from nursery import Shortcuts, quick_starts
 
 Writer = Callable[..., Path]
 
@@ -24,6 +25,14 @@ def away_from_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
     """No test reads or writes what the person who runs it has at home, or what another test kept."""
     if "FINETUNE_HOME" not in os.environ:
         monkeypatch.setenv("FINETUNE_HOME", str(tmp_path_factory.mktemp("away")))
+
+
+@pytest.fixture(scope="session")
+def shortcuts() -> Iterator[Shortcuts]:
+    """Whether local runs begin with what they import, as they do for those who ask for this."""
+    pytest.importorskip("torch")
+    with quick_starts() as taken:
+        yield taken
 
 
 @pytest.fixture

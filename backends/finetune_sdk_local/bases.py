@@ -305,6 +305,12 @@ def import_bitsandbytes() -> bool:
     return True
 
 
+def spare_bitsandbytes(base: str) -> None:
+    """For a process of ours whose job has no use for it: peft takes seconds to import it, and here does not find it."""
+    if getattr(config(base), "quantization_config", None) is None:
+        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
+
+
 def _keep_four_bits_trainable(model: Any) -> None:
     """On AVX512-BF16 CPUs a forward in eval mode repacks 4-bit weights, and later gradients are wrong or raise."""
     for module in model.modules():

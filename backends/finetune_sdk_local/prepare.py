@@ -10,7 +10,7 @@ import numpy as np
 
 from finetune_sdk.data.dataset import Dataset
 from finetune_sdk.errors import DatasetError
-from finetune_sdk.job import KTO, ORPO, RFT, SFT, Adapter, Method, Pretraining
+from finetune_sdk.job import KTO, ORPO, RFT, SFT, Adapter, Method, Pretraining, QLoRA
 from finetune_sdk_local import activations, bases, ratings, texts
 from finetune_sdk_local.batches import Plan, plan
 from finetune_sdk_local.devices import Device, pick
@@ -73,6 +73,12 @@ class RunJob:
     @property
     def width(self) -> int:
         return width(self.method)
+
+    @property
+    def bitsandbytes(self) -> bool:
+        """Whether it may be wanted: also by code of people's own, which graders and guards bring."""
+        bits = isinstance(self.adapter, QLoRA) or self.optimizer != "adamw"
+        return bits or isinstance(self.method, RFT) or "guards" in self.table
 
     @property
     def max_length(self) -> int:

@@ -40,6 +40,8 @@ def main() -> int:
     bases.quiet()
     warnings.simplefilter("ignore")
     adapter, device = adapter_of(asked["adapter"]), Device(**asked["device"])
+    if not isinstance(adapter, QLoRA):
+        bases.spare_bitsandbytes(asked["base"])
     found = measured(bases.config(asked["base"]), adapter, device, asked["threads"], begun)
     print(json.dumps(asdict(found)))
     return 0

@@ -161,6 +161,8 @@ def _training(run: RunFolder, job: RunJob, stop: Callable[[], bool], processes: 
 
     data = prepare.data(run, job)
     name = bases.locate(job.base)
+    if not job.bitsandbytes:
+        bases.spare_bitsandbytes(job.where)
     if job.sharding:
         model = sharding.load(job.where, job.device, job.adapter, job.seed, processes, name)
     else:

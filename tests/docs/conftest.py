@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -12,19 +13,25 @@ from pages import ROOT, Folder
 
 DEMO = ROOT / "finetune_sdk" / "demo"
 FEW = 32
+MEASURED = ("held", "probes")
 
 
 @pytest.fixture(scope="session")
-def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the local backend has measured of this machine, which is the same for all pages."""
-    return tmp_path_factory.mktemp("probes")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the local backend has measured of this machine and weighed of a job, which is the same for all pages."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "measured"
+    for name in MEASURED:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory, probes: Path) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, measured: Path) -> Path:
     """One for each page, so that no page leans on another that was run before it."""
     own = tmp_path_factory.mktemp("home")
-    (own / "probes").symlink_to(probes)
+    for name in MEASURED:
+        (own / name).symlink_to(measured / name)
     return own
 
 

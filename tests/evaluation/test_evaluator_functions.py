@@ -69,9 +69,10 @@ def test_what_a_function_raises_is_an_error_of_its_case() -> None:
 
 @pytest.mark.parametrize("how", ["a loop", "a wait", "a loop that catches everything"])
 def test_a_function_that_never_returns_costs_three_times_its_limit_and_nothing_else(how: str) -> None:
-    ended = threading.Event()
+    ended, begun = threading.Event(), list[str]()
 
     def forever(case: ft.Case, answer: ft.Answer) -> bool:
+        begun.append(answer.text)
         while not ended.is_set():
             if how == "a wait":
                 ended.wait()
@@ -80,10 +81,9 @@ def test_a_function_that_never_returns_costs_three_times_its_limit_and_nothing_e
                     time.sleep(0.01)
         return True
 
-    started = time.perf_counter()
     report = ft.Evaluation(CASES, [ft.ExactMatch(), ft.Check(forever, seconds=0.2)]).run(said=ANSWERS)
     ended.set()
-    assert time.perf_counter() - started < 10
+    assert len(begun) == 3
     assert report.metric("forever", "said").errors == 30
     assert report.metric("ExactMatch", "said").passed == 30
     assert "has not judged within 0.2 s" in "".join(report.to_dict()["notes"])
@@ -103,7 +103,7 @@ def test_a_loop_that_is_left_behind_ends() -> None:
     before = threading.active_count()
     with pytest.raises(ft.EvaluationError):
         judged(loops, seconds=0.1)
-    deadline = time.perf_counter() + 5
+    deadline = time.perf_counter() + 60
     while threading.active_count() > before and time.perf_counter() < deadline:
         time.sleep(0.01)
     assert threading.active_count() == before
@@ -155,11 +155,17 @@ def test_an_evaluator_of_ones_own_is_bounded_in_an_evaluation_and_the_sdks_are_a
 def test_judgements_from_several_threads_do_not_wait_for_each_other() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    evaluator, started = ft.Bounded(Mine(0.5), seconds=30), time.perf_counter()
+    together = threading.Barrier(8)
+
+    class Meeting(Mine):
+        def judge(self, case: ft.Case, answer: ft.Answer) -> ft.Score:
+            together.wait(60)
+            return ft.Score(True)
+
+    evaluator = ft.Bounded(Meeting(0), seconds=120)
     with ThreadPoolExecutor(8) as threads:
         scores = list(threads.map(lambda n: evaluator.judge(case("x"), ft.Answer(str(n))), range(8)))
     assert all(score.passed for score in scores)
-    assert time.perf_counter() - started < 8 * 0.5
 
 
 @pytest.mark.parametrize(
@@ -187,7 +193,7 @@ def test_an_evaluator_that_is_gone_leaves_no_thread_behind() -> None:
     for _ in range(20):
         judged(short)
     gc.collect()
-    deadline = time.perf_counter() + 5
+    deadline = time.perf_counter() + 60
     while threading.active_count() > before and time.perf_counter() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before

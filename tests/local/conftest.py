@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 import finetune_sdk as ft
 from local_data import chats
+from nursery import Shortcuts
 
+STEADY: dict[str, Any] = {
+    "start": 0.012,
+    "token": 4e-6,
+    "pair": 2e-7,
+    "forward": 0.37,
+    "head": 2.6e-5,
+    "update": 1e-7,
+    "begin": 7.0,
+    "process": 4.1e8,
+    "basis": "a probe of this machine on 2026-01-01",
+}
+"""What a probe finds, so that not every test measures the machine anew, and it is the same machine for all."""
 TINY = Path(__file__).parents[2] / "backends" / "finetune_sdk_local" / "tiny"
 
 
@@ -42,23 +58,53 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session")
+def remembered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of these tests share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "remembered"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def probed_once() -> Iterator[None]:
-    """The machine is measured once for a shape, whatever home a test has: it stays the same machine."""
+def weighed_once(remembered: Path) -> Iterator[None]:
+    """The same step is weighed once, whatever home a test has."""
     pytest.importorskip("torch")
-    from finetune_sdk_local import bases, probe
-    from finetune_sdk_local.devices import Device
+    from finetune_sdk_local import holding
 
-    kept, measure = dict[str, probe.Probe](), probe._measured
+    weigh = holding.Step.held
 
-    def once(base: str, adapter: ft.Adapter, device: Device, threads: int) -> probe.Probe:
-        key = f"{bases.config(base).to_json_string()} {adapter} {device.kind} {device.dtype} {threads}"
-        if key not in kept:
-            kept[key] = measure(base, adapter, device, threads)
-        return kept[key]
+    def once(self: holding.Step, sequences: Any, examples: Any, how: Callable[[int], float] = float) -> float:
+        key = f"{self._key(sequences, examples, how)}-{int(sequences.lengths.min())}"
+        file = remembered / f"held-{key}.json"
+        with FileLock(f"{file}.lock"):
+            if not file.exists():
+                file.write_text(json.dumps(weigh(self, sequences, examples, how)))
+            return float(json.loads(file.read_text()))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probe, "_measured", once)
+        patch.setattr(holding.Step, "held", once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def steady_machine(shortcuts: Shortcuts) -> Iterator[None]:
+    """A machine that need not be measured, which takes a process of its own for each shape, and is always the same."""
+    from finetune_sdk_local import probe
+
+    measure = probe._measured
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            probe, "_measured", lambda *asked: probe.Probe(**STEADY) if shortcuts.allowed else measure(*asked)
+        )
+        yield
+
+
+@pytest.fixture
+def no_shortcuts(shortcuts: Shortcuts) -> Iterator[None]:
+    """The machine is measured, and workers start from nothing, as with users."""
+    with shortcuts.left():
         yield
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import finetune_sdk as ft
-from finetune_sdk_local import bases, objectives
+from finetune_sdk_local import bases, objectives, prepare
 from finetune_sdk_local.batches import batch
 from finetune_sdk_local.devices import Device
 from finetune_sdk_local.rendering import Renderer
+from finetune_sdk_local.runs import RunFolder
 from finetune_sdk_local.tokenising import tokenise
 from local_data import chats
 
@@ -114,3 +117,37 @@ def test_no_code_is_fetched_from_a_hub(small: str, tmp_path: Path, adapter: ft.L
         text=True, check=True,
     )  # fmt: skip
     assert done.stdout == "DONE 0\n"
+
+
+@pytest.mark.parametrize("stored", [None, {"quant_method": "bitsandbytes", "load_in_4bit": True}])
+def test_what_nobody_wants_is_not_found_and_so_not_imported(
+    small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: dict[str, Any] | None
+) -> None:
+    """Where the base is stored in 4 bits somebody does."""
+    config = json.loads((Path(small) / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **({"quantization_config": stored} if stored else {})}))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    sys.modules.pop("bitsandbytes", None)
+    bases.spare_bitsandbytes(str(tmp_path))
+    assert ("bitsandbytes" in sys.modules) == (stored is None)
+    if stored is None:
+        assert find_spec("bitsandbytes") is None
+
+
+QLORA = {"kind": "qlora", "rank": 4}
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [({}, False), ({"adapter": QLORA}, True), ({"optimizer": "adamw_8bit"}, True), ({"guards": {}}, True)],
+    ids=str,
+)
+def test_a_run_wants_bitsandbytes_for_4_and_8_bits_and_where_people_bring_code(
+    small: str, tmp_path: Path, said: dict[str, Any], wanted: bool
+) -> None:
+    own = {"weights": bases.identity(small), "device": "cpu", "dtype": "float32"}
+    lora, sft = {"kind": "lora", "rank": 4}, {"kind": "sft"}
+    machine = {"threads": 1, "micro_tokens": 100, "checkpoint_every": None}
+    table = {"base": small, "method": sft, "adapter": lora, "seed": 0, "machine": machine}
+    (tmp_path / "job.json").write_text(json.dumps({**table, **said, "own": {**own, **said}}))
+    assert prepare.RunJob.read(RunFolder(tmp_path)).bitsandbytes is wanted

@@ -17,6 +17,8 @@ import pytest
 import finetune_sdk as ft
 from finetune_sdk.errors import BackendError, UnsupportedError
 from finetune_sdk_local import rehearsal
+from finetune_sdk_local.devices import Device
+from finetune_sdk_local.probe import probe
 from finetune_sdk_local.remembering import KEPT, WORTHWHILE, remembered
 from finetune_sdk_local.tokenising import Sequences
 from local_data import chats, pairs, tasks
@@ -173,6 +175,22 @@ def test_a_probe_that_is_damaged_is_taken_anew(client: ft.Client, damage: dict[s
     (kept,) = (client.settings.home / "probes").iterdir()
     kept.write_text(json.dumps({**json.loads(kept.read_text()), **damage}))
     assert client.estimate(job).time == time
+
+
+@pytest.mark.usefixtures("no_shortcuts")
+@pytest.mark.parametrize(
+    "adapter", [ft.LoRA(rank=4), ft.Full(), ft.PromptTuning(tokens=4)], ids=lambda adapter: adapter.kind
+)
+def test_a_machine_is_measured_in_a_process_of_its_own(small: str, tmp_path: Path, adapter: Any) -> None:
+    found = probe(small, adapter, Device("cpu", "test", "float32", 1, 1), 1, tmp_path)
+    assert found == probe(small, adapter, Device("cpu", "test", "float32", 1, 1), 1, tmp_path)
+    assert 0 < found.seconds(1, 64) < found.seconds(64, 1024)
+    assert 0 < found.forward < 1
+    assert 0 < found.head < 1
+    assert found.begin > 0.1  # what it imports
+    assert 1e8 < found.process < 1e10
+    assert (found.updating(1_000_000) > 0) == (adapter.kind != "prompt_tuning")
+    assert "a probe of this machine" in found.basis
 
 
 def test_a_file_of_tokens_with_a_byte_changed_is_made_anew(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 import finetune_sdk as ft
 from finetune_sdk_local import bases, checkpoints
 from local_data import chats, pairs, rated, tasks, texts
+from nursery import Shortcuts
 from own_graders import Spread
 from watched import STARTUP, folder, kill, losses, saved_step, until, weights, went_on_from
 
@@ -31,13 +32,16 @@ print(ft.Client(settings=settings).submit(job).id)
 
 
 @pytest.fixture(scope="module")
-def finished(small: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[ft.Client, ft.Job, ft.Run]:
+def finished(
+    small: str, tmp_path_factory: pytest.TempPathFactory, shortcuts: Shortcuts
+) -> tuple[ft.Client, ft.Job, ft.Run]:
     """A run that succeeded, for the tests that only look at one. Its last epoch is half an epoch."""
     home = tmp_path_factory.mktemp("finished")
     client = ft.Client(settings=ft.Settings("local", home, {"local": {"base": small, "device": "cpu", "threads": 1}}))
     method = ft.SFT(epochs=2.5, batch_size=5, learning_rate=1e-2)
     job = ft.Job(name="colours", train=chats(24), validation=chats(6, 100), method=method)
-    run = client.submit(job, max_cost=0.0)
+    with shortcuts.left():
+        run = client.submit(job, max_cost=0.0)
     run.wait(progress=False)
     return client, job, run
 
@@ -126,9 +130,10 @@ def endless() -> ft.Job:
 
 
 def test_two_processes_that_submit_at_once_make_one_run(client: ft.Client, small: str) -> None:
+    client.estimate(ft.Job(name="colours", train=chats(24)))  # the machine is measured by now
     code = SUBMIT.format(tests=str(Path(__file__).parent), home=str(client.settings.home), base=small)
     processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    ids = {process.communicate(timeout=200)[0].strip() for process in processes}
+    ids = {process.communicate(timeout=500)[0].strip() for process in processes}
     assert len(ids) == 1
     assert len(client.backend.runs()) == 1
     client.get_run(ids.pop()).wait(progress=False)
@@ -177,6 +182,7 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
         assert_tokens_were_estimated(run)
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_a_half_written_checkpoint_is_passed_over_for_the_one_before(
     client: ft.Client, dying: Callable[[int | None], None]
 ) -> None:
@@ -197,6 +203,7 @@ def test_a_half_written_checkpoint_is_passed_over_for_the_one_before(
     assert sorted(losses(run)) == list(range(1, 13))
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_cancel_ends_a_run_after_a_whole_step_and_resume_goes_on(client: ft.Client) -> None:
     job = endless()
     run = client.submit(job)
@@ -214,6 +221,7 @@ def test_cancel_ends_a_run_after_a_whole_step_and_resume_goes_on(client: ft.Clie
     assert went_on_from(run) == [step]
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_a_worker_that_hangs_is_killed_by_cancel(client: ft.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune_sdk_local.backend.CANCEL_SECONDS", 0.5)
     run = client.submit(endless())

@@ -103,7 +103,10 @@ def test_ctrl_c_says_how_to_go_on(home: Path, provider: Provider) -> None:
 def test_no_question_is_sent_before_the_last_answer_was_taken_in(at: Opened, provider: Provider) -> None:
     said = at(at_once=4).model("tiny-test").outcomes((f"question {n}", None) for n in range(50))  # type: ignore[attr-defined]
     next(said)
-    time.sleep(0.3)
+    until = time.monotonic() + 30
+    while len(asked(provider)) < 4 and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.2)
     assert len(asked(provider)) == 4
     said.close()
     time.sleep(0.2)
@@ -133,7 +136,7 @@ def test_a_place_with_strict_limits_answers_everything_in_the_end(at: Opened, pr
             return None
 
     provider.fault = limit
-    model = at(at_once=32, patience=3.0).model("tiny-test")
+    model = at(at_once=32, patience=20.0).model("tiny-test")
     report = ft.Evaluation(chats(60), [ft.ExactMatch()]).run(base=model).to_dict()
     assert report["models"][0]["errors"] == 0
     refused = sum(seen.fault == "429" for seen in provider.posts(CHAT))
@@ -145,7 +148,7 @@ def test_a_place_that_refuses_for_ever_is_given_up_after_its_patience(at: Opened
     started = time.monotonic()
     report = ft.Evaluation(chats(30), [ft.ExactMatch()]).run(base=at(patience=1.0).model("tiny-test")).to_dict()
     assert report["models"][0]["errors"] == 30
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
 
 
 def test_what_answers_cost_is_told_by_the_settings(at: Opened, home: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_piece_is_heard_before_the_next_is_said_and_in_the_askers_own_thread(
         return True
 
     model.speak(["one two three four"], {0: hear})
-    assert times[-1] - times[0] > 0.2
+    assert times[-1] - times[0] > 0.1
     assert threads == {threading.current_thread()}
 
 
@@ -88,10 +88,10 @@ def test_one_that_is_ended_is_what_was_heard_and_the_others_go_on(model: Speakin
         said.append(piece)
         return len(said) < 2
 
-    long = " ".join(map(str, range(60)))
+    long = " ".join(map(str, range(300)))
     began = time.monotonic()
     first, second, third = model.speak([long, "a b c", "not heard"], {0: two, 1: lambda piece: True})
-    assert time.monotonic() - began < 2, "nobody waits for the rest of it"
+    assert time.monotonic() - began < 10, "nobody waits for the rest of it"
     assert (first.text, first.output_tokens, said) == ("0 1", None, ["0", " 1"])
     assert (second.text, third.text) == ("a b c", "not heard")
     assert [bool(seen.body.get("stream")) for seen in provider.posts(CHAT)].count(False) == 1

@@ -80,12 +80,12 @@ def test_reading_ends_when_the_patience_does(at: Opened, provider: Provider, job
     with pytest.raises(ft.BackendError, match="answered 529") as caught:
         run.status  # noqa: B018
     assert caught.value.request_id
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 30
 
 
 def test_a_refusal_makes_nothing_and_leaves_nothing(at: Opened, provider: Provider, job: ft.Job) -> None:
     provider.closed = True
-    client = at()
+    client = at(visible_within=60)
     with pytest.raises(ft.RefusedError, match=r"2026-05-07.*2027-01-06") as caught:
         client.submit(job)
     assert caught.value.code == "training_not_available"
@@ -96,14 +96,14 @@ def test_a_refusal_makes_nothing_and_leaves_nothing(at: Opened, provider: Provid
     provider.closed = False
     started = time.monotonic()
     assert client.submit(job).status.known
-    assert time.monotonic() - started < 0.4, "a refusal is waited for by nobody"
+    assert time.monotonic() - started < 20, "a refusal is waited for by nobody"
 
 
 @pytest.mark.parametrize(("verb", "path"), [("GET", CREATE), ("POST", "/files")])
 def test_what_fails_before_the_creation_is_no_doubt(
     at: Opened, provider: Provider, job: ft.Job, verb: str, path: str
 ) -> None:
-    client = at(patience=0.3, visible_within=30)
+    client = at(patience=0.3, visible_within=60)
     client.resolve(job)
     provider.fault = lambda v, p: "529" if (v, p) == (verb, path) else None
     with pytest.raises(ft.RefusedError) as caught:
@@ -112,7 +112,7 @@ def test_what_fails_before_the_creation_is_no_doubt(
     provider.fault = lambda v, p: None
     started = time.monotonic()
     client.submit(job)
-    assert time.monotonic() - started < 5, "nobody waits for what was never sent"
+    assert time.monotonic() - started < 20, "nobody waits for what was never sent"
     assert len(provider.jobs) == len(provider.files) == 1
 
 
@@ -191,12 +191,12 @@ def test_a_base_that_the_place_has_shut_down_is_refused_before_anything_is_sent(
 
 
 def test_two_ledgers_at_once_end_with_one_live_job(at: Opened, provider: Provider, job: ft.Job, tmp_path: Path) -> None:
-    provider.seconds, provider.visible_after = 60, 0.3
+    provider.seconds, provider.visible_after = 60, 60.0
     clients = [at(folder=tmp_path / name) for name in ("a", "b")]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda client: client.submit(job), clients))
     assert len(provider.live()) == 2, "neither could see the other's"
-    time.sleep(0.35)
+    provider.visible_after = 0.0
     for client in clients:
         client.reconcile()
     (kept,) = provider.live()

@@ -17,11 +17,11 @@ from speakers import Scripted, asked
 def test_a_stream_is_heard_while_it_is_said(scripted: tuple[Served, Scripted]) -> None:
     served, _ = scripted
     words = " ".join(f"word{n}" for n in range(30))
-    began, times = time.monotonic(), list[float]()
+    times = list[float]()
     with served.client().chat.completions.create(**asked(f"say {words}", stream=True)) as stream:
         pieces = [chunk.choices[0].delta.content for chunk in stream if times.append(time.monotonic()) is None]
     assert "".join(piece or "" for piece in pieces) == words
-    assert times[0] - began < 0.6 * (times[-1] - began)
+    assert times[-1] - times[0] > 0.05, "it takes 0.3 s to be said"
 
 
 def test_a_stop_ends_an_answer_before_it_and_saves_the_rest(scripted: tuple[Served, Scripted]) -> None:

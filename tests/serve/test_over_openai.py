@@ -77,26 +77,26 @@ def test_a_stream_goes_through_while_it_is_said(over: Served, provider: Provider
     with over.client().chat.completions.create(**asked(words, stream=True, max_tokens=20)) as stream:
         pieces = [chunk.choices[0].delta.content or "" for chunk in stream if times.append(time.monotonic()) is None]
     assert "".join(pieces) == words
-    assert times[-1] - times[0] > 0.5
+    assert times[-1] - times[0] > 0.2, "it takes 1.1 s to be said"
     assert provider.posts("/chat/completions")[-1].body["stream"] is True
 
 
 def test_a_stop_ends_what_is_said_there(over: Served, provider: Provider) -> None:
     provider.speaks_every = 0.05
-    words = " ".join(f"word{n}" for n in range(100))
+    words = " ".join(f"word{n}" for n in range(300))
     began = time.monotonic()
-    answer = over.client().chat.completions.create(**asked(words, stop="word3", max_tokens=200))
+    answer = over.client().chat.completions.create(**asked(words, stop="word3", max_tokens=400))
     [choice] = answer.choices
     assert answer.usage is None, "the place did not count what was not heard to its end"
     assert (choice.message.content, choice.finish_reason) == ("word0 word1 word2 ", "stop")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10, "all of it takes 15 s"
 
 
 def test_nobody_waits_for_anothers_long_answer(over: Served, provider: Provider) -> None:
     """Each is asked there by itself, so that company is no gain here."""
     provider.speaks_every = 0.05
-    words = " ".join(f"word{n}" for n in range(80))
-    long = over.client().chat.completions.create(**asked(words, stream=True, max_tokens=100))
+    words = " ".join(f"word{n}" for n in range(300))
+    long = over.client().chat.completions.create(**asked(words, stream=True, max_tokens=400))
     assert over.service is not None
     with ThreadPoolExecutor(8) as pool, long as stream:
         next(iter(stream))
@@ -105,7 +105,7 @@ def test_nobody_waits_for_anothers_long_answer(over: Served, provider: Provider)
         assert over.service.desks.busy, "the long one is still being said"
     began = time.monotonic()
     while over.service.desks.busy:
-        assert time.monotonic() - began < 3, "it goes on being said to nobody"
+        assert time.monotonic() - began < 10, "it goes on being said to nobody"
         time.sleep(0.02)
 
 
