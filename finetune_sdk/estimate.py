@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from math import floor, inf, isfinite, log10
 from numbers import Real
@@ -284,13 +284,16 @@ class Spent:
 class Usage:
     """What a model is asked in a month: so many answers, each of which reads and writes so many tokens in the mean.
 
-    `basis` says where the tokens come from. Raises JobError for what is negative or no number.
+    `basis` says where the tokens come from; the truth lies between `spread` times what is read, and what is written. Raises
+    JobError for what is negative or no number.
     """
 
     answers: float
     input_tokens: float
     output_tokens: float
     basis: str
+    input_spread: tuple[float, float] = (1.0, 1.0)
+    output_spread: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
         for name in ("answers", "input_tokens", "output_tokens"):
@@ -298,10 +301,42 @@ class Usage:
             if not _is_number(value) or not 0 <= value < inf:
                 raise JobError(f"{name} = {value!r} is no figure of a month.", cure="give 0 or more")
 
+    @property
+    def read(self) -> Range:
+        """Tokens of a month that are read."""
+        return _between(self.answers * self.input_tokens, self.input_spread, self.basis)
+
+    @property
+    def written(self) -> Range:
+        """Tokens of a month that are written."""
+        return _between(self.answers * self.output_tokens, self.output_spread, self.basis)
+
+    @property
+    def as_counted(self) -> Usage:
+        """With the tokens taken as they were counted: what is asked of one model is asked of the other, however long it is."""
+        return replace(self, input_spread=(1.0, 1.0), output_spread=(1.0, 1.0))
+
+    def longer(self, tokens: float) -> Usage:
+        """With a prompt of so many tokens more."""
+        long, (low, high) = self.input_tokens + tokens, self.input_spread
+        spread = (
+            ((low * self.input_tokens + tokens) / long, (high * self.input_tokens + tokens) / long)
+            if long
+            else (1.0, 1.0)
+        )
+        basis = f"{self.basis}; {tokens:,} more of prompt"
+        return replace(self, input_tokens=long, input_spread=spread, basis=basis)
+
     def to_dict(self) -> dict[str, Any]:
         return {
-            "answers": self.answers, "input_tokens": self.input_tokens, "output_tokens": self.output_tokens, "basis": self.basis
+            "answers": self.answers, "input_tokens": self.input_tokens, "output_tokens": self.output_tokens, "basis": self.basis,
+            **({"input_spread": list(self.input_spread)} if self.input_spread != (1.0, 1.0) else {}),
+            **({"output_spread": list(self.output_spread)} if self.output_spread != (1.0, 1.0) else {}),
         }  # fmt: skip
+
+
+def _between(tokens: float, spread: tuple[float, float], basis: str) -> Range:
+    return Range(tokens * spread[0], tokens, tokens * spread[1], "tokens", basis)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,11 +151,15 @@ def usage(
     given = " and ".join(
         what for what, value in (("read", input_tokens), ("written", output_tokens)) if value is not None
     )
+    sure = (1.0, 1.0)
+    spread = sure if counter.exact else getattr(counter, "spread", sure)
     return Usage(
         answers,
         mean[0] if input_tokens is None else input_tokens,
         mean[1] if output_tokens is None else output_tokens,
         f"{basis}; tokens {given} as given" if given else basis,
+        spread if input_tokens is None else sure,
+        spread if output_tokens is None else sure,
     )
 
 

@@ -155,7 +155,9 @@ class LocalBackend:
         return self._tokens(resolved, general, prepare.as_learnt(general)) if general is not None else None
 
     def check(self, resolved: Resolved) -> Sequence[Finding]:
-        from finetune_sdk_local import findings, trackers
+        from finetune_sdk_local import bases, findings, trackers
+
+        bases.with_weights(resolved.base)
 
         def tokens(dataset: Dataset) -> Any:
             return self._tokens(resolved, dataset)
@@ -196,6 +198,7 @@ class LocalBackend:
 
     def _here(self, resolved: Resolved, *, probe: bool) -> Any:
         """What estimates know of this machine."""
+        from finetune_sdk_local import bases
         from finetune_sdk_local.layouts import Machine
         from finetune_sdk_local.probe import probe as paced
         from finetune_sdk_local.rehearsal import rehearse
@@ -206,6 +209,8 @@ class LocalBackend:
                 f"a probe tries a job in one process, and {self._place.name} has processes = {options.processes}.",
                 cure="ask for the estimate as it comes",
             )
+        if probe:
+            bases.with_weights(resolved.base)
         pace = paced(resolved.base, resolved.adapter, device, machine["threads"], self._place.home)
         return Machine(
             device,

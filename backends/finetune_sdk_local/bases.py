@@ -240,14 +240,23 @@ def causal(base: str) -> None:
 def safe(base: str) -> None:
     """Raises UnsupportedError when a folder's weights are not safetensors: any other file can run code as it is read."""
     where = Path(locate(base))
-    if not where.is_dir() or any(where.glob("*.safetensors")):
-        return
     others = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in where.glob(pattern))
-    raise UnsupportedError(
-        f"the base {base!r} has no weights as safetensors{f', only {others[0]}' if others else ''}; nothing else is read, "
-        "since reading it can run code.",
-        cure="have whoever made it save it with save_pretrained, which writes safetensors",
-    )
+    if others and not any(where.glob("*.safetensors")):
+        raise UnsupportedError(
+            f"the base {base!r} has no weights as safetensors, only {others[0]}; nothing else is read, since reading it can run code.",
+            cure="have whoever made it save it with save_pretrained, which writes safetensors",
+        )
+
+
+def with_weights(base: str) -> None:
+    """Raises UnsupportedError when a folder has a config and no weights, of which only an estimate can be made."""
+    safe(base)
+    where = Path(locate(base))
+    if where.is_dir() and not any(where.glob("*.safetensors")):
+        raise UnsupportedError(
+            f"the base {base!r} has no weights as safetensors: its config is enough for an estimate, and not for a run.",
+            cure=f"put the weights that belong to the config into {where}",
+        )
 
 
 def load(base: str, device: Device, adapter: Adapter | None = None, *, train: bool = False) -> Any:
@@ -256,7 +265,7 @@ def load(base: str, device: Device, adapter: Adapter | None = None, *, train: bo
     from transformers import AutoModelForCausalLM
 
     causal(base)
-    safe(base)
+    with_weights(base)
     if adapter is not None and not isinstance(adapter, Full):  # peft imports bitsandbytes, and only QLoRA needs it
         there = import_bitsandbytes()
         if isinstance(adapter, QLoRA) and not there:

@@ -223,7 +223,7 @@ def _added(where: str, adapter: Path, rounding: Rounding) -> tuple[Any, int]:
     from transformers import AutoModelForCausalLM
 
     bases.causal(where)
-    bases.safe(where)
+    bases.with_weights(where)
     model = AutoModelForCausalLM.from_pretrained(
         where, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
     )

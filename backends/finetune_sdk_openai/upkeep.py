@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from finetune_sdk.estimate import Price, Range, Upkeep, Usage
 from finetune_sdk_openai import known
 from finetune_sdk_openai.tariffs import Tariff, doubts, stated
@@ -39,13 +41,17 @@ def _inference(base: str, usage: Usage, tariff: Tariff, tuned: bool) -> tuple[Ra
         what = "answers of a model tuned from" if tuned else "answers of"
         wanted = [kind for kind in missing if not kind.endswith("cached")]
         return Range.unknown("USD", f"{said}; {tariff.unknown(base, what, *wanted)}"), []
-    most = usage.answers * (usage.input_tokens * reading.usd + usage.output_tokens * writing.usd) / 1e6
     basis = f"{said}; {stated(reading)}; {stated(writing)}"
+    asked, given = (
+        usage.read.scaled(reading.usd / 1e6, "USD", basis),
+        usage.written.scaled(writing.usd / 1e6, "USD", basis),
+    )
+    whole = asked + given
     if again is None or again.usd >= reading.usd or usage.input_tokens < CACHED_FROM:
-        return Range.exactly(most, "USD", basis), [reading, writing]
-    least = usage.answers * (usage.input_tokens * again.usd + usage.output_tokens * writing.usd) / 1e6
+        return whole, [reading, writing]
+    cached = usage.read.scaled(again.usd / 1e6, "USD", basis) + given
     basis += f"; the low end where all that is read is cached: {stated(again)}"
-    return Range(least, most, most, "USD", basis), [reading, writing, again]
+    return replace(whole, low=cached.low, basis=basis), [reading, writing, again]
 
 
 def _hosting(base: str, tariff: Tariff, tuned: bool) -> tuple[Range, list[Price]]:

@@ -109,20 +109,18 @@ def broken_even(
     use = usage(client, base, rows, wanted.answers, *wanted.tokens)
     rivals: dict[str, Upkeep] = {}
     if wanted.prompt_tokens:
-        from dataclasses import replace
-
-        longer = replace(
-            use, input_tokens=use.input_tokens + wanted.prompt_tokens,
-            basis=f"{use.basis}; {wanted.prompt_tokens:,} more of prompt",
-        )  # fmt: skip
         name = f"{base} with {wanted.prompt_tokens:,} more tokens of prompt"
-        rivals[name] = upkeep(client, base, longer, tuned=False)
+        rivals[name] = upkeep(client, base, use.longer(wanted.prompt_tokens).as_counted, tuned=False)
     for name, found in _rivals(client, base, wanted, rows, config):
         if name in rivals:
             raise InputError(f"{name} is compared with twice.", cure="name it once")
         rivals[name] = found
     plan = Plan(
-        answers=use.answers, training=_training(made), tuned=upkeep(client, base, use), rivals=rivals, **wanted.plan
+        answers=use.answers,
+        training=_training(made),
+        tuned=upkeep(client, base, use.as_counted),
+        rivals=rivals,
+        **wanted.plan,
     )
     reckoned = break_even(plan)
     out.show("", asked(use.to_dict()), *shown(reckoned))
@@ -159,7 +157,7 @@ def _rivals(
         try:
             there = client if place in (None, client.name) else Client(place, config=config)
             use = usage(there, model, rows, wanted.answers, *wanted.tokens)
-            found = upkeep(there, model, use, tuned=False)
+            found = upkeep(there, model, use.as_counted, tuned=False)
         except SettingsError:
             raise
         except FinetuneError as fault:

@@ -17,7 +17,9 @@ class TokenCount:
 
 
 class Counter(Protocol):
-    """Counts tokens for one base. `exact` is False where the place's tokenizer is not known; `basis` says why."""
+    """Counts tokens for one base. `exact` is False where the place's tokenizer is not known; `basis` says why, and `spread`, where
+    there is one, between how many times the count the truth lies.
+    """
 
     @property
     def exact(self) -> bool: ...

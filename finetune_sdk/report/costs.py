@@ -106,8 +106,16 @@ def asked(usage: Row) -> str:
     """What a month is like, in a sentence."""
     return (
         f"{usage['answers']:,.10g} answers a month, {usage['input_tokens']:,.4g} tokens read and "
-        f"{usage['output_tokens']:,.4g} written for each: {usage['basis']}."
+        f"{usage['output_tokens']:,.4g} written for each: {usage['basis']}.{_doubt(usage)}"
     )
+
+
+def _doubt(usage: Row) -> str:
+    spreads = [spread for name in ("input_spread", "output_spread") if (spread := usage.get(name)) is not None]
+    if not spreads:
+        return ""
+    low, high = min(low for low, _ in spreads), max(high for _, high in spreads)
+    return f" What was counted may be {low:g} to {high:g} times that, and all that is paid by the token with it."
 
 
 def _range(figure: Row) -> str:

@@ -154,11 +154,11 @@ class FakeBackend:
 
     def upkeep(self, base: str, usage: Usage, *, tuned: bool) -> Upkeep:
         self._known(base)
-        tokens = usage.answers * (usage.input_tokens + usage.output_tokens)
-        said = f"{usage.answers:,.0f} answers, {tokens:,.0f} tokens ({usage.basis})"
+        tokens = usage.read + usage.written
+        said = f"{usage.answers:,.0f} answers, {tokens} ({usage.basis})"
         kept = "a fake keeps a tuned model" if tuned else "a fake keeps its bases"
         return Upkeep(
-            inference=self._charge(Range.exactly(tokens, "tokens", said)),
+            inference=self._charge(replace(tokens, basis=said)),
             hosting=Range.exactly(0.0, "USD", f"{kept} for nothing"),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -182,6 +183,15 @@ def test_a_range_comes_back_from_plain_data(made: Range) -> None:
 def test_what_is_no_use_of_a_model_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=name):
         Usage(**{"answers": 1, "input_tokens": 1, "output_tokens": 1, "basis": ""} | {name: value})
+
+
+def test_a_longer_prompt_that_is_known_makes_a_guess_no_wider() -> None:
+    guess = Usage(10, 100, 50, "4 bytes a token", (0.5, 2.0), (0.5, 2.0))
+    longer = guess.longer(900)
+    assert [guess.read.low, guess.read.expected, guess.read.high] == [500, 1000, 2000]
+    assert [longer.read.low, longer.read.expected, longer.read.high] == [9500, 10_000, 11_000]
+    assert longer.written == replace(guess.written, basis=longer.basis)
+    assert Usage(1, 0, 1, "").longer(0).read.high == 0
 
 
 @pytest.mark.parametrize("usd", [-1, math.nan, math.inf])

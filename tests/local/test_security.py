@@ -90,6 +90,25 @@ def test_code_beside_a_base_that_transformers_knows_is_never_run(client: ft.Clie
         assert not marker.exists()
 
 
+def test_a_config_without_weights_is_enough_for_an_estimate_alone(client: ft.Client, copy: Path) -> None:
+    job = ft.Job(name="a", train=chats(4), base=str(copy), method=ft.SFT(steps=1))
+    before = client.estimate(job, gpu="A100 80GB")
+    (copy / "model.safetensors").unlink()
+    assert client.estimate(job, gpu="A100 80GB").memory == before.memory
+    assert client.estimate(job).memory.known
+    refused = (
+        client.submit,
+        client.check,
+        lambda job: client.estimate(job, probe=True),
+        lambda job: client.model(str(copy)).answer("a"),
+    )
+    for act in refused:
+        with pytest.raises(ft.UnsupportedError, match="enough for an estimate, and not for a run") as caught:
+            act(job)
+        assert str(copy) in str(caught.value.cure)
+    assert client.backend.runs() == []
+
+
 def test_weights_that_are_a_pickle_are_refused_before_anything_is_made(client: ft.Client, copy: Path) -> None:
     marker = copy.parent / "it-was-run"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,16 @@ def test_long_prompts_may_be_read_from_the_cache(home: Path) -> None:
     assert found.low == pytest.approx(2.0 * 0.15)
     assert found.expected == found.high == pytest.approx(2.0 * 0.30)
     assert "cached" in found.basis
+
+
+def test_tokens_that_are_reckoned_make_a_month_a_range(home: Path) -> None:
+    """A count by 4 bytes a token is no bill to the cent."""
+    rough = replace(ASKED, input_spread=(0.5, 2.0))
+    found = place(home).upkeep(MINI, rough, tuned=True).inference
+    assert found.low == pytest.approx(250 * 0.30 + 100 * 1.20)
+    assert found.expected == pytest.approx(500 * 0.30 + 100 * 1.20)
+    assert found.high == pytest.approx(1000 * 0.30 + 100 * 1.20)
+    assert place(home).upkeep(MINI, rough.as_counted, tuned=True).inference.high == found.expected
 
 
 def test_azures_hosting_is_by_the_hour_asked_or_not(home: Path) -> None:
