@@ -168,12 +168,12 @@ class Payback:
     def __str__(self) -> str:
         """What was found, in a sentence."""
         if self.months is None:
-            return f"Against {self.name} nobody can say: unknown is {'; '.join(self.missing)}."
+            return f"Against {self.name}, nobody can say: unknown is {'; '.join(self.missing)}."
         saving, months, answers = self.saving, self.months, self.answers
         assert answers is not None
         if months.low == inf:
             more = f": it costs {_negated(saving)} more a month" if saving.sign == -1 else ""
-            return f"Against {self.name} tuning is never paid back{more}."
+            return f"Against {self.name}, tuning is never paid back{more}."
         if months.high == 0:
             back = "pays from the first day"
         elif months.high == inf:
@@ -187,7 +187,7 @@ class Payback:
             else:
                 back = f"is paid back after {months.low:,.1f} months"
             back = f"{back}, {far} answers"
-        return f"Against {self.name} tuning saves {saving} a month and {back}."
+        return f"Against {self.name}, tuning saves {saving} a month and {back}."
 
     def to_dict(self) -> dict[str, Any]:
         windows = None
@@ -200,6 +200,7 @@ class Payback:
             "name": self.name, "month": self.month.to_dict(), "saving": self.saving.to_dict(),
             "balance": self.balance.to_dict(), "months": self.months and self.months.to_dict(),
             "answers": self.answers and self.answers.to_dict(), "cheaper_with_answers_a_month": windows,
+            "pays_with": in_words(self.windows),
             "missing": list(self.missing), "sentence": str(self),
         }  # fmt: skip
 

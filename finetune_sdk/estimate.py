@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from html import escape
 from math import floor, inf, isfinite, log10
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -259,12 +260,22 @@ class Estimate:
         return cls(**told, kind=row.get("kind", ""), on=row.get("on", ""), uncorrected=before)
 
     def __str__(self) -> str:
+        rows = self._rows()
+        wide = max(len(figure) for _, figure, _ in rows)
         lines = [f"{self.charge}, {self.time}, {self.memory}"]
-        for name in self.RANGES:
-            figure: Range = getattr(self, name)
-            lines.append(f"  {name.replace('_', ' '):<15} {figure!s:<22} {figure.basis}")
+        lines += [f"  {name:<15} {figure:<{wide}}  {basis}" for name, figure, basis in rows]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head = "<tr><th></th><th>low - high</th><th>rests on</th></tr>"
+        rows = ("".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row) for row in self._rows())
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return f"<table>{head}{''.join(f'<tr>{row}</tr>' for row in rows)}</table>{notes}"
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        figures: list[tuple[str, Range]] = [(name.replace("_", " "), getattr(self, name)) for name in self.RANGES]
+        return [(name, str(figure), figure.basis) for name, figure in figures]
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ class Change:
         if not self.memory.known:
             return self.what
         ending = {"yes": "", "maybe": ", which may just fit", "no": ", which is not enough"}[self.fits]
-        return f"{self.what}: {self.memory}{ending}"
+        each = " each" if self.changes.get("processes", 1) > 1 else ""
+        return f"{self.what}: {self.memory}{each}{ending}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,10 @@ class Step:
         if not isinstance(self.adapter, Full):
             return found
         # The worst moment of few layers may be that of the scores, and of many that in which all gradients are there.
-        shortest = int(longest_of(sequences, self.width).argmin())
-        return max(found, self._beyond(layers, sequences, [shortest], weigh))
+        return max(found, self._beyond(layers, sequences, [self._shortest(sequences)], weigh))
+
+    def _shortest(self, sequences: Sequences) -> int:
+        return int(longest_of(sequences, self.width).argmin())
 
     def _beyond(
         self, layers: int, sequences: Sequences, examples: Sequence[int], weigh: Callable[[int], float]
@@ -83,7 +85,8 @@ class Step:
 
     def _key(self, sequences: Sequences, examples: Sequence[int], weigh: Callable[[int], float]) -> str:
         said = hashlib.sha256()
-        for row in (example * self.width + side for example in examples for side in range(self.width)):
+        weighed = [*examples, *([self._shortest(sequences)] if isinstance(self.adapter, Full) else [])]
+        for row in (example * self.width + side for example in weighed for side in range(self.width)):
             ids, trained = sequences.row(row)
             said.update(len(ids).to_bytes(8, "little") + ids.tobytes() + trained.tobytes())
         return digest(

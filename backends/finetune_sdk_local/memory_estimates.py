@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from finetune_sdk.backend import Resolved
-from finetune_sdk.estimate import Range
+from finetune_sdk.estimate import Range, quantity
 from finetune_sdk.job import Full, LoRA, QLoRA
 from finetune_sdk_local import bases
 from finetune_sdk_local.batches import Plan
@@ -84,10 +84,18 @@ def memory(
         expected,
         high * (1 + ALLOWANCE),
         "bytes",
-        f"{shape.parameters / 1e6:.1f} M parameters in {device.dtype}, {moving / 1e6:.2f} M of them or beside them "
-        f"trained, and {what}, which holds {busiest / 1e6:,.0f} MB at its worst; on {device.kind}"
+        f"{_counted(shape.parameters)} parameters in {device.dtype}, {_trained(resolved, moving)}, and {what}, which holds "
+        f"{quantity(busiest, 'bytes')} at its worst; on {device.kind}"
         + (f", weights in {machine.parts} parts" if machine.parts > 1 else ""),
     )
+
+
+def _trained(resolved: Resolved, moving: int) -> str:
+    return "all of them trained" if isinstance(resolved.adapter, Full) else f"{_counted(moving)} beside them trained"
+
+
+def _counted(numbers: int) -> str:
+    return f"{numbers / 1e9:.2f} B" if numbers >= 1e9 else f"{numbers / 1e6:.2f} M"
 
 
 def _rehearsed(resolved: Resolved, asked: Sequence[Sequences], shape: Shape, device: Device, tried: Rehearsal) -> Range:

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from datetime import date
@@ -28,6 +28,11 @@ from finetune_sdk_local.prompts import ahead
 from finetune_sdk_local.shapes import Shape
 from finetune_sdk_local.tables import adapter_of
 
+ENOUGH_SECONDS = 20.0
+"""What the passes of all shapes may take: a layer of a large base takes seconds on a few cores."""
+FEWEST = 2
+LONG_ENOUGH = 3.0
+"""Seconds after which a shape is not timed again: the noise of a machine is small beside them."""
 UNPACKING = 1.28
 """How much longer a pass takes on a card where the weights come out of 4 bits: torchtune 0.6.1 has LoRA at 3,083 tokens/s, and
 QLoRA at 2,413.
@@ -72,13 +77,13 @@ def measured(config: Any, adapter: Adapter, device: Device, threads: int, begun:
     head = _head(model, device, trained=isinstance(adapter, Full)) * vocabulary / text.vocab_size
     if not ahead(adapter):
         model = bases.adapt(model, unquantised(adapter), 0, "probe")
-    timings = [_pass(model.train(), rows, length, device) for rows, length in SHAPES]
+    timings = _passes(model.train(), device)
     update = 0.0 if ahead(adapter) else _update(model)
     scale = layers / text.num_hidden_layers
     if isinstance(adapter, QLoRA) and device.kind == "cuda":
         scale *= UNPACKING
-    start, token, pair = _fit([forward + backward for forward, backward in timings])
-    share = float(np.median([forward / (forward + backward) for forward, backward in timings]))
+    start, token, pair = _fit({shape: sum(both) for shape, both in timings.items()})
+    share = float(np.median([forward / (forward + backward) for forward, backward in timings.values()]))
     return Probe(
         start * scale,
         token * scale,
@@ -91,6 +96,19 @@ def measured(config: Any, adapter: Adapter, device: Device, threads: int, begun:
         begin,
         process,
     )
+
+
+def _passes(model: Any, device: Device) -> dict[tuple[int, int], tuple[float, float]]:
+    """Seconds forward and backward of each shape; of the larger ones none that would take too long, beyond the first two."""
+    found = dict[tuple[int, int], tuple[float, float]]()
+    began = time.perf_counter()
+    for rows, length in SHAPES:
+        if len(found) >= FEWEST:
+            (fewer_rows, shorter), last = list(found.items())[-1][0], sum(list(found.values())[-1])
+            if time.perf_counter() - began + last * rows * length / (fewer_rows * shorter) > ENOUGH_SECONDS:
+                continue
+        found[rows, length] = _pass(model, rows, length, device)
+    return found
 
 
 def _pass(model: Any, rows: int, length: int, device: Device) -> tuple[float, float]:
@@ -128,7 +146,10 @@ def _least(forward: Callable[[], Any], device: Device) -> tuple[float, float]:
     from finetune_sdk_local.objectives import precision
 
     best = (float("inf"), float("inf"))
+    began = time.perf_counter()
     for attempt in range(REPEATS + 1):
+        if attempt > 1 and time.perf_counter() - began > LONG_ENOUGH:
+            break
         started = time.perf_counter()
         with precision(device.kind, device.torch_dtype):
             loss = forward()
@@ -165,13 +186,13 @@ def _wait(device: Device) -> None:
         torch.cuda.synchronize()
 
 
-def _fit(seconds: Sequence[float]) -> tuple[float, float, float]:
+def _fit(seconds: Mapping[tuple[int, int], float]) -> tuple[float, float, float]:
     """The three figures of the passes, none below 0."""
     from scipy.optimize import nnls
 
-    rows = [[1.0, float(r * n), float(r * n * n)] for r, n in SHAPES]
-    weights = 1 / np.asarray(seconds)
-    found, _ = nnls(np.asarray(rows) * weights[:, None], np.ones(len(SHAPES)))
+    rows = [[1.0, float(r * n), float(r * n * n)] for r, n in seconds]
+    weights = 1 / np.asarray([*seconds.values()])
+    found, _ = nnls(np.asarray(rows) * weights[:, None], np.ones(len(seconds)))
     return float(found[0]), float(found[1]), float(found[2])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from finetune_sdk.backend import Resolved
-from finetune_sdk.estimate import Range
+from finetune_sdk.estimate import Range, quantity
 from finetune_sdk.job import DPO, KTO
 from finetune_sdk_local import memory_estimates
 from finetune_sdk_local.batches import Plan
@@ -32,6 +32,8 @@ GIVEN = {"cpu": 1e9, "mps": 1e9, "cuda": 1.2e10}
 GIVEN_BY_NVLINK = 1.5e11
 LATER = 3.0
 """How much longer that may take; at best it is hidden behind the work."""
+TOLD = 0.05
+"""The share of the time from which what is beside the steps is told of."""
 SAMPLED = 16
 """Steps that are laid out to find what one takes."""
 
@@ -130,9 +132,8 @@ def time(
         looking = tried.look / pace.passed(train, tried.looked)
         begun = tried.start + tried.prepare
         start = (0.9 * begun, begun, 1.15 * begun)
-    training = (
-        early + per_step * steps.steps + looking * _scoring(pace, train, steps) + _writing(resolved, steps, machine)
-    )
+    writing = _writing(resolved, steps, machine)
+    training = early + per_step * steps.steps + looking * _scoring(pace, train, steps) + writing
     watched = (0.0, 0.0, 0.0)
     if validation is not None:
         looks = 2 + (steps.steps - 1) // (resolved.method.validate_every or steps.per_epoch)
@@ -147,9 +148,14 @@ def time(
         start[1] + training + met + watched[1],
         start[2] + training * spread[1] + LATER * met + watched[2],
         "s",
-        f"{steps.steps} steps of {(per_step + met / steps.steps) * 1000:.0f} ms by {_by(machine)}, and {start[1]:.0f} s to start"
+        f"{steps.steps} steps of {_long(per_step + met / steps.steps)} by {_by(machine)}, and {_long(start[1])} to start"
+        + (f", {_long(writing)} to write checkpoints and the model" if writing > TOLD * training else "")
         + (f"; {machine.processes} processes share each step" if machine.processes > 1 else ""),
     )
+
+
+def _long(seconds: float) -> str:
+    return quantity(seconds, "s") if seconds >= 1 else f"{seconds * 1000:.{0 if seconds > 0.01 else 1}f} ms"
 
 
 def _by(machine: Machine) -> str:

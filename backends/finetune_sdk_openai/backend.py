@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, BinaryIO
 
@@ -66,12 +67,21 @@ class OpenAIBackend:
         return resolved
 
     def _known(self, base: str) -> None:
-        """Raises NotFoundError for a base that is not there. Of OpenAI's own bases that is known without asking, there and at Azure."""
-        listed = self._address.official or self._address.kind == "azure"
-        if base in self._bases or (listed and known.is_snapshot(base)):
+        """Raises NotFoundError for a base that is not there. Of OpenAI's own bases that is known without asking, there and at Azure.
+
+        Elsewhere nobody can ask without a key, which an estimate does not need.
+        """
+        if base in self._bases or self._is_known(base) or self._is_out_of_reach:
             return
         self._there(base)
         self._bases.add(base)
+
+    def _is_known(self, base: str) -> bool:
+        return (self._address.official or self._address.kind == "azure") and known.is_snapshot(base)
+
+    @property
+    def _is_out_of_reach(self) -> bool:
+        return self._address.secret() is None and not (self._address.official or self._address.loopback)
 
     def _there(self, model: str) -> None:
         from openai.types import Model as Listed
@@ -117,7 +127,11 @@ class OpenAIBackend:
         base, job = resolved.base, resolved.job
         train = self._volume(job.train, base)
         validation = self._volume(job.validation, base) if job.validation is not None else None
-        return estimates.estimate(resolved, self._tariff(), ProtocolCounter(base), train, validation)
+        made = estimates.estimate(resolved, self._tariff(), ProtocolCounter(base), train, validation)
+        if not self._is_out_of_reach or self._is_known(base):
+            return made
+        said = f"whether {base} is trained at {self._address.url} was not asked: {self._address.key} is not set"
+        return replace(made, notes=(*made.notes, said))
 
     def upkeep(self, base: str, usage: Usage, *, tuned: bool) -> Upkeep:
         return upkeep(base, usage, self._tariff(), tuned=tuned)

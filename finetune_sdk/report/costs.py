@@ -16,6 +16,7 @@ from finetune_sdk.report.plots import linear, nice, tag
 from finetune_sdk.report.visible import short, written
 
 WIDE, HIGH, LEFT, RIGHT, ROW = 760, 280, 84, 26, 22
+NAMED = 40
 MARKS = 6
 _DASHES = ("none", "7 4", "2 4", "10 3 2 3", "4 2", "12 5")
 _LIGHT = "--page:#fdfdfc;--ink:#1c1e21;--soft:#5d636b;--grid:#e9e9e5;"
@@ -45,6 +46,9 @@ def _lines(data: Row) -> Iterator[str]:
             if isinstance(figure, dict) and "basis" in figure
         ]
         yield from as_table(["", "Low - high", "Rests on"], rows)
+        if data["estimate"]["notes"]:
+            yield ""
+        yield from (f"- {in_markdown(note)}" for note in data["estimate"]["notes"])
     if data.get("break_even"):
         yield from _broken_even(data["break_even"], data["usage"])
 
@@ -88,9 +92,15 @@ def _broken_even(found: Row, usage: Row) -> Iterator[str]:
         for name, part in (("up front", "up_front"), ("a month", "month"))
     ]
     yield from as_table(["", "Low - high", "Rests on"], [*rows, *totals])
-    head = ["Against", "A month", "Saves a month", f"Saved in {plan['months']} months"]
+    head = ["Against", "A month", "Saves a month", f"Saved in {plan['months']} months", "Pays with answers a month"]
     rows = [
-        [in_markdown(row["name"], 80), _range(row["month"]), _range(row["saving"]), _range(row["balance"])]
+        [
+            in_markdown(row["name"], 80),
+            _range(row["month"]),
+            _range(row["saving"]),
+            _range(row["balance"]),
+            row["pays_with"],
+        ]
         for row in found["against"]
     ]
     yield from as_table(head, rows)
@@ -215,12 +225,18 @@ def _said(row: Row) -> str:
     return f"paid back after {months['expected']:,.1f} months"
 
 
+def _named(name: str) -> str:
+    """Cut in the middle where it is long: what tells one rival from another stands at either end."""
+    told = written(name)
+    return told if len(told) <= NAMED else f"{told[:14]}…{told[15 - NAMED :]}"
+
+
 def _legend(name: str, points: Sequence[tuple[float, Figures]], back: str, *, months: int) -> str:
     if not points:
-        return f"{short(written(name), 34)}: unknown"
+        return f"{_named(name)}: unknown"
     low, _, high = points[-1][1]
     cost = _usd(low) if _usd(low) == _usd(high) else f"{_usd(low)} - {_usd(high)}"
-    return f"{short(written(name), 34)}: {cost} in {months} months{f'; {back}' if back else ''}"
+    return f"{_named(name)}: {cost} in {months} months{f'; {back}' if back else ''}"
 
 
 def _rings(found: Row, x: Any, y: Any) -> list[Markup]:

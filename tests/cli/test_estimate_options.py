@@ -266,7 +266,7 @@ def test_the_plot_and_the_page_hold_what_was_found(finetune: Shell) -> None:
     assert any(text.startswith("shout at priced: $") and "paid back" in text for text in texts)
     page = (finetune.folder / "a.md").read_text("utf-8")
     assert "## Break-even" in page
-    assert "Against shout at priced tuning" in page
+    assert "Against shout at priced, tuning" in page
     finetune("estimate", "job.yaml", "--compare", "priced,fake,lacking", "--markdown", "b.md")
     assert "| priced | fake | lacking |" in (finetune.folder / "b.md").read_text("utf-8")
 

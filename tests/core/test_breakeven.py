@@ -41,7 +41,7 @@ def test_a_training_is_paid_back_by_what_it_saves() -> None:
     assert big.saving.figures == (100, 100, 100)
     assert (big.months.low, big.answers.expected) == (3.0, 30_000)
     assert big.balance.figures == (900, 900, 900)
-    assert str(big) == "Against big tuning saves $100.00 a month and is paid back after 3.0 months, 30,000 answers."
+    assert str(big) == "Against big, tuning saves $100.00 a month and is paid back after 3.0 months, 30,000 answers."
 
 
 def test_the_volume_from_which_tuning_is_cheaper() -> None:

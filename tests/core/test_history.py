@@ -181,6 +181,20 @@ def test_runs_of_another_base_teach_only_where_none_of_the_same_does_and_another
         assert taught(estimate(), [ran(estimate(), {"time": 200.0}, {**RESOLVED, **strange})]) == estimate()
 
 
+def test_a_notebook_shows_an_estimate_as_a_table_and_runs_nothing_in_it() -> None:
+    shown = replace(estimate(), notes=("<script>alert(1)</script> fits",))._repr_html_()
+    assert shown.count("<tr>") == 1 + len(ft.Estimate.RANGES)
+    assert "so it is reckoned" in shown
+    assert "<script>" not in shown
+    columns = {
+        line.index(basis)
+        for line in str(estimate()).splitlines()
+        for basis in ("so it is", "all counted")
+        if basis in line
+    }
+    assert len(columns) == 1, "what each rests on stands below each other"
+
+
 def test_what_ran_on_another_machine_teaches_nothing() -> None:
     """A home on a disk that machines share knows runs of each of them."""
     here, there = (replace(estimate(), on=machine) for machine in ("one H100", "eight H100, 8 processes"))

@@ -26,7 +26,7 @@ def test_virtual_tokens_are_estimated_by_what_moves(client: ft.Client, small: st
     cpu = Device("cpu", "test", "float32", 1, 1)
     moving = bases.trainable(bases.adapt(bases.load(small, cpu, adapter), adapter, seed=1))
     estimate = client.estimate(ft.Job(name="a", train=chats(8), adapter=adapter))
-    assert f"{sum(weight.numel() for weight in moving.values()) / 1e6:.2f} M of them" in estimate.memory.basis
+    assert f"{sum(weight.numel() for weight in moving.values()) / 1e6:.2f} M beside them" in estimate.memory.basis
     longer = client.estimate(ft.Job(name="a", train=chats(8), adapter=replace(adapter, tokens=200)))
     assert longer.time.expected > estimate.time.expected
     assert longer.memory.expected > estimate.memory.expected

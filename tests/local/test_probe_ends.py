@@ -67,7 +67,10 @@ def alive(number: int) -> bool:
 def test_whoever_asked_is_gone_and_so_is_the_probe_with_all_it_wrote(how: signal.Signals, tmp_path: Path) -> None:
     home, rows = tmp_path / "home", tmp_path / "rows.jsonl"
     chats(12).save(rows)
-    listens = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell may have it ignored
+    listens = (  # a shell may have had them ignored
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+    )
     asking = subprocess.Popen(
         [sys.executable, "-c", listens + ASK, str(home), str(rows)], stderr=subprocess.DEVNULL, env={**os.environ}
     )
@@ -75,7 +78,7 @@ def test_whoever_asked_is_gone_and_so_is_the_probe_with_all_it_wrote(how: signal
     until(lambda: child.exists() and child.read_text() != "")
     assert len(list(home.glob("rehearsal.*"))) == 1
     asking.send_signal(how)
-    assert asking.wait() != 0
+    assert asking.wait(30) != 0
     number = int(child.read_text())
     until(lambda: not alive(number))
     until(lambda: not list(home.glob("rehearsal.*")))

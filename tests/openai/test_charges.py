@@ -270,6 +270,15 @@ def test_tokens_that_are_reckoned_make_a_month_a_range(home: Path) -> None:
     assert place(home).upkeep(MINI, rough.as_counted, tuned=True).inference.high == found.expected
 
 
+def test_what_it_costs_can_be_asked_before_there_is_an_account(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
+    base = "openai.gpt-oss-20b"
+    options = {"region": "us-west-2", "base": base, "prices": [row(base, "training", 1.0)]}
+    made = estimate(OpenAIBackend(ft.Place("bedrock", options, home), lambda: TODAY))
+    assert made.charge.known
+    assert any("was not asked: AWS_BEARER_TOKEN_BEDROCK is not set" in note for note in made.notes)
+
+
 def test_azures_hosting_is_by_the_hour_asked_or_not(home: Path) -> None:
     backend = azure(home, hosting_usd_per_hour=1.7, prices=[row(MINI, "input", 0.3), row(MINI, "output", 1.2)])
     quiet, busy = (backend.upkeep(MINI, ft.Usage(answers, 500, 100, "a test"), tuned=True) for answers in (0, 1_000))
