@@ -70,6 +70,8 @@ def _rehearsed(run: RunFolder) -> dict[str, Any]:
     publish.write_manifest(run, job)
     with full_card_told(job.device):
         data = prepare.data(run, job)
+        if not job.bitsandbytes:
+            bases.spare_bitsandbytes(job.where)
         model = bases.load(job.where, job.device, job.adapter, train=True)
         model = bases.adapt(model, job.adapter, job.seed, bases.locate(job.base))
         training = prepare.training(run, job, data, model, lambda: False, Processes())
