@@ -85,7 +85,7 @@ def test_any_name_is_only_text(name: str) -> None:
     tags = {element.tag.removeprefix(SVG) for element in ElementTree.fromstring(made).iter()}
     assert tags <= {"svg", "style", "title", "rect", "line", "text", "path", "circle"}
     usage = {"answers": 1, "input_tokens": 1, "output_tokens": 1, "basis": name}
-    page = as_markdown({"job": name, "backend": name, "estimate": {}, "break_even": found, "usage": usage})
+    page = as_markdown({"job": name, "backend": name, "estimate": {"notes": []}, "break_even": found, "usage": usage})
     assert "<script>" not in page
     assert "a | b" not in page
     page.encode()
