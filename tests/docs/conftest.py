@@ -37,14 +37,14 @@ def home(tmp_path_factory: pytest.TempPathFactory, measured: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
-    """Makes the working folder; `small` keeps few tickets, so that training on them takes seconds."""
+    """Makes the working folder; Few held-out tickets are enough, and where it is `small` few to train on."""
 
     def make(small: bool) -> Path:
         for file in (*DEMO.glob("*.jsonl"), *DEMO.glob("*.json")):
             shutil.copy(file, tmp_path)
-        if small:
-            with (DEMO / "tickets.jsonl").open() as file:
-                (tmp_path / "tickets.jsonl").write_text("".join(islice(file, FEW)))
+        for name in ("tickets.jsonl", "tickets_heldout.jsonl") if small else ("tickets_heldout.jsonl",):
+            with (DEMO / name).open() as file:
+                (tmp_path / name).write_text("".join(islice(file, FEW)))
         for name in ("FINETUNE_BACKEND", "FINETUNE_CONFIG"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("FINETUNE_HOME", str(home))

@@ -26,6 +26,8 @@ STARTUP = Path(__file__).parent / "startup"
 BECOMES_PARENT_OF_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER, which Linux alone has
 MAY_DIFFER = ("FINETUNE_", "PYTEST_")
 ALSO = ("COLUMNS", "LINES", "PYTHONPATH", "PWD", "OLDPWD", "_", "DIE_AFTER_STEP", "LARGEST_FILE")
+SET_BY_PACKAGES = ("TORCHINDUCTOR_CACHE_DIR", "TOKENIZERS_PARALLELISM", "HF_HUB_DISABLE_TELEMETRY")
+"""By torch and transformers when they are imported, here and in the nursery alike."""
 
 
 @dataclass
@@ -99,7 +101,7 @@ def quick_starts() -> Iterator[Shortcuts]:
 
 def _told(environment: Mapping[str, str]) -> dict[str, str]:
     """What a package may have read while it was imported."""
-    return {name: value for name, value in environment.items() if not name.startswith(MAY_DIFFER) and name not in ALSO}
+    return {name: value for name, value in environment.items() if not name.startswith(MAY_DIFFER) and name not in (*ALSO, *SET_BY_PACKAGES)}
 
 
 def _take_in_orphans(do: bool) -> None:

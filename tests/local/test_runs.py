@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import signal
@@ -182,7 +183,6 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
         assert_tokens_were_estimated(run)
 
 
-@pytest.mark.usefixtures("no_shortcuts")
 def test_a_half_written_checkpoint_is_passed_over_for_the_one_before(
     client: ft.Client, dying: Callable[[int | None], None]
 ) -> None:
@@ -203,7 +203,6 @@ def test_a_half_written_checkpoint_is_passed_over_for_the_one_before(
     assert sorted(losses(run)) == list(range(1, 13))
 
 
-@pytest.mark.usefixtures("no_shortcuts")
 def test_cancel_ends_a_run_after_a_whole_step_and_resume_goes_on(client: ft.Client) -> None:
     job = endless()
     run = client.submit(job)
@@ -230,6 +229,18 @@ def test_a_worker_that_hangs_is_killed_by_cancel(client: ft.Client, monkeypatch:
     run.cancel()
     assert run.status == "cancelled"
     assert saved_step(client, run) >= 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a nursery")
+def test_workers_of_these_tests_begin_with_what_they_import(client: ft.Client) -> None:
+    """Else the tests take twice as long, and nobody knows why."""
+    importlib.import_module("transformers.modeling_utils")  # packages set variables of the environment
+    run = client.submit(endless())
+    try:
+        started = Path("/proc", (folder(client, run) / "worker.lock").read_text(), "cmdline").read_text()
+        assert "nursery.py" in started
+    finally:
+        run.cancel()
 
 
 def test_a_run_that_was_deleted_by_hand_is_said_to_be_gone(client: ft.Client, job: ft.Job) -> None:

@@ -80,7 +80,6 @@ def test_a_base_that_needs_code_of_its_own_is_refused_and_the_code_is_never_run(
     assert client.backend.runs() == []
 
 
-@pytest.mark.usefixtures("no_shortcuts")
 def test_code_beside_a_base_that_transformers_knows_is_never_run(client: ft.Client, copy: Path) -> None:
     marker = with_own_code(copy, "llama")
     job = ft.Job(name="a", train=chats(4), base=str(copy), method=ft.SFT(steps=1, batch_size=4))
