@@ -284,6 +284,7 @@ class LocalBackend:
                 raise BackendError(f"the process of {run} does not end, though it was killed.", retryable=True)
             if time.monotonic() > asked + CANCEL_SECONDS:
                 signal_to(folder, signal.SIGKILL)
+                folder.note_death()  # of one that never began, too
             time.sleep(0.05)
 
     def spent(self, run: str) -> Spent:

@@ -117,7 +117,7 @@ class RunFolder:
             return Status(last[0]), last[1]
         if not self.started_mark.exists() and time.time() - self.path.stat().st_mtime < START_SECONDS:
             return Status("queued"), ""
-        return self._note_death()
+        return self.note_death()
 
     def _last_status(self) -> tuple[str, str]:
         """Found from the end: one line is parsed, however long the run is."""
@@ -194,7 +194,8 @@ class RunFolder:
     def bytes(self) -> int:
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
-    def _note_death(self) -> tuple[Status, str]:
+    def note_death(self) -> tuple[Status, str]:
+        """Writes down that nobody works on the run, as a failure or as what was wished for; nothing where somebody does."""
         with self.only_worker() as held:
             last = self._last_status()
             if not held or Status(last[0]).terminal:

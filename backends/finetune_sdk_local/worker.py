@@ -50,11 +50,11 @@ class Stop:
 
 def main(folder: Path) -> int:
     run = RunFolder(folder)
+    stop = Stop(run)  # first: whoever sees that the run is worked on may send a signal
     with run.only_worker(LOCK_PATIENCE, sign=True) as held:
         if not held or run.ended():
             return 0
         run.started_mark.touch()
-        stop = Stop(run)
         started = time.monotonic()
         run.append("status", "starting", {"status": "running", "worker": os.getpid()})
         stop.over = Meter(run, started).over

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -241,6 +242,19 @@ def test_workers_of_these_tests_begin_with_what_they_import(client: ft.Client) -
         assert "nursery.py" in started
     finally:
         run.cancel()
+
+
+def test_a_run_whose_process_never_began_can_be_cancelled(client: ft.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune_sdk_local.backend.CANCEL_SECONDS", 0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr("finetune_sdk_local.backend.start", lambda run: os.posix_spawnp("true", ["true"], os.environ))
+        run = client.submit(endless())
+    assert run.status == "queued"
+    run.cancel()
+    assert run.status == "cancelled"
+    run.resume()
+    until(lambda: max(losses(run), default=0) >= 1)
+    run.cancel()
 
 
 def test_a_run_that_was_deleted_by_hand_is_said_to_be_gone(client: ft.Client, job: ft.Job) -> None:
