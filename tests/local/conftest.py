@@ -16,18 +16,6 @@ import finetune_sdk as ft
 from local_data import chats
 from nursery import Shortcuts
 
-STEADY: dict[str, Any] = {
-    "start": 0.012,
-    "token": 4e-6,
-    "pair": 2e-7,
-    "forward": 0.37,
-    "head": 2.6e-5,
-    "update": 1e-7,
-    "begin": 7.0,
-    "process": 4.1e8,
-    "basis": "a probe of this machine on 2026-01-01",
-}
-"""What a probe finds, so that not every test measures the machine anew, and it is the same machine for all."""
 TINY = Path(__file__).parents[2] / "backends" / "finetune_sdk_local" / "tiny"
 
 
@@ -89,16 +77,8 @@ def weighed_once(remembered: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def steady_machine(shortcuts: Shortcuts) -> Iterator[None]:
+def steady_machine(shortcuts: Shortcuts) -> None:
     """A machine that need not be measured, which takes a process of its own for each shape, and is always the same."""
-    from finetune_sdk_local import probe
-
-    measure = probe._measured
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            probe, "_measured", lambda *asked: probe.Probe(**STEADY) if shortcuts.allowed else measure(*asked)
-        )
-        yield
 
 
 @pytest.fixture

@@ -24,6 +24,18 @@ from unittest.mock import patch
 STARTUP = Path(__file__).parent / "startup"
 
 BECOMES_PARENT_OF_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER, which Linux alone has
+STEADY: dict[str, Any] = {
+    "start": 0.012,
+    "token": 4e-6,
+    "pair": 2e-7,
+    "forward": 0.37,
+    "head": 2.6e-5,
+    "update": 1e-7,
+    "begin": 7.0,
+    "process": 4.1e8,
+    "basis": "a probe of this machine on 2026-01-01",
+}
+"""What a probe finds, so that not every test measures the machine anew, and it is the same machine for all."""
 MAY_DIFFER = ("FINETUNE_", "PYTEST_")
 ALSO = ("COLUMNS", "LINES", "PYTHONPATH", "PWD", "OLDPWD", "_", "DIE_AFTER_STEP", "LARGEST_FILE")
 SET_BY_PACKAGES = ("TORCHINDUCTOR_CACHE_DIR", "TOKENIZERS_PARALLELISM", "HF_HUB_DISABLE_TELEMETRY")
@@ -84,17 +96,29 @@ class Nursery:
 
 @contextmanager
 def quick_starts() -> Iterator[Shortcuts]:
-    """Workers of this process come from a nursery, where a test allows it and has nothing of its own for their start."""
-    from finetune_sdk_local import backend, spawning
+    """The machine is a steady one, and workers of this process come from a nursery, where a test allows it and has nothing of its
+    own for their start.
+
+    They have one thread: several that wait for each other take several times as long on cores that other tests use.
+    """
+    from finetune_sdk_local import backend, probe, spawning
     from finetune_sdk_local.runs import RunFolder
 
-    taken, nursery, start = Shortcuts(), Nursery(spawning.environment()), spawning.start
+    taken, nursery = Shortcuts(), Nursery(spawning.environment())
+    start, measure = spawning.start, probe._measured
 
     def begun(run: RunFolder) -> int:
         number = nursery.start(run.path, run.log, spawning.environment()) if taken.allowed else None
         return start(run) if number is None else number
 
-    with patch.object(backend, "start", begun):
+    def measured(*asked: Any) -> probe.Probe:
+        return probe.Probe(**STEADY) if taken.allowed else measure(*asked)
+
+    with (
+        patch.object(backend, "start", begun),
+        patch.object(backend, "cores", lambda: 1),
+        patch.object(probe, "_measured", measured),
+    ):
         yield taken
     nursery.close()
 
