@@ -70,7 +70,9 @@ def said(run: Path) -> list[str]:
     return [event.message for event in RunFolder(run).events() if "at once" in event.message]
 
 
-@pytest.mark.parametrize("kind", sorted(JOBS))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.soak if kind == "kto" else ()) for kind in sorted(JOBS)]
+)
 def test_all_processes_halve_together(small: str, tmp_path: Path, kind: str) -> None:
     """Bit for bit what it would have been with so few tokens at once from the start."""
     made = prepared(small, tmp_path, JOBS[kind], micro_tokens=400)

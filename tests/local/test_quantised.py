@@ -80,7 +80,9 @@ def test_the_base_is_held_in_nf4_with_its_scales_quantised_too_and_the_adapter_i
     assert all("lora_" in name for name in bases.trainable(model))
 
 
-@pytest.mark.parametrize("adapter", [ft.LoRA(rank=4), ft.QLoRA(rank=4)], ids=["lora", "qlora"])
+@pytest.mark.parametrize(
+    "adapter", [pytest.param(ft.LoRA(rank=4), marks=pytest.mark.soak), ft.QLoRA(rank=4)], ids=["lora", "qlora"]
+)
 def test_no_code_is_fetched_from_a_hub(small: str, tmp_path: Path, adapter: ft.LoRA | ft.QLoRA) -> None:
     """On a CPU with AVX512-BF16 bitsandbytes fetches and runs compiled code where the package `kernels` is installed.
 

@@ -39,7 +39,9 @@ JOBS: dict[str, Callable[[], ft.Job]] = {
 }
 
 
-@pytest.mark.parametrize("kind", sorted(JOBS))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.soak if kind == "dpo" else ()) for kind in sorted(JOBS)]
+)
 def test_what_was_tried_is_what_the_estimate_rests_on_and_nothing_stays(kind: str, client: ft.Client) -> None:
     job = JOBS[kind]()
     plain = client.estimate(job)
@@ -179,7 +181,9 @@ def test_a_probe_that_is_damaged_is_taken_anew(client: ft.Client, damage: dict[s
 
 @pytest.mark.usefixtures("no_shortcuts")
 @pytest.mark.parametrize(
-    "adapter", [ft.LoRA(rank=4), ft.Full(), ft.PromptTuning(tokens=4)], ids=lambda adapter: adapter.kind
+    "adapter",
+    [ft.LoRA(rank=4), *(pytest.param(each, marks=pytest.mark.soak) for each in (ft.Full(), ft.PromptTuning(tokens=4)))],
+    ids=lambda adapter: adapter.kind,
 )
 def test_a_machine_is_measured_in_a_process_of_its_own(small: str, tmp_path: Path, adapter: Any) -> None:
     found = probe(small, adapter, Device("cpu", "test", "float32", 1, 1), 1, tmp_path)

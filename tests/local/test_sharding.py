@@ -73,7 +73,13 @@ def prepared(base: str, where: Path, job: ft.Job, micro_tokens: int = 60) -> Pat
     return run.path
 
 
-@pytest.mark.parametrize("kind", sorted(JOBS))
+SHORT = {"full", "lora", "qlora", "prompt"}
+"""The others go through the same code, and are tried in the long version."""
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in SHORT else pytest.mark.soak) for kind in sorted(JOBS)]
+)
 def test_two_processes_with_half_the_weights_each_train_what_one_trains(small: str, tmp_path: Path, kind: str) -> None:
     """But for rounding; and what two with all the weights train, bit for bit where these stand still.
 
@@ -161,7 +167,9 @@ def saves_and_ends(training: Any) -> None:
     training.stop = lambda: training.progress.step == 2
 
 
-@pytest.mark.parametrize(("kind", "count"), [("full", 1), ("full", 2), ("full", 3), ("lora", 2)])
+@pytest.mark.parametrize(
+    ("kind", "count"), [("full", 1), ("full", 2), pytest.param("full", 3, marks=pytest.mark.soak), ("lora", 2)]
+)
 def test_a_checkpoint_knows_nothing_of_parts(small: str, tmp_path: Path, kind: str, count: int) -> None:
     """So a run goes on in as many processes as there are: bit for bit in as many as before, else but for rounding."""
     made = prepared(small, tmp_path, JOBS[kind])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
@@ -75,6 +76,14 @@ def renderer(template: str, *added: str) -> Renderer:
     return Renderer("a base", tokenizer)
 
 
+@cache
+def skeleton(name: str) -> tuple[Renderer, Cutter]:
+    renders = renderer(TEMPLATES[name])
+    cutter = Cutter.of(renders)
+    assert cutter is not None
+    return renders, cutter
+
+
 def laid(units: Sequence[Unit]) -> tuple[str, list[tuple[int, int]]]:
     """The text of units one after another, and its trained spans, those that touch as one."""
     text, spans = "", list[tuple[int, int]]()
@@ -89,12 +98,10 @@ def laid(units: Sequence[Unit]) -> tuple[str, list[tuple[int, int]]]:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(drawn=st.lists(rows(), min_size=1, max_size=8))
 def test_a_skeleton_writes_what_the_template_writes(name: str, drawn: list[dict[str, Any]]) -> None:
-    renders = renderer(TEMPLATES[name])
-    cutter = Cutter.of(renders)
-    assert cutter is not None
+    renders, cutter = skeleton(name)
     for row in drawn:
         for talk in talks(row):
             found = cutter.cut(talk)
@@ -109,9 +116,7 @@ def test_a_skeleton_writes_what_the_template_writes(name: str, drawn: list[dict[
 
 @pytest.mark.parametrize("name", sorted(WITH_SKELETONS))
 def test_bases_that_people_train_have_skeletons(name: str) -> None:
-    renders = renderer(TEMPLATES[name])
-    cutter = Cutter.of(renders)
-    assert cutter is not None
+    _, cutter = skeleton(name)
     row = ft.ChatExample((ft.Message("user", "Hi"), ft.Message("assistant", "Hello"))).canonical()
     (talk,) = talks(row)
     assert cutter.cut(talk) is not None
