@@ -101,7 +101,11 @@ def quick_starts() -> Iterator[Shortcuts]:
 
 def _told(environment: Mapping[str, str]) -> dict[str, str]:
     """What a package may have read while it was imported."""
-    return {name: value for name, value in environment.items() if not name.startswith(MAY_DIFFER) and name not in (*ALSO, *SET_BY_PACKAGES)}
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(MAY_DIFFER) and name not in (*ALSO, *SET_BY_PACKAGES)
+    }
 
 
 def _take_in_orphans(do: bool) -> None:
