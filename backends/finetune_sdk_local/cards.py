@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
@@ -84,12 +84,15 @@ class _Row:
     only_named: bool
 
 
-def card(name: str) -> Card:
-    """The card that a name means: "H100 80GB", "h100-80", "NVIDIA A100-SXM4-40GB", "4x L40S", "rtx 4090".
+def card(name: str, own: Mapping[str, Card] | None = None) -> Card:
+    """The card that a name means: "H100 80GB", "h100-80", "NVIDIA A100-SXM4-40GB", "4x L40S", "rtx 4090", or one of one's own.
 
     Raises SettingsError where it could be several of different memory, and where none is known, with the nearest names.
     """
     count, rest = _count(name)
+    for called, described in (own or {}).items():
+        if _said(called) == _said(rest):
+            return replace(described, count=count)
     key, size, form = _read(rest)
     family = [row for row in _rows() if key in row.keys]
     if not family:
@@ -185,6 +188,10 @@ def _source(row: dict[str, Any], name: str) -> str:
     return ", ".join(filter(None, (row["source"], row.get("plan"), row.get("of", {}).get(name))))
 
 
+def _said(name: str) -> str:
+    return " ".join(name.casefold().split())
+
+
 def _count(name: str) -> tuple[int, str]:
     for pattern in (_COUNTED, _COUNTED_AFTER):
         found = pattern.search(name)
@@ -220,7 +227,7 @@ def _unknown(name: str, key: str) -> SettingsError:
     every = ", ".join(dict.fromkeys(row.card.name for row in _rows()))
     return SettingsError(
         f"no card {name!r} is known" + (f"; near it are {_named(rows)}." if rows else "."),
-        cure=f"use one of {every}",
+        cure=f'use one of {every}; or describe yours as cards."{" ".join(_count(name)[1].split())}" under the backend in finetune.toml',
     )
 
 

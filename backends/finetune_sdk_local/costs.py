@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import date
 from statistics import median
 
-from finetune_sdk.errors import SettingsError
 from finetune_sdk.estimate import Range, Upkeep
 from finetune_sdk.prices import STALE_DAYS
 from finetune_sdk_local.cards import Card, card, offers
@@ -32,13 +31,13 @@ def energy(time: Range, of: Card | None, watts: float | None = None) -> Range:
 
 
 def money(time: Range, of: Card, own: Mapping[str, float] | None = None, today: date | None = None) -> Range:
-    """USD for so many of the card: what `own` says (`gpu_usd_per_hour`), else from the cheapest to the dearest known offer."""
+    """USD for so many of the card: what `own` says by its name (`paid`), else from the cheapest to the dearest known offer."""
     if not time.known:
         return Range.unknown("USD", f"the time is not known: {time.basis}")
-    for name, usd in (own or {}).items():
-        if card(name).name == of.name:
-            each = usd * of.count
-            return _over(time, (each, each, each), "USD", f"${usd:.2f} a card and hour, as finetune.toml says")
+    usd = (own or {}).get(of.name)
+    if usd is not None:
+        each = usd * of.count
+        return _over(time, (each, each, each), "USD", f"${usd:.2f} a card and hour, as finetune.toml says")
     found, today = offers(of), today or date.today()
     if not found:
         return Range.unknown(
@@ -64,13 +63,12 @@ def upkeep(usd_per_hour: float | None) -> Upkeep:
     return Upkeep(free, Range.exactly(HOURS_A_MONTH * usd_per_hour, "USD", basis))
 
 
-def require(own: Mapping[str, float], table: str) -> None:
-    """Raises SettingsError where `gpu_usd_per_hour` names a card that is not known."""
-    for name in own:
-        try:
-            card(name)
-        except SettingsError as fault:
-            raise SettingsError(f"{table}: gpu_usd_per_hour: {fault.message}", cure=fault.cure) from None
+def paid(prices: Mapping[str, float], own: Mapping[str, Card]) -> Mapping[str, float]:
+    """`gpu_usd_per_hour` by the names that cards have in the table, or in one's own.
+
+    Raises SettingsError where it names a card that is not known.
+    """
+    return {card(name, own).name: usd for name, usd in prices.items()}
 
 
 def _over(time: Range, each: tuple[float, float, float], unit: str, basis: str) -> Range:

@@ -11,7 +11,7 @@ from finetune_sdk.backend import Resolved
 from finetune_sdk.errors import InputError, UnsupportedError
 from finetune_sdk.estimate import Estimate, Range
 from finetune_sdk.job import RFT
-from finetune_sdk_local import absent, cards, estimating, fitting
+from finetune_sdk_local import absent, cards, costs, estimating, fitting
 from finetune_sdk_local.cards import Card
 from finetune_sdk_local.devices import MICRO_TOKENS
 from finetune_sdk_local.estimating import Sides
@@ -39,7 +39,7 @@ def machine(resolved: Resolved, card: Card, train: Sequences, options: Options, 
         home=home,
         watts=options.watts,
         card=card,
-        gpu_usd_per_hour=options.gpu_usd_per_hour,
+        gpu_usd_per_hour=costs.paid(options.gpu_usd_per_hour, options.own_cards()),
     )
 
 
@@ -68,7 +68,7 @@ def named(gpu: str, options: Options, place: str) -> Card:
     """The card of that name, or several. Raises SettingsError for one that is not known, UnsupportedError for several of which
     the settings use one.
     """
-    card = cards.card(gpu)
+    card = cards.card(gpu, options.own_cards())
     if card.count > 1 and options.processes not in (1, card.count):
         raise UnsupportedError(
             f"{gpu!r} are {card.count} cards, and {place} has processes = {options.processes}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
@@ -11,11 +12,31 @@ from finetune_sdk.backend import Place
 from finetune_sdk.errors import JobError, SettingsError
 from finetune_sdk.job import Adapter
 from finetune_sdk_local import costs
+from finetune_sdk_local.cards import Card
 from finetune_sdk_local.tables import METHODS, adapter_of, method_of
 from finetune_sdk_local.trackers import Name
 
 Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit"]
 """AdamW, its two moments in float32, in 8 bits, or in 8 bits and paged between the card's memory and the machine's."""
+
+
+_OF_A_CARD = "a card has memory (GiB), bf16 and fp32 (dense TFLOPS), bandwidth (GB/s) and watts"
+
+
+class OwnCard(BaseModel):
+    """A card that the table has not, by its datasheet: memory in GiB, dense TFLOPS (`bf16` 0 where it has none), GB/s, and watts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    memory: Annotated[float, Field(gt=0, le=10_000)]
+    bf16: Annotated[float, Field(ge=0, le=1e6)]
+    fp32: Annotated[float, Field(gt=0, le=1e6)]
+    bandwidth: Annotated[float, Field(gt=0, le=1e6)]
+    watts: Annotated[float, Field(gt=0, le=1e5)]
+
+    def card(self, name: str) -> Card:
+        said = "figures from finetune.toml"
+        return Card(name, round(self.memory * 2**30), self.bf16, self.fp32, None, self.bandwidth, self.watts, said)
 
 
 class Options(BaseModel):
@@ -24,7 +45,7 @@ class Options(BaseModel):
 
     `processes` share each step among them, and with `sharding` the weights too. `micro_tokens` go through the model at once; a checkpoint is written every
     `checkpoint_every` steps; `usd_per_hour` is what the machine costs, `watts` what it draws while it trains, and
-    `gpu_usd_per_hour` what you pay for cards that are not here, by name. `engine`: whether prefixes that examples share pass
+    `gpu_usd_per_hour` what you pay for cards that are not here, by name; `cards` describes further ones. `engine`: whether prefixes that examples share pass
     through the model once. `optimizer`, `activation_checkpointing` (layers pass again on the way back) and `offload`
     (activations wait in the machine's memory) spare a card's memory. `trackers` follow each run. At most `keep_adapters` stay
     in memory on one base. `gguf_converter` is the path of llama.cpp's converter.
@@ -52,6 +73,7 @@ class Options(BaseModel):
     usd_per_hour: NonNegativeFloat | None = None
     watts: PositiveFloat | None = None
     gpu_usd_per_hour: dict[str, NonNegativeFloat] = {}
+    cards: dict[str, OwnCard] = {}
     sft: dict[str, Any] = {}
     pretraining: dict[str, Any] = {}
     dpo: dict[str, Any] = {}
@@ -78,7 +100,10 @@ class Options(BaseModel):
                 method_of({"kind": kind, **getattr(options, kind)})
         except JobError as fault:
             raise SettingsError(f"{table}: {fault.message}", cure=fault.cure) from None
-        costs.require(options.gpu_usd_per_hour, table)
+        try:
+            costs.paid(options.gpu_usd_per_hour, options.own_cards())
+        except SettingsError as fault:
+            raise SettingsError(f"{table}: gpu_usd_per_hour: {fault.message}", cure=fault.cure) from None
         if options.activation_checkpointing and options.engine == "shared":
             raise SettingsError(
                 f'{table}: engine = "shared" keeps the keys and values of prefixes, and activation_checkpointing keeps none.',
@@ -121,18 +146,24 @@ class Options(BaseModel):
                     cure="take it out",
                 )
 
+    def own_cards(self) -> dict[str, Card]:
+        return {name: described.card(name) for name, described in self.cards.items()}
+
     def adapter_or_none(self) -> Adapter | None:
         return adapter_of(self.adapter) if self.adapter is not None else None
 
 
 def _refused(table: str, faults: ValidationError) -> SettingsError:
-    fault = faults.errors()[0]
-    name = str(fault["loc"][0])
-    if fault["type"] == "extra_forbidden":
-        near = get_close_matches(name, Options.model_fields, 1)
+    fault = min(faults.errors(), key=lambda fault: fault["type"] == "missing")  # a slip of the pen lacks a name, too
+    *outer, last = map(str, fault["loc"])
+    name = ".".join([*(json.dumps(part, ensure_ascii=False) if " " in part else part for part in outer), last])
+    if fault["type"] in ("extra_forbidden", "missing"):
+        known = OwnCard.model_fields if outer else Options.model_fields
+        near = get_close_matches(last, known, 1)
+        cure = f"use {near[0]!r}" if near else f"use {'all' if outer else 'one'} of {', '.join(sorted(known))}"
+        said = "has no option" if fault["type"] == "extra_forbidden" else "lacks"
         return SettingsError(
-            f"{table} has no option {name!r}.",
-            cure=f"use {near[0]!r}" if near else f"use one of {', '.join(sorted(Options.model_fields))}",
+            f"{table} {said} {name!r}.", cure=cure if said != "lacks" else f"give {last!r}: {_OF_A_CARD}"
         )
     return SettingsError(
         f"{table}: {name} = {fault['input']!r} makes no sense: {fault['msg']}.", cure=f"mend `{name}`, or remove it"

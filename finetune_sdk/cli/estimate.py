@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,6 @@ from finetune_sdk.cli.screen import screen, table
 from finetune_sdk.cli.waiting import waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import RenderableType
 
     from finetune_sdk.estimate import Estimate
@@ -134,14 +133,25 @@ def resolved_in_words(resolved: Mapping[str, Any]) -> str:
             parts.append(f"{name} of the place's choice")
             continue
         kind = values.pop("kind", name)
-        inside = ", ".join(
-            f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
-        )
+        inside = ", ".join(f"{key} {_in_words(value)}" for key, value in values.items())
         parts.append(f"{kind} ({inside})" if inside else kind)
     parts += [f"seed {resolved['seed']}"] if "seed" in resolved else []
-    parts += [f"{key} {value}" for key, value in (resolved.get("own") or {}).items()]
+    parts += [f"{key} {_in_words(value)}" for key, value in (resolved.get("own") or {}).items()]
     chosen = f"; chosen by the place: {', '.join(resolved['chosen'])}" if resolved.get("chosen") else ""
     return ", ".join(parts) + chosen
+
+
+def _in_words(value: object) -> str:
+    """`0.0002`, `a and b`, and of a table its kind with what it was given: `exact_match (field answer)`."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return " and ".join(map(_in_words, value)) or "none"
+    if isinstance(value, Mapping):
+        given = {key: each for key, each in value.items() if key != "kind" and each not in (None, [], {}, ())}
+        said = ", ".join(f"{key} {_in_words(each)}" for key, each in given.items())
+        return " ".join(filter(None, (str(value.get("kind", "")), f"({said})" if said else ""))) or "none"
+    return str(value)
 
 
 def beside(made: Estimate | None, actual: Mapping[str, Any] | None) -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date
 from difflib import get_close_matches
@@ -103,9 +104,8 @@ def _check(out: Screen, settings: Settings, places: Sequence[str], today: date) 
         misspelt += [(place, *names) for names in _misspelt(settings, place)]
     for wrong in faults:
         out.show(f"error: {wrong.where}: {wrong.message}", f"  cure: {wrong.cure}")
-    for place, price in stale:
-        what = f"the {price.kind} price of {price.model} is {price.age_days(today)} days old"
-        out.show(f"warning: {place}: {what} (of {price.dated}, {price.source})")
+    for line in _old(stale, today):
+        out.show(f"warning: {line}")
     for place, name, meant in misspelt:
         out.show(
             f"warning: {place}: finetune.toml has a price of {name!r}, which is no model that is known there: is {meant!r} meant?"
@@ -117,6 +117,17 @@ def _check(out: Screen, settings: Settings, places: Sequence[str], today: date) 
         "misspelt": [{"backend": place, "model": name, "meant": meant} for place, name, meant in misspelt],
     })  # fmt: skip
     return not faults
+
+
+def _old(stale: Sequence[tuple[str, Price]], today: date) -> Iterator[str]:
+    """A line for those of a place that are of one day and one source."""
+    together: defaultdict[tuple[str, date, str], list[Price]] = defaultdict(list)
+    for place, price in stale:
+        together[place, price.dated, price.source].append(price)
+    for (place, dated, source), prices in together.items():
+        first = prices[0]
+        what = f"the {first.kind} price of {first.model} is" if len(prices) == 1 else f"{len(prices)} prices are"
+        yield f"{place}: {what} {first.age_days(today)} days old (of {dated}, {source})"
 
 
 def _misspelt(settings: Settings, place: str) -> Iterator[tuple[str, str]]:

@@ -283,3 +283,14 @@ def test_parts_add_up_in_what_is_answered(finetune: Shell) -> None:
         total = parts.pop("total")
         for end in ("low", "expected", "high"):
             assert math.isclose(total[end], sum(part[end] for part in parts.values()))
+
+
+def test_what_will_run_is_said_in_words() -> None:
+    from finetune_sdk.cli.estimate import resolved_in_words
+
+    grader = {"kind": "exact_match", "field": "answer", "ignore": [], "weight": 0.5}
+    method = {"kind": "rft", "graders": [grader, {"kind": "length"}], "learning_rate": 1e-05, "guards": {}}
+    said = resolved_in_words({"base": "tiny", "method": method, "adapter": {"kind": "lora", "targets": ["q", "v"]}})
+    assert said == (
+        "base tiny, rft (graders exact_match (field answer, weight 0.5) and length, learning_rate 1e-05, guards none), lora (targets q and v)"
+    )

@@ -72,6 +72,17 @@ def test_a_good_list_passes_and_an_old_price_is_a_warning(finetune: Shell) -> No
     assert [row["backend"] for row in found["stale"]] == ["azure"]
 
 
+def test_old_prices_of_one_day_and_source_are_one_warning(finetune: Shell) -> None:
+    old = [ROW.format(name="azure", kind=kind, usd=1.0, dated="2026-01-02") for kind in ("input", "output", "cached")]
+    finetune.write("finetune.toml", place(dated="2026-01-03") + "".join(old))
+    ended = finetune("prices", "--check", "--backend", "azure")
+    lines = [line for line in ended.out.splitlines() if "warning" in line]
+    assert len(lines) == 2
+    assert "the training price of gpt-4o-mini-2024-07-18 is" in lines[0]
+    assert "3 prices are" in lines[1]
+    assert "(of 2026-01-02, a letter)" in " ".join(ended.out.split())
+
+
 def test_every_mistake_of_every_place_is_named_with_its_file_table_and_row(finetune: Shell) -> None:
     bad = (
         place(usd="-1")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
+import finetune_sdk as ft
 from finetune_sdk.errors import SettingsError
 from finetune_sdk.estimate import Price, Range
 from finetune_sdk.prices import STALE_DAYS
@@ -141,14 +144,41 @@ def test_no_price_is_unknown_money_and_says_how_to_give_one() -> None:
     made = costs.money(TIME, unpriced)
     assert not made.known
     assert 'gpu_usd_per_hour = { "RTX 6000 Ada 48GB" = … }' in made.basis
-    own = costs.money(TIME, unpriced, {"rtx 6000 ada": 0.8})
+    own = costs.money(TIME, unpriced, costs.paid({"rtx 6000 ada": 0.8}, {}))
     assert (own.low, own.expected, own.high) == pytest.approx((0.8, 1.6, 2.4))
     assert "as finetune.toml says" in own.basis
 
 
 def test_ones_own_price_goes_before_those_of_clouds() -> None:
-    assert costs.money(TIME, card("H100"), {"h100 80gb": 1.0}).high == pytest.approx(3.0)
-    assert costs.money(TIME, card("H100"), {"h200": 1.0}).high != pytest.approx(3.0)
+    assert costs.money(TIME, card("H100"), costs.paid({"h100 80gb": 1.0}, {})).high == pytest.approx(3.0)
+    assert costs.money(TIME, card("H100"), costs.paid({"h200": 1.0}, {})).high != pytest.approx(3.0)
+
+
+LAPTOP = {"memory": 16, "bf16": 100, "fp32": 25, "bandwidth": 450, "watts": 150}
+
+
+def test_a_card_of_ones_own_is_estimated_by_what_was_said_of_it(home: Path, small: str, job: ft.Job) -> None:
+    own = {"cards": {"Our Laptops": LAPTOP}, "gpu_usd_per_hour": {"our  laptops": 0.5}}
+    client = ft.Client(settings=ft.Settings("local", home, {"local": {"base": small, "device": "cpu", **own}}))
+    one, two = (client.estimate(job, gpu=name) for name in ("our laptops", "2x our laptops"))
+    assert "fits on Our Laptops" in one.notes[0]
+    assert "figures from finetune.toml" in one.time.basis
+    assert "$0.50 a card and hour" in one.machine.basis
+    assert one.machine.high == pytest.approx(one.time.high / 3600 * 0.5)
+    assert two.machine.high == pytest.approx(two.time.high / 3600 * 1.0)
+    assert "150 W of Our Laptops" in one.energy.basis
+
+
+def test_it_goes_before_one_of_that_name_in_the_table() -> None:
+    mine = replace(card("L4"), name="H100 80GB")
+    assert card("h100 80gb", {"H100 80GB": mine}) == mine
+    assert card("3x h100 80gb", {"H100 80GB": mine}).count == 3
+
+
+def test_a_card_that_nobody_knows_can_be_described() -> None:
+    with pytest.raises(SettingsError) as caught:
+        card("2x Riva 128")
+    assert 'describe yours as cards."Riva 128"' in str(caught.value.cure)
 
 
 def test_energy_is_what_the_card_may_draw() -> None:

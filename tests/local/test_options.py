@@ -12,6 +12,7 @@ from finetune_sdk.errors import SettingsError
 from finetune_sdk.job import LoRA, QLoRA
 from finetune_sdk_local.options import Options
 
+A_CARD = {"memory": 16, "bf16": 100, "fp32": 25, "bandwidth": 450, "watts": 150}
 NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
     "an option that nobody reads": ({"thread": 4}, "no option 'thread'"),
     "an adapter as text": ({"adapter": "lora"}, "adapter = 'lora'"),
@@ -28,6 +29,14 @@ NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
         {"gpu_usd_per_hour": {"H1000": 2.0}},
         "gpu_usd_per_hour: no card 'H1000' is known",
     ),
+    "a card without its memory": ({"cards": {"a b": {"bf16": 1}}}, "lacks 'cards.\"a b\".memory'"),
+    "a card with what no card has": ({"cards": {"a": {**A_CARD, "tflops": 9}}}, "no option 'cards.a.tflops'"),
+    "a card with a slip of the pen": (
+        {"cards": {"a": {"memry": 16, **A_CARD, "memory": 16}}},
+        "no option 'cards.a.memry'",
+    ),
+    "a card of no memory": ({"cards": {"a": {**A_CARD, "memory": 0}}}, "cards.a.memory = 0"),
+    "a card that is a number": ({"cards": {"a": 24}}, "cards.a = 24"),
     "hyperparameters that are a number": ({"sft": 5}, "sft = 5"),
     "a hyperparameter that nobody knows": ({"sft": {"learning_rte": 1e-4}}, "learning_rte"),
     "a hyperparameter of no sense": ({"dpo": {"beta": -1}}, "beta"),
