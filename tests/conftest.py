@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,18 @@ settings.register_profile("patient", deadline=None)  # other processes of the ma
 settings.load_profile("patient")
 
 
+@pytest.fixture(scope="session")
+def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders that are not there yet, a new one each time."""
+    folder = tmp_path_factory.mktemp("away")
+    return (folder / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def away_from_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def away_from_home(away: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes what the person who runs it has at home, or what another test kept."""
     if "FINETUNE_HOME" not in os.environ:
-        monkeypatch.setenv("FINETUNE_HOME", str(tmp_path_factory.mktemp("away")))
+        monkeypatch.setenv("FINETUNE_HOME", str(next(away)))
 
 
 @pytest.fixture(scope="session")

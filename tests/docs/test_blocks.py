@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,7 +22,6 @@ import yaml
 
 import finetune_sdk as ft
 from finetune_sdk.backend import open_backend
-from nursery import Shortcuts
 from pages import PAGES, ROOT, Block, Folder, all_blocks, blocks, commands, settings, trains_here
 
 ELSEWHERE = {"backend-contract.md": "core/test_contract_page.py"}
@@ -32,14 +32,15 @@ def name(value: object) -> str:
     return value.where if isinstance(value, Block) else Path(str(value)).stem
 
 
+@pytest.mark.usefixtures("shortcuts")
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=pytest.mark.slow if trains_here(page) else ()) for page in WITH_CODE], ids=name
 )
-def test_the_python_of_a_page_runs_and_prints_what_it_shows(page: Path, folder: Folder, shortcuts: Shortcuts) -> None:
+def test_the_python_of_a_page_runs_and_prints_what_it_shows(page: Path, folder: Folder) -> None:
     here = folder(trains_here(page))
     (here / "finetune.toml").write_text(settings(page) or 'backend = "fake"\n')
     names: dict[str, object] = {"__name__": "page"}
-    with patch.dict(os.environ), shortcuts.left() if page.name == "README.md" else contextlib.nullcontext():
+    with patch.dict(os.environ):
         for block in blocks(page, "python"):
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
@@ -61,12 +62,19 @@ def test_every_command_exists_with_its_options() -> None:
         known(block, rest)
 
 
-def a_finetune_command(block: Block, rest: list[str]) -> None:
+@cache
+def whole_command() -> Any:
     import typer
 
     from finetune_sdk.cli import app
 
-    command: Any = typer.main.get_command(app)
+    return typer.main.get_command(app)
+
+
+def a_finetune_command(block: Block, rest: list[str]) -> None:
+    import typer
+
+    command = whole_command()
     word = "finetune"
     while (commands := getattr(command, "commands", None)) is not None and rest and not rest[0].startswith("-"):
         word, *rest = rest

@@ -221,7 +221,6 @@ def test_cancel_ends_a_run_after_a_whole_step_and_resume_goes_on(client: ft.Clie
     assert went_on_from(run) == [step]
 
 
-@pytest.mark.usefixtures("no_shortcuts")
 def test_a_worker_that_hangs_is_killed_by_cancel(client: ft.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune_sdk_local.backend.CANCEL_SECONDS", 0.5)
     run = client.submit(endless())

@@ -23,7 +23,7 @@ def build(out: Path) -> Path:
     return out
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_script_makes_the_tokenizer_and_the_shape_that_come_along(tmp_path: Path) -> None:
     from safetensors import safe_open
 
